@@ -1,0 +1,34 @@
+# voxedge: `make` shows what there is.
+PYTHON ?= python3
+BIN    := .venv/bin
+RUNTIME := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test bench lint clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/ready  ## make .venv and install voxedge into it, with all that development needs
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and "voxedge needs Python >= 3.11, this is %d.%d: make PYTHON=python3.12 ..." % v[:2])'
+	@echo "Installing into .venv (PyTorch among it: some minutes, several GB) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade-strategy only-if-needed -c constraints.txt -e '.[$(RUNTIME),export,dev]'
+	@touch $@
+
+demo: setup  ## speak a small corpus, train on it, export, identify unseen clips (about 5 minutes)
+	@$(BIN)/python -m voxedge.demo build/demo
+
+test: setup  ## run the tests
+	@$(BIN)/python -m pytest -q
+
+bench: setup  ## measure latency, throughput, parity, memory and start-up, and print one table
+	@$(BIN)/python -m bench
+
+lint: setup  ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+clean:  ## delete .venv and everything built (never data/, runs/ or model.onnx)
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks

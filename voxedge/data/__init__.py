@@ -1,0 +1,1 @@
+"""Corpora: folders and manifests of labelled clips, checked, split without leaks, decoded."""

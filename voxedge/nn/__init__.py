@@ -1,0 +1,1 @@
+"""The parts of the network that PyTorch trains: front end, trunk, losses, augmentation."""
