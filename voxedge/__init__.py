@@ -1,0 +1,30 @@
+"""voxedge: train a speaker identifier on your own recordings, run it anywhere as one ONNX file."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from voxedge.audio import load_audio
+    from voxedge.errors import AudioError, ModelError, VoxedgeError
+    from voxedge.runtime import Identifier, Prediction
+
+__version__ = "0.1.0"
+__all__ = ["AudioError", "Identifier", "ModelError", "Prediction", "VoxedgeError", "load_audio"]
+
+_HOMES = {
+    "AudioError": "errors",
+    "Identifier": "runtime",
+    "ModelError": "errors",
+    "Prediction": "runtime",
+    "VoxedgeError": "errors",
+    "load_audio": "audio",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first asked for: ``import voxedge`` itself costs nothing."""
+    if name in _HOMES:
+        return getattr(import_module(f"voxedge.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'voxedge' has no attribute {name!r}")

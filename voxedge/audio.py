@@ -1,0 +1,319 @@
+"""Any audio file -> float32 mono samples in [-1, 1] at the model's rate, or one clear error.
+
+soundfile decodes (libsndfile: WAV, FLAC, Ogg Vorbis, Opus, MP3 and more, in one wheel, where
+torchaudio would bring torch and ffmpeg), soxr resamples. Both accept anything: rates of 1 Hz,
+65,535 channels, NaN samples, headers that claim years. So limits are checked before memory is
+spent, and values before they are used.
+
+Shapes: S samples; float32 throughout.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from voxedge import wav
+from voxedge.errors import (
+    AudioError,
+    AudioNotFound,
+    BadSamples,
+    NotAFile,
+    OutsideLimits,
+    PermissionDenied,
+    TooShort,
+    TruncatedAudio,
+    UnreadableAudio,
+)
+
+Samples: TypeAlias = npt.NDArray[np.float32]
+Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
+
+#: File name endings that libsndfile decodes, for finding clips in folders.
+SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("wav", "wave", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc"),
+        *("au", "snd", "caf", "w64", "rf64", "voc", "sph", "nist"),
+    )
+)
+
+_BLOCK = 1 << 16  # samples decoded at a time, over all channels
+_MAX_PEAK = 64.0  # +36 dBFS: beyond any float recording, far below unscaled 16-bit integers
+_MP3_SLACK = 2 * 1152  # encoder delay and padding make an MP3's declared length inexact
+_OTHER_CONTAINERS = {b"ftyp": "MP4/M4A", b"\x1aE\xdf\xa3": "WebM/Matroska"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is refused before memory is spent on it."""
+
+    min_rate: int = 4_000  # Hz
+    max_rate: int = 384_000  # Hz
+    max_channels: int = 32
+    max_seconds: float = 3_600.0  # of one clip; the rest is left out, with a warning
+    max_bytes: int = 1 << 30
+    min_seconds: float = 0.25
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A decoded clip."""
+
+    samples: Samples  # [S], mono, at the rate asked for
+    seconds: float  # length as decoded
+    source_rate: int  # Hz, of the file
+    channels: int  # of the file
+    warnings: tuple[str, ...] = ()
+
+
+def load_audio(source: Source, sample_rate: int = 16_000) -> Samples:
+    """Decode a file (or its bytes) to float32 mono samples [S] at ``sample_rate`` Hz.
+
+    Raises:
+        AudioError: one of its kinds, for anything that is not usable audio.
+    """
+    return decode(source, sample_rate).samples
+
+
+def decode(
+    source: Source, sample_rate: int, limits: Limits | None = None, strict: bool = False
+) -> Audio:
+    """Decode, downmix (mean of the channels) and resample a clip.
+
+    Args:
+        source: a path, the bytes of a file, or a seekable binary file.
+        sample_rate: of the result, Hz.
+        limits: what to refuse.
+        strict: refuse what is otherwise only warned of (cut-off files, over-long ones).
+
+    Raises:
+        AudioError: one of its kinds, for anything that is not usable audio.
+    """
+    limits = limits or Limits()
+    with _opened(source) as file:
+        size = file.seek(0, io.SEEK_END)
+        if size > limits.max_bytes:
+            raise OutsideLimits(f"{size} bytes; at most {limits.max_bytes} are read")
+        if size == 0:
+            raise UnreadableAudio("the file is empty")
+        file.seek(0)
+        head = file.read(12)
+        warnings: list[str] = []
+        target: Any = file
+        if head[:4] in wav.MAGICS:
+            layout = wav.parse(file, size)
+            _check_header(layout.rate, layout.channels, limits)
+            if layout.truncated and strict:
+                raise TruncatedAudio(layout.warnings[0])
+            if layout.data_bytes == 0:
+                raise TooShort("the file holds no samples")
+            warnings += layout.warnings
+            target = layout.clean(file)
+        elif name := _OTHER_CONTAINERS.get(head[4:8]) or _OTHER_CONTAINERS.get(head[:4]):
+            raise UnreadableAudio(
+                f"{name} is not decoded here", "convert it first: ffmpeg -i CLIP clip.wav"
+            )
+        else:
+            file.seek(0)
+            if not isinstance(file, io.BytesIO):
+                target = file.fileno()  # libsndfile reads it directly: no Python call per block
+        samples, seconds, rate, channels = _read(target, sample_rate, limits, strict, warnings)
+    return Audio(samples, seconds, rate, channels, tuple(warnings))
+
+
+def from_array(
+    array: npt.ArrayLike, rate: int, sample_rate: int, limits: Limits | None = None
+) -> Audio:
+    """Samples that are already in memory, checked and brought to ``sample_rate``.
+
+    Args:
+        array: [S] or [S, channels]; float in [-1, 1], or an integer type (scaled by its range).
+        rate: of ``array``, Hz.
+        sample_rate: of the result, Hz.
+        limits: what to refuse.
+    """
+    limits = limits or Limits()
+    values = np.asarray(array)
+    if values.ndim not in (1, 2) or values.dtype.kind not in "fiu":
+        raise BadSamples(
+            f"samples must be real numbers of shape [S] or [S, channels], not {values.dtype}"
+            f" {list(values.shape)}"
+        )
+    channels = 1 if values.ndim == 1 else values.shape[1]
+    _check_header(rate, channels, limits)
+    with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf, refused below
+        if values.dtype.kind == "u":
+            half = float(1 << (8 * values.dtype.itemsize - 1))
+            values = (values.astype(np.float32) - half) / half
+        elif values.dtype.kind == "i":
+            values = values.astype(np.float32) / float(1 << (8 * values.dtype.itemsize - 1))
+        values = values.astype(np.float32)
+    mono = values if values.ndim == 1 else values.mean(axis=1)
+    _check_values(mono)
+    _check_length(len(mono) / rate, limits)
+    if rate != sample_rate:
+        mono = soxr.resample(mono, rate, sample_rate)
+        _check_values(mono)
+    return Audio(np.ascontiguousarray(mono), len(values) / rate, rate, channels)
+
+
+def _opened(source: Source) -> BinaryIO:
+    """A seekable binary file of a regular file or of bytes; never blocks on a FIFO or a device."""
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    if not isinstance(source, str | os.PathLike):
+        return source
+    try:
+        handle = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except (OSError, ValueError) as error:
+        raise _cannot_open(error) from None
+    mode = os.fstat(handle).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(handle)
+        raise NotAFile(f"a {_kind(mode)}, not a regular file")
+    return os.fdopen(handle, "rb")
+
+
+def _cannot_open(error: OSError | ValueError) -> AudioError:
+    if isinstance(error, FileNotFoundError | NotADirectoryError | ValueError):
+        return AudioNotFound("no such file")
+    if isinstance(error, PermissionError):
+        return PermissionDenied("not allowed to read it")
+    if error.errno == errno.ENXIO:
+        return NotAFile("a socket or device, not a regular file")
+    return UnreadableAudio(f"cannot be opened: {error.strerror}")
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFDIR: "directory",
+        stat.S_IFIFO: "FIFO",
+        stat.S_IFCHR: "device",
+        stat.S_IFBLK: "device",
+        stat.S_IFSOCK: "socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "special file")
+
+
+def _read(
+    target: Any,  # noqa: ANN401 - soundfile takes a descriptor or any file-like object
+    sample_rate: int,
+    limits: Limits,
+    strict: bool,
+    warnings: list[str],
+) -> tuple[Samples, float, int, int]:
+    try:
+        file = soundfile.SoundFile(target, closefd=False)
+    except (soundfile.LibsndfileError, TypeError, OSError) as error:
+        reason = str(getattr(error, "error_string", error)).rstrip(".")
+        raise UnreadableAudio(f"not audio that libsndfile decodes: {reason}") from None
+    with file:
+        rate, channels, declared = file.samplerate, file.channels, max(0, file.frames)
+        _check_header(rate, channels, limits)
+        cap = int(limits.max_seconds * rate)
+        if declared > cap and strict:
+            raise OutsideLimits(f"longer than {limits.max_seconds:g} s")
+        sink = _Sink(int(min(declared, cap) * sample_rate / rate) + 1)
+        stream = (
+            soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
+            if rate != sample_rate
+            else None
+        )
+        frames = 0
+        for mono in _blocks(file, cap, warnings):
+            _check_values(mono)
+            frames += len(mono)
+            sink.put(stream.resample_chunk(mono) if stream else mono)
+        if stream:
+            sink.put(stream.resample_chunk(np.empty(0, np.float32), last=True))
+        slack = _MP3_SLACK if file.format == "MP3" else 0
+        if frames + slack < min(declared, cap):
+            message = f"cut off: {declared} frames declared, {frames} decoded"
+            if strict:
+                raise TruncatedAudio(message)
+            warnings.append(message)
+        if frames == cap < declared:
+            warnings.append(f"longer than {limits.max_seconds:g} s: the rest is left out")
+    samples = sink.taken()
+    _check_values(samples)
+    if frames == 0 and declared > 0:
+        raise TruncatedAudio(f"cut off: {declared} frames declared, none decoded")
+    _check_length(frames / rate, limits)
+    return samples, frames / rate, rate, channels
+
+
+def _blocks(file: soundfile.SoundFile, cap: int, warnings: list[str]) -> Iterator[Samples]:
+    """Mono blocks up to ``cap`` frames; a decoder that stumbles ends the audio, with a warning."""
+    step = max(1, _BLOCK // file.channels)
+    left = cap
+    while left > 0:
+        try:
+            block = file.read(min(step, left), dtype="float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            reason = error.error_string.rstrip(".")
+            if left == cap:
+                raise UnreadableAudio(f"cannot be decoded: {reason}") from None
+            warnings.append(
+                f"decoding stopped after {(cap - left) / file.samplerate:.2f} s: {reason}"
+            )
+            return
+        if len(block) == 0:
+            return
+        left -= len(block)
+        yield block[:, 0] if file.channels == 1 else block.mean(axis=1)
+
+
+class _Sink:
+    """One growing array: an hour of audio is held once, not once in blocks and once joined."""
+
+    def __init__(self, capacity: int) -> None:
+        self._array = np.empty(capacity, np.float32)  # untouched pages cost nothing
+        self._used = 0
+
+    def put(self, block: Samples) -> None:
+        end = self._used + len(block)
+        if end > len(self._array):
+            self._array.resize(max(end, 2 * self._used), refcheck=False)
+        self._array[self._used : end] = block
+        self._used = end
+
+    def taken(self) -> Samples:
+        self._array.resize(self._used, refcheck=False)
+        return self._array
+
+
+def _check_header(rate: int, channels: int, limits: Limits) -> None:
+    if not limits.min_rate <= rate <= limits.max_rate:
+        raise OutsideLimits(
+            f"a sample rate of {rate} Hz; accepted are {limits.min_rate} to {limits.max_rate}"
+        )
+    if not 1 <= channels <= limits.max_channels:
+        raise OutsideLimits(f"{channels} channels; accepted are 1 to {limits.max_channels}")
+
+
+def _check_length(seconds: float, limits: Limits) -> None:
+    if seconds < limits.min_seconds:
+        raise TooShort(f"{seconds:.3f} s of audio; at least {limits.min_seconds:g} s are needed")
+
+
+def _check_values(samples: Samples) -> None:
+    if not len(samples):
+        return
+    peak = max(float(samples.max()), -float(samples.min()))  # NaN survives max and min
+    if not np.isfinite(peak):
+        raise BadSamples("samples that are NaN or infinite")
+    if peak > _MAX_PEAK:
+        raise BadSamples(
+            f"samples up to {peak:.3g}", "expected are [-1, 1]: scale integers by their range"
+        )

@@ -1,0 +1,131 @@
+"""Figures of merit, in NumPy alone so that a device can compute them too.
+
+Shapes: N trials or clips, K classes. Rates are fractions, not percent.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.floating]
+Integers = npt.NDArray[np.integer]
+Booleans = npt.NDArray[np.bool_]
+
+
+class Interval(NamedTuple):
+    """A figure with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def percent(self) -> str:
+        return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+def top_k_hits(scores: Floats, labels: Integers, k: int) -> Booleans:
+    """Whether the true class of each of [N, K] scores is among the k best; [N].
+
+    A tie counts against the true class, so that constant scores earn nothing. NaN never hits.
+    """
+    own = scores[np.arange(len(labels)), labels]
+    others = np.sum(scores >= own[:, None], axis=1) - 1  # the class itself is >= itself
+    hits: Booleans = (others < k) & np.isfinite(own)
+    return hits
+
+
+def bootstrap(
+    values: npt.ArrayLike,
+    groups: npt.ArrayLike | None = None,
+    confidence: float = 0.95,
+    resamples: int = 2_000,
+    seed: int = 0,
+) -> Interval:
+    """Mean of [N] values with its percentile bootstrap interval (Efron 1979).
+
+    With ``groups`` [N] (speakers, say) whole groups are drawn, since clips of one speaker are not
+    independent of each other.
+
+    Raises:
+        ValueError: no values.
+    """
+    numbers = np.asarray(values, np.float64)
+    if not len(numbers):
+        raise ValueError("no values")
+    keys = np.arange(len(numbers)) if groups is None else np.unique(groups, return_inverse=True)[1]
+    sums = np.bincount(keys, weights=numbers)
+    counts = np.bincount(keys).astype(np.float64)
+    drawn = np.random.default_rng(seed).integers(len(sums), size=(resamples, len(sums)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Interval(float(numbers.mean()), float(low), float(high))
+
+
+def equal_error_rate(scores: Floats, same: Booleans) -> float:
+    """EER of verification scores [N], higher for the same speaker: where misses equal false alarms.
+
+    Raises:
+        ValueError: trials of one kind only.
+    """
+    misses, alarms = _error_rates(scores, same)
+    crossing = int(np.argmin(np.abs(misses - alarms)))
+    return float((misses[crossing] + alarms[crossing]) / 2)
+
+
+def min_detection_cost(scores: Floats, same: Booleans, prior: float = 0.01) -> float:
+    """minDCF with both costs 1, normalised by the better trivial answer (NIST SRE plan, 2016)."""
+    misses, alarms = _error_rates(scores, same)
+    costs = prior * misses + (1 - prior) * alarms
+    return float(costs.min() / min(prior, 1 - prior))
+
+
+def calibration_error(confidences: Floats, correct: Booleans, bins: int = 15) -> float:
+    """Expected calibration error over equal-width bins (Guo et al. 2017, eq. 3)."""
+    index = np.clip((np.asarray(confidences) * bins).astype(int), 0, bins - 1)
+    gaps = np.bincount(index, weights=confidences - correct.astype(np.float64), minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidences))
+
+
+def _error_rates(scores: Floats, same: Booleans) -> tuple[Floats, Floats]:
+    """Miss and false-alarm rates at every threshold, from accept-none to accept-all."""
+    targets, impostors = int(same.sum()), int((~same).sum())
+    if not targets or not impostors:
+        raise ValueError("trials of both kinds are needed")
+    order = np.argsort(-scores, kind="stable")
+    ranked, hits = scores[order], same[order]
+    ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # equal scores fall together
+    accepted = np.concatenate([[0], np.cumsum(hits)[ends]])
+    alarms = np.concatenate([[0], np.cumsum(~hits)[ends]])
+    return 1 - accepted / targets, alarms / impostors
+
+
+def softmax(logits: Floats) -> npt.NDArray[np.float64]:
+    """Softmax of [N, K] logits over the classes."""
+    shifted = np.asarray(logits, np.float64) - np.max(logits, axis=1, keepdims=True)
+    powers = np.exp(shifted)
+    result: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    return result
+
+
+def fit_temperature(logits: Floats, labels: Integers) -> float:
+    """The T that minimises the cross-entropy of ``logits / T`` (Guo et al. 2017, sec. 4.2).
+
+    Logits are [N, K]. The minimum in log T is found by golden-section search between 0.05 and 20,
+    which is where it stops for a network that is always (or never) right.
+    """
+
+    def cost(log_t: float) -> float:
+        scaled = softmax(logits / np.exp(log_t))
+        own = scaled[np.arange(len(labels)), labels]
+        return float(-np.log(np.maximum(own, 1e-300)).mean())
+
+    low, high = np.log(0.05), np.log(20.0)
+    ratio = (np.sqrt(5) - 1) / 2
+    for _ in range(40):
+        left, right = high - ratio * (high - low), low + ratio * (high - low)
+        low, high = (low, right) if cost(left) <= cost(right) else (left, high)
+    return round(float(np.exp((low + high) / 2)), 4)

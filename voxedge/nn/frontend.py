@@ -1,0 +1,214 @@
+"""THE front end: raw samples -> the image that the trunk looks at. Trained through, and traced.
+
+Everything is a gather, a convolution, a matrix product or element-wise, so that the graph needs no
+``STFT`` operator (no CUDA or WebGPU kernel; slower than a convolution on a CPU) and no ``Resize``,
+and the device needs no signal processing. See docs/design.md, "The signal path".
+
+Shapes: B batch, S samples given, W samples of the window, T frames, N bins of the spectrum,
+M features of a frame (mel bands or linear bins), P pixels of a side.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from voxedge.train.recipe import Feature, Normalise, Padding
+
+_LOG_FLOOR = 1e-6  # power; a full-scale sine gives about (win_length / 4)^2
+_SEED_FLOOR = 1e-9  # the seed system's, added to the complex mel spectrum
+_SEED_MEL_RATE = 22_050  # the seed system did not pass its 16 kHz to the mel filters
+_STD_FLOOR = 1e-5
+
+
+class Window(nn.Module):
+    """Clips of any length -> exactly one window: longer is cut, shorter repeated or zero-padded."""
+
+    positions: Tensor
+
+    def __init__(self, samples: int, padding: Padding) -> None:
+        super().__init__()
+        self.samples = samples
+        self.padding = padding
+        self.register_buffer("positions", torch.arange(samples), persistent=False)
+
+    def forward(self, pcm: Tensor, lengths: Tensor) -> Tensor:
+        """[B, S] float32 and valid samples int64 [B] (or [1], for all rows) -> [B, W].
+
+        Written so that only ``pcm`` says what B is: the exported ``lengths`` has a default of
+        shape [1], which must broadcast.
+        """
+        batch, samples = pcm.shape
+        valid = torch.clamp(lengths, min=1, max=samples).unsqueeze(1)
+        index = self.positions.unsqueeze(0) % valid
+        rows = torch.arange(batch, device=pcm.device).unsqueeze(1) * samples
+        window = pcm.reshape(-1)[rows + index]
+        if self.padding == "zero":
+            window = window * (self.positions.unsqueeze(0) < valid)
+        return window
+
+
+class Frontend(nn.Module):
+    """Samples -> one normalised log-spectral image a clip.
+
+    Args:
+        sample_rate: Hz, of the samples.
+        window_seconds: length that every clip is cut or padded to.
+        padding: of clips shorter than the window.
+        feature: ``mel`` and ``linear`` are log power spectra; ``seed`` is the seed system's
+            complex-log mel feature (docs/design.md), faults included.
+        n_fft: points of the DFT; a power of two.
+        win_length: samples of the periodic Hann window, centred in ``n_fft``.
+        hop_length: samples between frames.
+        n_mels: mel bands, where the feature has them.
+        f_min: Hz, lower edge of the first band.
+        f_max: Hz, upper edge of the last band (and of the linear bins).
+        normalise: ``bins`` gives each band zero mean and unit deviation over time, which removes
+            gain and the microphone's colour; ``minmax`` scales the image to [0, 1].
+        image_size: P.
+    """
+
+    basis: Tensor
+    bands: Tensor
+    rows: Tensor
+    columns: Tensor
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int,
+        window_seconds: float,
+        padding: Padding,
+        feature: Feature,
+        n_fft: int,
+        win_length: int,
+        hop_length: int,
+        n_mels: int,
+        f_min: float,
+        f_max: float,
+        normalise: Normalise,
+        image_size: int,
+    ) -> None:
+        super().__init__()
+        self.feature = feature
+        self.normalise = normalise
+        self.hop_length = hop_length
+        self.window = Window(round(window_seconds * sample_rate), padding)
+        samples = self.window.samples
+        self.reflect = n_fft // 2 if feature == "seed" else 0  # librosa centres its frames
+        frames = 1 + (samples + 2 * self.reflect - n_fft) // hop_length
+        self.register_buffer("basis", dft_basis(n_fft, win_length), persistent=False)
+        if feature == "linear":
+            hertz = torch.arange(n_fft // 2 + 1) * sample_rate / n_fft
+            keep = (hertz >= f_min) & (hertz <= f_max)
+            bands = torch.eye(len(hertz))[keep]
+        elif feature == "mel":
+            bands = mel_filters(sample_rate, n_fft, n_mels, f_min, f_max)
+        else:
+            bands = mel_filters(_SEED_MEL_RATE, n_fft, n_mels, 0.0, _SEED_MEL_RATE / 2)
+        self.register_buffer("bands", bands, persistent=False)  # [M, N]
+        antialias = feature != "seed"
+        rows = resize_matrix(len(bands), image_size, antialias)
+        columns = resize_matrix(frames, image_size, antialias).T.contiguous()
+        self.register_buffer("rows", rows, persistent=False)  # [P, M]
+        self.register_buffer("columns", columns, persistent=False)  # [T, P]
+
+    def forward(self, pcm: Tensor, lengths: Tensor) -> Tensor:
+        """Samples [B, S] with their valid lengths [B] -> image [B, 1, P, P]."""
+        window = self.window(pcm, lengths)
+        features = self.seed_features(window) if self.feature == "seed" else self.features(window)
+        return (self.rows @ self._normalised(features) @ self.columns).unsqueeze(1)
+
+    def features(self, window: Tensor) -> Tensor:
+        """[B, W] -> log power in bands, [B, M, T]."""
+        real, imaginary = self._spectrum(window)
+        return torch.log(self.bands @ (real * real + imaginary * imaginary) + _LOG_FLOOR)
+
+    def seed_features(self, window: Tensor) -> Tensor:
+        """[B, W] -> the seed system's feature, [B, M, T].
+
+        The complex mel spectrum's complex log, each frame divided by its largest magnitude, real
+        part. Of the phase only its square is needed, so ``atan2``, which ONNX lacks, is not.
+        """
+        peak = window.abs().amax(dim=1, keepdim=True).clamp(min=1e-12)
+        window = F.pad((window / peak).unsqueeze(1), (self.reflect, self.reflect), mode="reflect")
+        real, imaginary = self._spectrum(window.squeeze(1))
+        real = self.bands @ real + _SEED_FLOOR
+        imaginary = self.bands @ imaginary
+        log = 0.5 * torch.log(real * real + imaginary * imaginary + 1e-37)  # 1e-37: log(0) is -inf
+        angle = torch.atan(imaginary.abs() / (real.abs() + 1e-37))
+        angle = torch.where(real < 0, math.pi - angle, angle)
+        magnitude = torch.sqrt(log * log + angle * angle)
+        return log / magnitude.amax(dim=1, keepdim=True).clamp(min=1e-12)
+
+    def _spectrum(self, window: Tensor) -> tuple[Tensor, Tensor]:
+        spectrum = F.conv1d(window.unsqueeze(1), self.basis, stride=self.hop_length)
+        real, imaginary = spectrum.chunk(2, dim=1)
+        return real, imaginary
+
+    def _normalised(self, features: Tensor) -> Tensor:
+        if self.normalise == "bins":
+            centred = features - features.mean(dim=2, keepdim=True)
+            deviation = torch.sqrt((centred * centred).mean(dim=2, keepdim=True))
+            return centred / (deviation + _STD_FLOOR)
+        if self.normalise == "minmax":
+            low = features.amin(dim=(1, 2), keepdim=True)
+            high = features.amax(dim=(1, 2), keepdim=True)
+            return (features - low) / (high - low + _STD_FLOOR)
+        return features
+
+
+def dft_basis(n_fft: int, win_length: int) -> Tensor:
+    """Windowed DFT as a convolution kernel [2 N, 1, n_fft]: cosines, then negated sines.
+
+    Computed in float64: the angles reach n_fft / 2 turns.
+    """
+    window = torch.hann_window(win_length, periodic=True, dtype=torch.float64)
+    left = (n_fft - win_length) // 2
+    window = F.pad(window, (left, n_fft - win_length - left))
+    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64).unsqueeze(1)
+    turns = (bins * torch.arange(n_fft, dtype=torch.float64)) % n_fft / n_fft
+    angles = 2 * math.pi * turns
+    return (torch.cat([torch.cos(angles), -torch.sin(angles)]) * window).unsqueeze(1).float()
+
+
+def mel_filters(sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float) -> Tensor:
+    """Triangular mel filters of unit area [M, N]: Slaney's scale and norm (Auditory Toolbox, 1998).
+
+    Linear below 1 kHz (200/3 Hz a mel), logarithmic above (27 mels for a factor of 6.4).
+    """
+
+    def to_mel(hertz: Tensor) -> Tensor:
+        above = 15 + 27 * torch.log(hertz.clamp(min=1e-9) / 1000) / math.log(6.4)
+        return torch.where(hertz < 1000, hertz * 3 / 200, above)
+
+    def to_hertz(mel: Tensor) -> Tensor:
+        return torch.where(
+            mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) / 27 * math.log(6.4))
+        )
+
+    low, high = to_mel(torch.tensor([f_min, f_max], dtype=torch.float64)).tolist()
+    edges = to_hertz(torch.linspace(low, high, n_mels + 2, dtype=torch.float64))
+    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * sample_rate / n_fft
+    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
+    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
+    triangles = torch.minimum(rising, falling).clamp(min=0)
+    return (triangles * (2 / (edges[2:] - edges[:-2]))[:, None]).float()
+
+
+def resize_matrix(size: int, target: int, antialias: bool) -> Tensor:
+    """Linear interpolation along one axis as a matrix [target, size] (half-pixel centres).
+
+    With ``antialias`` the triangle widens where the axis shrinks, as in Pillow.
+    """
+    identity = torch.eye(size).reshape(1, 1, size, size)
+    if antialias:
+        resized = F.interpolate(
+            identity, size=(target, size), mode="bilinear", antialias=True, align_corners=False
+        )
+    else:
+        resized = F.interpolate(identity, size=(target, size), mode="bilinear", align_corners=False)
+    return resized.reshape(target, size)

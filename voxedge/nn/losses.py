@@ -1,0 +1,80 @@
+"""The contrastive-center loss: compact classes, far from each other.
+
+It pulls an embedding to the center of its class and away from the other centers, which are learned
+(Qi and Su 2017, "Contrastive-center loss for deep neural networks").
+Shapes: B batch, E embedding, K classes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from voxedge.train.recipe import CenterForm
+
+_SEED_EPSILON = 1e-6
+_SEED_SCALE = 0.1
+
+
+class CenterTerms(NamedTuple):
+    """The loss and what it is made of."""
+
+    loss: Tensor  # scalar
+    intra: Tensor  # scalar: mean squared distance to the own center, no gradient
+    inter: Tensor  # scalar: mean squared distance to the other centers, no gradient
+
+
+class ContrastiveCenterLoss(nn.Module):
+    """Centers [K, E] and the loss in one of three forms.
+
+    - ``paper``: ``1/2 sum_i ||x_i - c_yi||^2 / (sum_{j != yi} ||x_i - c_j||^2 + delta)`` (eq. 6).
+    - ``seed``: the ratio of the batch's sums, ``(1 / 2B) intra / (inter + 1e-6) / 0.1``, as the
+      seed system computes it; about 2e-4 for 200 classes, so that it does next to nothing.
+    - ``split``: the two parts weighted on their own, each a mean over the batch:
+      ``intra_weight / 2 * ||x_i - c_yi||^2`` and ``inter_weight / (d_i + delta)``, where ``d_i`` is
+      the mean of ``||x_i - c_j||^2`` over j != yi; the inverse keeps the pushing part bounded.
+
+    Args:
+        classes: K.
+        embedding_dim: E.
+        form: see above.
+        delta: keeps the ratio finite.
+        intra_weight: of the split form.
+        inter_weight: of the split form.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        embedding_dim: int,
+        form: CenterForm = "paper",
+        delta: float = 1.0,
+        intra_weight: float = 1.0,
+        inter_weight: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.form = form
+        self.delta = delta
+        self.intra_weight = intra_weight
+        self.inter_weight = inter_weight
+        self.centers = nn.Parameter(torch.randn(classes, embedding_dim))
+
+    def forward(self, embedding: Tensor, labels: Tensor) -> CenterTerms:
+        """Embeddings [B, E] and classes int64 [B] -> the loss and its two distances."""
+        # explicit differences, not the expanded square: that one loses the small intra distances
+        squares = torch.cdist(embedding, self.centers, compute_mode="donot_use_mm_for_euclid_dist")
+        distances = squares.square()
+        own = distances.gather(1, labels.unsqueeze(1)).squeeze(1)
+        others = distances.sum(dim=1) - own
+        batch, classes = distances.shape
+        if self.form == "paper":
+            loss = 0.5 * (own / (others + self.delta)).sum()
+        elif self.form == "seed":
+            loss = own.sum() / (others.sum() + _SEED_EPSILON) / (2 * batch) / _SEED_SCALE
+        else:
+            mean_other = others / (classes - 1)
+            loss = 0.5 * self.intra_weight * own.mean()
+            loss = loss + self.inter_weight * (1 / (mean_other + self.delta)).mean()
+        return CenterTerms(loss, own.detach().mean(), others.detach().mean() / (classes - 1))

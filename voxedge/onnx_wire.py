@@ -1,0 +1,123 @@
+"""Reads an ONNX file's skeleton from its protobuf bytes, without the onnx package.
+
+A device has NumPy and ONNX Runtime only, and what must be refused (external data, control flow,
+metadata that lies) has to be seen before the runtime opens the file. Wire format: the protobuf
+encoding guide; field numbers: ``onnx.proto`` of ONNX 1.23 (IR version 10 and later add none here).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_MAX_DEPTH = 16
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+# message type -> field number -> the type of the message in that field
+_CHILDREN: dict[str, dict[int, str]] = {
+    "Model": {7: "Graph", 8: "Opset", 14: "Entry", 20: "Training", 25: "Function"},
+    "Training": {1: "Graph", 2: "Graph"},
+    "Function": {7: "Node", 9: "Opset", 11: "Attribute"},
+    "Graph": {1: "Node", 5: "Tensor", 15: "SparseTensor"},
+    "Node": {5: "Attribute"},
+    "Attribute": {
+        5: "Tensor",
+        6: "Graph",
+        10: "Tensor",
+        11: "Graph",
+        22: "SparseTensor",
+        23: "SparseTensor",
+    },
+    "SparseTensor": {1: "Tensor", 2: "Tensor"},
+}
+
+
+class WireError(ValueError):
+    """The bytes are not a protobuf message of the expected shape."""
+
+
+@dataclass
+class Skeleton:
+    """What a reader wants to know of a model before it trusts it."""
+
+    ir_version: int = 0
+    opsets: dict[str, int] = field(default_factory=dict)
+    metadata: list[tuple[bytes, int, int]] = field(default_factory=list)  # key, start, end of value
+    operators: set[str] = field(default_factory=set)
+    external_data: bool = False
+
+
+def skeleton(data: bytes | memoryview) -> Skeleton:
+    """Walk a serialised ModelProto, graphs inside graphs included; tensors are stepped over.
+
+    Raises:
+        WireError: the bytes are not such a message, or messages are nested beyond reason.
+    """
+    found = Skeleton()
+    view = memoryview(data)
+    _walk(view, 0, len(view), "Model", found, 0)
+    return found
+
+
+def _walk(view: memoryview, start: int, end: int, kind: str, found: Skeleton, depth: int) -> None:
+    if depth > _MAX_DEPTH:
+        raise WireError("messages nested too deep")
+    children = _CHILDREN.get(kind, {})
+    fields: dict[int, tuple[int, int]] = {}
+    for number, wire, low, high in _fields(view, start, end):
+        if wire == _VARINT:
+            if kind == "Model" and number == 1:
+                found.ir_version = low
+            elif kind == "Tensor" and number == 14 and low != 0:  # data_location
+                found.external_data = True
+            elif kind == "Opset" and number == 2:
+                fields[2] = (low, low)
+        elif wire == _BYTES:
+            fields[number] = (low, high)
+            if kind == "Tensor" and number == 13:
+                found.external_data = True
+            if child := children.get(number):
+                _walk(view, low, high, child, found, depth + 1)
+    if kind == "Opset":
+        domain = bytes(view[slice(*fields.get(1, (0, 0)))]).decode("utf-8", "replace")
+        found.opsets[domain] = fields.get(2, (0, 0))[0]
+    elif kind == "Node" and 4 in fields:
+        found.operators.add(bytes(view[slice(*fields[4])])[:100].decode("utf-8", "replace"))
+    elif kind == "Entry":
+        key = bytes(view[slice(*fields.get(1, (0, 0)))][:100])
+        found.metadata.append((key, *fields.get(2, (end, end))))
+
+
+def _fields(view: memoryview, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
+    """(field number, wire type, start, end) of bytes fields; (.., value, value) of varints."""
+    while position < end:
+        tag, position = _varint(view, position, end)
+        number, wire = tag >> 3, tag & 7
+        if number == 0:
+            raise WireError("field number 0")
+        if wire == _VARINT:
+            value, position = _varint(view, position, end)
+            yield number, wire, value, value
+            continue
+        if wire == _BYTES:
+            length, position = _varint(view, position, end)
+        elif wire in (_FIXED64, _FIXED32):
+            length = 8 if wire == _FIXED64 else 4
+        else:
+            raise WireError(f"wire type {wire}")
+        if length > end - position:
+            raise WireError("a field runs past its message")
+        yield number, wire, position, position + length
+        position += length
+
+
+def _varint(view: memoryview, position: int, end: int) -> tuple[int, int]:
+    value = shift = 0
+    while position < end and shift < 70:
+        byte = view[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+    raise WireError("a number that does not end")

@@ -1,0 +1,56 @@
+"""Recipe -> modules: the only place where plain numbers are taken out of a recipe."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import torch
+
+from voxedge.errors import RunError
+from voxedge.nn.frontend import Frontend
+from voxedge.nn.losses import ContrastiveCenterLoss
+from voxedge.nn.speaker_net import SpeakerNet, build_trunk
+from voxedge.train.checkpoint import load_checkpoint, restore_module
+from voxedge.train.recipe import FrontendRecipe, LossRecipe, Recipe
+from voxedge.train.run import Run
+
+
+def build_frontend(recipe: FrontendRecipe) -> Frontend:
+    """The signal path of a recipe."""
+    return Frontend(**asdict(recipe))
+
+
+def build_net(recipe: Recipe, classes: int, init: str | None = None) -> SpeakerNet:
+    """The network of a recipe with its first weights, drawn from the recipe's seed.
+
+    Args:
+        recipe: see there.
+        classes: K.
+        init: instead of the recipe's own ``model.init``.
+    """
+    torch.manual_seed(recipe.training.seed)
+    trunk, width = build_trunk(recipe.model.trunk, recipe.model.init if init is None else init)
+    return SpeakerNet(build_frontend(recipe.frontend), trunk, width, classes)
+
+
+def build_center_loss(recipe: LossRecipe, classes: int, width: int) -> ContrastiveCenterLoss | None:
+    """The center loss of a recipe, if it has one."""
+    if recipe.center == "none":
+        return None
+    return ContrastiveCenterLoss(
+        classes, width, recipe.center, recipe.delta, recipe.intra_weight, recipe.inter_weight
+    )
+
+
+def load_net(run: Run) -> SpeakerNet:
+    """The best network of a run, on the CPU, ready to answer.
+
+    Raises:
+        RunError: the run or its checkpoint is missing or damaged.
+    """
+    checkpoint = load_checkpoint(run.best)
+    net = build_net(run.recipe(), len(run.labels()), init="random")
+    if checkpoint.state.get("labels") != list(run.labels()):
+        raise RunError(f"{run.best} is of other speakers than the run's labels.json")
+    restore_module("net", net, checkpoint)
+    return net.eval()

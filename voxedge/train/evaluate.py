@@ -1,0 +1,85 @@
+"""How good a network is: its logits on labelled clips, and the figures that follow.
+
+Shapes: N windows, C clips, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from voxedge.data.corpus import Corpus, Entry
+from voxedge.data.dataset import evaluation_batches
+from voxedge.metrics import bootstrap, calibration_error, softmax, top_k_hits
+from voxedge.nn.speaker_net import SpeakerNet
+from voxedge.windows import Policy
+
+_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a network says of labelled clips."""
+
+    logits: npt.NDArray[np.float32]  # [N, K]
+    owners: npt.NDArray[np.intp]  # [N], the clip of each window
+    truth: npt.NDArray[np.int64]  # [C], the class of each clip
+
+    @property
+    def window_truth(self) -> npt.NDArray[np.int64]:
+        """[N], the class of each window."""
+        return self.truth[self.owners]
+
+    def cross_entropy(self) -> float:
+        """Mean over the windows."""
+        own = softmax(self.logits)[np.arange(len(self.owners)), self.window_truth]
+        return float(-np.log(np.maximum(own, 1e-300)).mean())
+
+    def probabilities(self, temperature: float) -> npt.NDArray[np.float64]:
+        """[C, K]: calibrated, averaged over the windows of each clip, as the runtime does."""
+        total = np.zeros((len(self.truth), self.logits.shape[1]))
+        np.add.at(total, self.owners, softmax(self.logits / temperature))
+        return total / np.bincount(self.owners, minlength=len(total))[:, None]
+
+    def measured(self, temperature: float) -> dict[str, Any]:
+        """Top-1 and top-5 with 95 % intervals (bootstrap over speakers), calibration error."""
+        probabilities = self.probabilities(temperature)
+        top1 = top_k_hits(probabilities, self.truth, 1)
+        top5 = top_k_hits(probabilities, self.truth, 5)
+        return {
+            "clips": len(self.truth),
+            "windows": len(self.owners),
+            "speakers": len(np.unique(self.truth)),
+            "top1": bootstrap(top1, self.truth)._asdict(),
+            "top5": bootstrap(top5, self.truth)._asdict(),
+            "calibration_error": calibration_error(probabilities.max(axis=1), top1),
+        }
+
+
+@torch.inference_mode()
+def score(
+    net: SpeakerNet,
+    corpus: Corpus,
+    entries: Sequence[Entry],
+    device: torch.device,
+    policy: Policy = "all",
+    workers: int = 0,
+) -> Scores:
+    """Run a network over the windows of clips whose speakers are classes of the corpus."""
+    net.eval()
+    window = net.frontend.window.samples
+    rows: list[npt.NDArray[np.float32]] = []
+    owners: list[int] = []
+    for batch in evaluation_batches(corpus, entries, _BATCH, window, policy, workers):
+        pcm = torch.from_numpy(batch.pcm).to(device)
+        logits, _ = net(pcm, torch.from_numpy(batch.lengths).to(device))
+        rows.append(logits.float().cpu().numpy())
+        owners += batch.owners
+    classes = {label: index for index, label in enumerate(corpus.labels)}
+    truth = np.array([classes[entry.clip.speaker] for entry in entries], np.int64)
+    return Scores(np.concatenate(rows), np.array(owners), truth)

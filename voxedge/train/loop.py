@@ -1,0 +1,351 @@
+"""The training loop: one forward pass a step, everything resumable, nothing printed.
+
+What happens is told to a ``Reporter``; signals are answered between two steps, so that a stop is
+always at a place from which training goes on bit by bit as if it had not stopped.
+
+Shapes: B batch, S samples, K classes, E embedding.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor
+
+import voxedge
+from voxedge.data.corpus import Corpus
+from voxedge.data.dataset import TrainingSet
+from voxedge.data.manifest import Side
+from voxedge.data.split import Split
+from voxedge.errors import CorpusError, Interrupted, RunError, TrainingError
+from voxedge.files import write_json
+from voxedge.metrics import fit_temperature, top_k_hits
+from voxedge.nn.augment import spec_augment
+from voxedge.report import draw_curves
+from voxedge.train.build import build_center_loss, build_net
+from voxedge.train.checkpoint import (
+    load_checkpoint,
+    module_tensors,
+    optimizer_tensors,
+    restore_module,
+    restore_optimizer,
+    save_checkpoint,
+)
+from voxedge.train.evaluate import Scores, score
+from voxedge.train.optimizers import build_center_optimizer, build_optimizer, learning_rate
+from voxedge.train.recipe import Recipe
+from voxedge.train.run import Run
+from voxedge.train.signals import stop_signals
+from voxedge.windows import Policy
+
+
+class Reporter(Protocol):
+    """Who wants to know how training goes."""
+
+    def step(self, progress: StepProgress) -> None:
+        """After every step."""
+
+    def epoch(self, row: dict[str, float], epochs: int) -> None:
+        """After every epoch, with its line of history.csv."""
+
+
+@dataclass(frozen=True)
+class StepProgress:
+    """Where the loop stands."""
+
+    epoch: int  # counted from 1
+    epochs: int
+    step: int  # of the epoch, counted from 1
+    steps: int
+    loss: float  # mean of the epoch so far
+    clips_per_second: float
+    seconds_left: float
+
+
+@dataclass
+class _Position:
+    """What a checkpoint knows beside tensors."""
+
+    epoch: int = 0  # counted from 0
+    step: int = 0  # steps done of that epoch
+    sums: dict[str, float] = field(default_factory=dict)  # over the epoch so far
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0  # of training in all, over every resume
+
+
+def train(
+    recipe: Recipe,
+    corpus: Corpus,
+    made: Split,
+    run: Run,
+    reporter: Reporter,
+    *,
+    device: torch.device,
+    bf16: bool,
+    workers: int = 0,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Train to the end and measure; the content of ``metrics.json`` is returned.
+
+    Raises:
+        Interrupted: SIGINT or SIGTERM came; the state is saved in the run.
+        TrainingError: the loss is not finite; the last good checkpoint is kept.
+        RunError: nothing to resume, or it belongs to another recipe or corpus.
+    """
+    with run.locked():
+        trainer = _Trainer(recipe, corpus, made, run, reporter, device, bf16, workers)
+        if resume:
+            trainer.restore()
+        trainer.run_epochs()
+        return trainer.finish()
+
+
+class _Trainer:
+    def __init__(
+        self,
+        recipe: Recipe,
+        corpus: Corpus,
+        made: Split,
+        run: Run,
+        reporter: Reporter,
+        device: torch.device,
+        bf16: bool,
+        workers: int,
+    ) -> None:
+        self.recipe, self.corpus, self.split, self.run = recipe, corpus, made, run
+        self.reporter, self.device, self.bf16, self.workers = reporter, device, bf16, workers
+        self.labels = list(corpus.labels)
+        self.net = build_net(recipe, len(self.labels)).to(device)
+        self.net.trunk.to(memory_format=torch.channels_last)
+        width = self.net.head.in_features
+        self.centers = build_center_loss(recipe.loss, len(self.labels), width)
+        if self.centers is not None:
+            self.centers.to(device)
+        self.optimizer = build_optimizer(recipe.optimizer, self.net)
+        self.center_optimizer = build_center_optimizer(recipe.optimizer, self.centers)
+        self.window = self.net.frontend.window.samples
+        self.training_set = TrainingSet(
+            corpus,
+            made.of(corpus.entries, "train"),
+            recipe.training.batch_size,
+            self.window,
+            recipe.training.crop == "random",
+            recipe.training.seed,
+            workers,
+        )
+        if not self.training_set.steps:
+            raise CorpusError("fewer than two clips to train on")
+        self.position = _Position()
+
+    # --- the loop ---------------------------------------------------------------------------
+
+    def run_epochs(self) -> None:
+        epochs = self.recipe.training.epochs
+        with stop_signals() as stop, _event_writer(self.run, self.position.epoch) as events:
+            while self.position.epoch < epochs:
+                began, done_before = time.monotonic(), self.position.step
+                for batch in self.training_set.epoch(self.position.epoch, self.position.step):
+                    labels = torch.from_numpy(np.array(batch.owners)).to(self.device)
+                    pcm = torch.from_numpy(batch.pcm).to(self.device)
+                    lengths = torch.from_numpy(batch.lengths).to(self.device)
+                    self._step(pcm, lengths, labels)
+                    self.position.step += 1
+                    elapsed = time.monotonic() - began
+                    self.reporter.step(self._progress(elapsed, self.position.step - done_before))
+                    if stop.signum:
+                        self.position.seconds += elapsed
+                        self._save_last()
+                        raise Interrupted(
+                            stop.signum,
+                            f"stopped in epoch {self.position.epoch + 1}, all saved",
+                            f"go on with: voxedge train --resume {self.run.folder}",
+                        )
+                self._end_epoch(time.monotonic() - began, events)
+                self.reporter.epoch(self.position.history[-1], epochs)
+
+    def _step(self, pcm: Tensor, lengths: Tensor, labels: Tensor) -> None:
+        recipe = self.recipe
+        self.net.train()
+        with torch.no_grad():  # nothing in front of the trunk is learned
+            image = self.net.frontend(pcm, lengths)
+            masks = recipe.training.frequency_mask, recipe.training.time_mask
+            if any(masks):
+                image = spec_augment(image, *masks, self._generator())
+        with self._autocast():
+            logits, embedding = self.net.classify(image.to(memory_format=torch.channels_last))
+        logits, embedding = logits.float(), embedding.float()
+        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.loss.label_smoothing)
+        sums = {"train_loss": loss}
+        if self.centers is not None:
+            terms = self.centers(embedding, labels)
+            loss = loss + recipe.loss.center_weight * terms.loss
+            sums |= {"center_loss": terms.loss, "intra": terms.intra, "inter": terms.inter}
+        sums["train_top1"] = (logits.argmax(dim=1) == labels).float().mean()
+        if not math.isfinite(loss.item()):
+            raise TrainingError(
+                f"the loss is {loss.item()} in epoch {self.position.epoch + 1}; the last good state"
+                f" is {self.run.last}",
+                "a lower --learning-rate?",
+            )
+        rate = learning_rate(recipe.optimizer, self._progress_of_all(), self.position.epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        optimizers = [self.optimizer, *filter(None, [self.center_optimizer])]
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimizer in optimizers:
+            optimizer.step()
+        for name, value in sums.items():
+            weighted = value.item() * len(labels)
+            self.position.sums[name] = self.position.sums.get(name, 0.0) + weighted
+        self.position.sums["clips"] = self.position.sums.get("clips", 0.0) + len(labels)
+
+    def _end_epoch(self, elapsed: float, events: Any) -> None:  # noqa: ANN401
+        position = self.position
+        clips = position.sums.pop("clips")
+        row = {"epoch": float(position.epoch + 1)}
+        row |= {name: total / clips for name, total in position.sums.items()}
+        scores = self._scores("validation", "first")
+        row["val_loss"] = scores.cross_entropy()
+        row["val_top1"] = float(top_k_hits(scores.logits, scores.window_truth, 1).mean())
+        row["val_top5"] = float(top_k_hits(scores.logits, scores.window_truth, 5).mean())
+        row["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        position.history.append(row)
+        position.seconds += elapsed
+        position.epoch, position.step, position.sums = position.epoch + 1, 0, {}
+        for name, value in row.items():
+            events.add_scalar(name, value, position.epoch)
+        if max(position.history, key=_merit) is row:
+            save_checkpoint(self.run.best, module_tensors("net", self.net), self._state())
+        self._save_last()
+        self.run.write_history(position.history)
+
+    def finish(self) -> dict[str, Any]:
+        """Measure the best network the way ``identify`` answers, write it down, draw the curves."""
+        restore_module("net", self.net, load_checkpoint(self.run.best))
+        scores = self._scores("validation", "all")
+        temperature = fit_temperature(scores.logits, scores.window_truth)
+        history = self.position.history
+        best = max(history, key=_merit)
+        trained = len(self.training_set.entries) * len(history)
+        metrics = {
+            "test": self._scores("test", "all").measured(temperature),
+            "validation": {name: best[name] for name in ("val_top1", "val_top5", "val_loss")},
+            "best_epoch": int(best["epoch"]),
+            "epochs": len(history),
+            "temperature": temperature,
+            "seconds": round(self.position.seconds, 1),
+            "clips_per_second": round(trained / max(self.position.seconds, 1e-9), 1),
+            "device": str(self.device),
+            "precision": "bf16" if self.bf16 else "fp32",
+            "versions": versions(),
+        }
+        write_json(self.run.metrics_path, metrics)
+        draw_curves(history, self.recipe.name, self.run.folder / "curves.png")
+        return metrics
+
+    def _scores(self, side: Side, policy: Policy) -> Scores:
+        entries = self.split.of(self.corpus.entries, side)
+        return score(self.net, self.corpus, entries, self.device, policy, self.workers)
+
+    # --- state ------------------------------------------------------------------------------
+
+    def restore(self) -> None:
+        """Go back to the last checkpoint of the run."""
+        checkpoint = load_checkpoint(self.run.last)
+        state = checkpoint.state
+        if state["labels"] != self.labels or state["corpus"] != self.corpus.digest:
+            raise RunError(f"the corpus has changed since {self.run.folder} was begun")
+        epochs = {"training.epochs": self.recipe.training.epochs}  # more may be asked for
+        then = Recipe.from_dict(state["recipe"]).with_values(epochs)
+        if then != self.recipe:
+            raise RunError(f"{self.run.folder} was begun with another recipe")
+        restore_module("net", self.net, checkpoint)
+        restore_optimizer("optimizer", self.optimizer, checkpoint)
+        if self.centers is not None and self.center_optimizer is not None:
+            restore_module("centers", self.centers, checkpoint)
+            restore_optimizer("center_optimizer", self.center_optimizer, checkpoint)
+        self.position = _Position(**state["position"])
+
+    def _save_last(self) -> None:
+        tensors = module_tensors("net", self.net)
+        tensors |= optimizer_tensors("optimizer", self.optimizer)
+        if self.centers is not None and self.center_optimizer is not None:
+            tensors |= module_tensors("centers", self.centers)
+            tensors |= optimizer_tensors("center_optimizer", self.center_optimizer)
+        save_checkpoint(self.run.last, tensors, self._state())
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "recipe": self.recipe.to_dict(),
+            "labels": self.labels,
+            "corpus": self.corpus.digest,
+            "position": vars(self.position),
+            "versions": versions(),
+        }
+
+    # --- small things -----------------------------------------------------------------------
+
+    def _generator(self) -> torch.Generator:
+        position, seed = self.position, self.recipe.training.seed
+        mixed = np.random.SeedSequence([seed, position.epoch, position.step]).generate_state(1)
+        return torch.Generator().manual_seed(int(mixed[0]))
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+    def _progress_of_all(self) -> float:
+        done = self.position.epoch + self.position.step / self.training_set.steps
+        return done / self.recipe.training.epochs
+
+    def _progress(self, elapsed: float, steps_done: int) -> StepProgress:
+        position, steps = self.position, self.training_set.steps
+        epochs = self.recipe.training.epochs
+        left = (epochs - position.epoch) * steps - position.step
+        rate = steps_done * self.training_set.batch_size / max(elapsed, 1e-9)
+        return StepProgress(
+            position.epoch + 1,
+            epochs,
+            position.step,
+            steps,
+            position.sums["train_loss"] / position.sums["clips"],
+            rate,
+            left * elapsed / steps_done,
+        )
+
+
+def _merit(row: dict[str, float]) -> tuple[float, float]:
+    return row["val_top1"], -row["val_loss"]
+
+
+def versions() -> dict[str, str]:
+    """What computed this."""
+    return {
+        "voxedge": voxedge.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "numpy": np.__version__,
+    }
+
+
+@contextmanager
+def _event_writer(run: Run, epoch: int) -> Iterator[Any]:
+    from torch.utils.tensorboard import SummaryWriter  # slow to import, needed here only
+
+    writer = SummaryWriter(str(run.folder), purge_step=epoch + 1)
+    try:
+        yield writer
+    finally:
+        writer.close()

@@ -1,0 +1,169 @@
+"""What a RIFF/WAVE header says, held against what the file really holds.
+
+libsndfile believes headers, hides short reads, and has hung on crafted ones. So we walk the chunks
+ourselves, decide, and hand it a clean file: a rebuilt 12-byte RIFF head, the ``fmt`` chunk as it
+stood, and the bytes of ``data`` that exist. Layout: Microsoft, "Multimedia Programming Interface
+and Data Specifications 1.0" (RIFF, RIFX); EBU Tech 3306 (RF64).
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from voxedge.errors import UnreadableAudio
+
+MAGICS = (b"RIFF", b"RIFX", b"RF64")
+_MAX_CHUNKS = 65_536
+_UNKNOWN = 0xFFFFFFFF  # the size that is written where the length is not known yet
+_SAMPLE_CODES = {1, 3, 6, 7}  # PCM, IEEE float, A-law, mu-law: one frame is one block
+_EXTENSIBLE = 0xFFFE
+
+
+@dataclass(frozen=True)
+class WavLayout:
+    """Where the audio of a WAV file lies, and what is wrong around it."""
+
+    order: str  # "<" or ">", as struct spells it
+    fmt: bytes  # the fmt chunk's body
+    data_start: int
+    data_bytes: int  # those that exist and are declared
+    channels: int
+    rate: int
+    warnings: tuple[str, ...]
+    truncated: bool
+
+    def clean(self, file: BinaryIO) -> io.RawIOBase:
+        """A view of ``file`` as a WAV without anything that lies."""
+        size = struct.pack(self.order + "I", 4 + 8 + len(self.fmt) + 8 + self.data_bytes)
+        head = (b"RIFX" if self.order == ">" else b"RIFF") + size + b"WAVE"
+        head += b"fmt " + struct.pack(self.order + "I", len(self.fmt)) + self.fmt
+        head += b"data" + struct.pack(self.order + "I", self.data_bytes)
+        return _Spliced(head, file, self.data_start, self.data_bytes)
+
+
+def parse(file: BinaryIO, size: int) -> WavLayout:
+    """Walk the chunks of a seekable file of ``size`` bytes that starts with one of ``MAGICS``.
+
+    Raises:
+        UnreadableAudio: the header contradicts itself, or there is no audio.
+    """
+    file.seek(0)
+    head = file.read(12)
+    if len(head) < 12 or head[8:12] != b"WAVE":
+        raise UnreadableAudio("the RIFF header is cut off or does not hold WAVE audio")
+    order = ">" if head[:4] == b"RIFX" else "<"
+    wide: int | None = None  # the data size of an RF64 file
+    fmt: bytes | None = None
+    data: tuple[int, int] | None = None  # start, declared size
+    leftover = 0
+    position = 12
+    for _ in range(_MAX_CHUNKS):
+        if position + 8 > size:
+            leftover = size - position if data else 0
+            break
+        file.seek(position)
+        name, length = struct.unpack(order + "4sI", file.read(8))
+        if data and not all(32 <= byte < 127 for byte in name):
+            leftover = size - position
+            break
+        body = position + 8
+        if name == b"ds64" and length >= 28 and body + 28 <= size:
+            wide = struct.unpack("<Q", file.read(28)[8:16])[0]
+        elif name == b"fmt ":
+            if fmt is not None:
+                raise UnreadableAudio("the WAV header has two fmt chunks")
+            if not 16 <= length <= 4096 or body + length > size:
+                raise UnreadableAudio("the WAV header's fmt chunk is cut off or of impossible size")
+            fmt = file.read(length)
+        elif name == b"data":
+            if fmt is None:
+                raise UnreadableAudio("the WAV file's data chunk comes before its fmt chunk")
+            if data is not None:
+                raise UnreadableAudio("the WAV file has two data chunks")
+            if head[:4] == b"RF64" and length == _UNKNOWN:
+                if wide is None:
+                    raise UnreadableAudio("the RF64 file has no ds64 chunk")
+                length = wide
+            data = (body, length)
+            if length == _UNKNOWN:
+                break
+        position = body + length + (length & 1)
+    else:
+        raise UnreadableAudio(f"the WAV file has more than {_MAX_CHUNKS} chunks")
+    if head[:4] == b"RF64" and wide is None:
+        raise UnreadableAudio("the RF64 file has no ds64 chunk")
+    if fmt is None or data is None:
+        raise UnreadableAudio(f"the WAV file has no {'data' if fmt else 'fmt'} chunk")
+    return _judge(order, fmt, data, size, leftover)
+
+
+def _judge(order: str, fmt: bytes, data: tuple[int, int], size: int, leftover: int) -> WavLayout:
+    tag, channels, rate, _, block, bits = struct.unpack(order + "HHIIHH", fmt[:16])
+    if tag == _EXTENSIBLE and len(fmt) >= 26:
+        tag = struct.unpack(order + "H", fmt[24:26])[0]
+    if channels and tag in _SAMPLE_CODES and block != channels * ((bits + 7) // 8):
+        raise UnreadableAudio(
+            f"the WAV header contradicts itself: {channels} channels of {bits} bits in blocks of"
+            f" {block} bytes"
+        )
+    start, declared = data
+    there = size - start
+    warnings: list[str] = []
+    truncated = False
+    if declared == _UNKNOWN:
+        warnings.append("the header does not say how long the audio is: read to the end")
+        declared = there
+    elif declared > there:
+        warnings.append(f"cut off: {declared} bytes of audio declared, {max(there, 0)} there")
+        truncated = True
+    elif leftover > 8:
+        warnings.append(f"{leftover} bytes after the declared audio are not used")
+    usable = max(0, min(declared, there))
+    if tag in _SAMPLE_CODES and block:
+        usable -= usable % block
+    return WavLayout(order, fmt, start, usable, channels, rate, tuple(warnings), truncated)
+
+
+class _Spliced(io.RawIOBase):
+    """Read-only: ``head`` followed by a span of ``file``; nothing is copied to memory."""
+
+    def __init__(self, head: bytes, file: BinaryIO, start: int, length: int) -> None:
+        self._head, self._file, self._start, self._length = head, file, start, length
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._end}[whence]
+        self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: object) -> int:
+        view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
+        wanted = max(0, min(len(view), self._end - self._position))
+        done = 0
+        if self._position < len(self._head):
+            part = self._head[self._position : self._position + wanted]
+            view[: len(part)] = part
+            done = len(part)
+        if done < wanted:
+            self._file.seek(self._start + self._position + done - len(self._head))
+            rest = self._file.read(wanted - done)
+            view[done : done + len(rest)] = rest
+            done += len(rest)
+        self._position += done
+        return done
+
+    @property
+    def _end(self) -> int:
+        return len(self._head) + self._length

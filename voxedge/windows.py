@@ -1,0 +1,76 @@
+"""How a long clip becomes windows, and the windows of many clips become batches.
+
+NumPy only: training, export and the device cut clips the same way.
+Shapes: S samples of a clip, W samples of a window, B windows of a batch, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from voxedge.audio import Samples
+
+Policy: TypeAlias = Literal["all", "first"]
+Owner = TypeVar("Owner")
+
+#: Root mean square, mean removed, below which a window is not speech: -80 dBFS, about three
+#: quantisation steps of 16-bit audio.
+LOW_ENERGY_RMS = 1e-4
+
+
+def window_starts(samples: int, window: int, policy: Policy = "all") -> list[int]:
+    """Where windows begin: half overlapping, the last one flush with the end of the clip.
+
+    A clip no longer than one window has a single one, which the model pads.
+    """
+    if samples <= window or policy == "first":
+        return [0]
+    last = samples - window
+    return [*range(0, last, max(1, window // 2)), last]
+
+
+def cut(samples: Samples, window: int, policy: Policy = "all") -> list[Samples]:
+    """The windows of a clip [S] as views of at most W samples."""
+    starts = window_starts(len(samples), window, policy)
+    return [samples[start : start + window] for start in starts]
+
+
+def is_low_energy(samples: Samples) -> bool:
+    """Whether samples [S] hold nothing but silence, a constant, or denormals."""
+    return float(np.std(samples, dtype=np.float64)) < LOW_ENERGY_RMS
+
+
+@dataclass(frozen=True)
+class Batch(Generic[Owner]):
+    """Windows of several clips, ready for the model."""
+
+    pcm: Samples  # [B, W], rows shorter than W zero-filled
+    lengths: npt.NDArray[np.int64]  # [B], the valid samples of each row
+    owners: tuple[Owner, ...]  # [B], whose window each row is
+
+
+def batches(
+    windows: Iterable[tuple[Owner, Samples]], size: int, window: int
+) -> Iterator[Batch[Owner]]:
+    """Group (owner, window) pairs into batches of ``size`` rows of ``window`` samples, in order."""
+    held: list[tuple[Owner, Samples]] = []
+    for pair in windows:
+        held.append(pair)
+        if len(held) == size:
+            yield _batch(held, window)
+            held = []
+    if held:
+        yield _batch(held, window)
+
+
+def _batch(pairs: list[tuple[Owner, Samples]], window: int) -> Batch[Owner]:
+    pcm = np.zeros((len(pairs), window), np.float32)
+    for row, (_, samples) in zip(pcm, pairs, strict=True):
+        row[: len(samples)] = samples
+    lengths = np.array([len(samples) for _, samples in pairs], np.int64)
+    return Batch(pcm, lengths, tuple(owner for owner, _ in pairs))
