@@ -28,7 +28,9 @@ bench: setup  ## measure latency, throughput, parity, memory and start-up, and p
 lint: setup  ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@rm -rf build/lint && mkdir -p build/lint/voxedge
+	@ln -s $(CURDIR)/voxedge/* $(CURDIR)/export build/lint/voxedge/  # the package as it installs
+	@cd build/lint && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p voxedge
 
 clean:  ## delete .venv and everything built (never data/, runs/ or model.onnx)
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks

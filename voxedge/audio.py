@@ -128,6 +128,7 @@ def decode(
             file.seek(0)
             if not isinstance(file, io.BytesIO):
                 target = file.fileno()  # libsndfile reads it directly: no Python call per block
+                os.lseek(target, 0, os.SEEK_SET)  # the file object's seek only moves its buffer
         samples, seconds, rate, channels = _read(target, sample_rate, limits, strict, warnings)
     return Audio(samples, seconds, rate, channels, tuple(warnings))
 

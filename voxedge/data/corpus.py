@@ -84,6 +84,7 @@ def load_corpus(
     sample_rate: int,
     *,
     min_clips: int = 1,
+    min_speakers: int = 2,
     speakers: int = 0,
     memory: int = 0,
     workers: int = 1,
@@ -96,6 +97,7 @@ def load_corpus(
         manifest: what to look at.
         sample_rate: Hz, that clips are brought to.
         min_clips: speakers with fewer usable clips are left out.
+        min_speakers: how many must be left.
         speakers: keep the first so many in sorted order; 0 keeps all.
         memory: bytes of samples to hold.
         workers: threads that decode.
@@ -103,7 +105,7 @@ def load_corpus(
         progress: called with (clips done, clips in all).
 
     Raises:
-        CorpusError: fewer than two speakers are left, or ``strict`` and a problem.
+        CorpusError: too few speakers are left, or ``strict`` and a problem.
     """
     clips = manifest.clips
     if speakers:
@@ -133,10 +135,10 @@ def load_corpus(
         first = problems[0]
         raise CorpusError(f"{first.clip.name}: {first.message}", f"{len(problems)} problems in all")
     corpus = Corpus(manifest, sample_rate, tuple(entries), tuple(problems))
-    if len(corpus.labels) < 2:
+    if len(corpus.labels) < min_speakers:
         raise CorpusError(
             f"{manifest.root}: {len(corpus.labels)} speakers have at least {min_clips} usable"
-            " clips; two speakers are needed",
+            f" clips; {min_speakers} speakers are needed",
             f"{len(problems)} clips were left out: voxedge data check {manifest.root}",
         )
     return corpus

@@ -21,7 +21,7 @@ from voxedge.train.recipe import Feature, Normalise, Padding
 _LOG_FLOOR = 1e-6  # power; a full-scale sine gives about (win_length / 4)^2
 _SEED_FLOOR = 1e-9  # the seed system's, added to the complex mel spectrum
 _SEED_MEL_RATE = 22_050  # the seed system did not pass its 16 kHz to the mel filters
-_STD_FLOOR = 1e-5
+_STD_FLOOR = 0.1  # log power: speech has 1 to 3; far below it there is only rounding to magnify
 
 
 class Window(nn.Module):

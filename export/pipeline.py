@@ -1,0 +1,129 @@
+"""The whole way from a run to a file that may be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from voxedge.export import parity
+from voxedge.export.passes import PASSES
+from voxedge.export.trace import trace
+
+from voxedge import artifact
+from voxedge.artifact import Metadata
+from voxedge.audio import Limits, Samples, load_audio
+from voxedge.data.manifest import Clip
+from voxedge.errors import AudioError, CorpusError
+from voxedge.files import atomic_write
+from voxedge.nn.speaker_net import ExportedNet
+from voxedge.train.build import load_net
+from voxedge.train.run import Run
+
+_PARITY_CLIPS = 64
+_IR_VERSION = 10
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written."""
+
+    path: Path
+    bytes: int
+    metadata: Metadata
+    parity: list[parity.Row]
+
+
+def export_run(
+    run: Run,
+    path: Path,
+    *,
+    data: Path | None = None,
+    licence: str = "",
+    say: Callable[[str], None] = lambda _: None,
+    passes: tuple[Callable[[ir.Model], bool], ...] = PASSES,
+) -> Exported:
+    """Write the best network of a finished run as one model file; same run, same bytes.
+
+    Args:
+        run: a finished run.
+        path: the file to write; an old one stays until the new one has passed.
+        data: where the run's corpus lies now, if it moved.
+        licence: of the model, for its metadata.
+        say: told what is being done.
+        passes: graph passes, in order.
+
+    Raises:
+        RunError: the run has not ended or is damaged.
+        CorpusError: no clip of the run is left to show parity on.
+        ParityError: the graph does not compute what was trained; nothing is written.
+    """
+    metrics = run.metrics()
+    net = ExportedNet(load_net(run), metrics["temperature"]).eval()
+    clips = _real_clips(run, data)
+    say("tracing the network, front end included")
+    model = trace(net)
+    for apply in passes:
+        apply(model)
+    model.ir_version = _IR_VERSION
+    model.producer_name, model.producer_version = "voxedge", ""
+    say(f"comparing ONNX Runtime with PyTorch on {len(clips)} clips")
+    rows = parity.measure(net, _serialise(model), clips)
+    parity.check(rows)
+    metadata = _metadata(run, net.net.head.in_features, licence, rows)
+    model.metadata_props[artifact.KEY] = metadata.to_json()
+    sealed = artifact.seal(_serialise(model))
+    with atomic_write(path) as file:
+        file.write(sealed)
+    return Exported(path, len(sealed), artifact.read(path).metadata, rows)
+
+
+def _metadata(run: Run, width: int, licence: str, rows: list[parity.Row]) -> Metadata:
+    recipe, metrics = run.recipe(), run.metrics()
+    return Metadata(
+        labels=run.labels(),
+        sample_rate=recipe.frontend.sample_rate,
+        window_seconds=recipe.frontend.window_seconds,
+        min_seconds=min(Limits().min_seconds, recipe.frontend.window_seconds),
+        embedding_dim=width,
+        temperature=metrics["temperature"],
+        input={"dtype": "float32", "rate": recipe.frontend.sample_rate, "channels": 1},
+        frontend=asdict(recipe.frontend),
+        parity=parity.summary(rows),
+        metrics=metrics["test"],
+        training={
+            "recipe": recipe.to_dict(),
+            "data_digest": run.corpus_info()["digest"],
+            "clips": run.corpus_info()["clips"],
+            "epochs": metrics["epochs"],
+            "best_epoch": metrics["best_epoch"],
+            "versions": metrics["versions"] | {"onnx": onnx.__version__},
+        },
+        licence=licence,
+    )
+
+
+def _real_clips(run: Run, data: Path | None) -> list[Samples]:
+    """Evenly chosen validation and test clips of the run, those that can still be read."""
+    rate = run.recipe().frontend.sample_rate
+    clips = [c for c in run.manifest(data).clips if c.split in ("validation", "test")]
+    step = max(1, len(clips) // _PARITY_CLIPS)
+    decoded = [_decoded(clip, rate) for clip in clips[::step]]
+    found = [samples for samples in decoded if samples is not None]
+    if not found:
+        raise CorpusError("no clip of the run can be read to show parity on", "--data FOLDER")
+    return found
+
+
+def _decoded(clip: Clip, rate: int) -> Samples | None:
+    try:
+        return load_audio(clip.path, rate)
+    except AudioError:
+        return None
+
+
+def _serialise(model: ir.Model) -> bytes:
+    data: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
+    return data

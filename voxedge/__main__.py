@@ -1,0 +1,5 @@
+"""``python -m voxedge``."""
+
+from voxedge.cli import main
+
+main()

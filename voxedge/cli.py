@@ -1,0 +1,455 @@
+"""The command line: each command is a thin typed function, its docstring the help.
+
+torch, onnx and matplotlib are imported inside the commands that need them, so that ``identify``
+starts in the time that ONNX Runtime takes. Errors become exit codes here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, NoReturn
+
+import typer
+
+import voxedge
+from voxedge import console
+from voxedge.errors import (
+    AudioNotFound,
+    Interrupted,
+    MissingExtra,
+    SomeFilesFailed,
+    UsageError,
+    VoxedgeError,
+)
+
+app = typer.Typer(
+    name="voxedge",
+    help="Train a speaker identifier on your own recordings; run it as one ONNX file.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Look at corpora, and prepare them.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+_DEBUG = "--debug"
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, on stdout.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        console.answer(voxedge.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+    debug: Annotated[bool, typer.Option(_DEBUG, help="Show tracebacks.")] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="DATA/<speaker>/**/<clip>, or a CSV.")] = Path(
+        "data"
+    ),
+    recipe: Annotated[str, typer.Option(help="A recipe that ships, or a TOML file.")] = "default",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any recipe value: section.key=value.")
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run (DATA: its folder; else the latest).")
+    ] = False,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training clips.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Clips of a step.")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Pixels of a side of the image.")] = None,
+    speakers: Annotated[int | None, typer.Option(help="Only the first so many.")] = None,
+    train_size: Annotated[float | None, typer.Option(help="Fraction to train on.")] = None,
+    val_size: Annotated[float | None, typer.Option(help="Fraction to validate on.")] = None,
+    loss: Annotated[
+        Literal["cross-entropy", "center"] | None,
+        typer.Option(help="Cross-entropy alone, or with the contrastive-center loss."),
+    ] = None,
+    center_form: Annotated[
+        Literal["paper", "seed", "split"] | None, typer.Option(help="Of the center loss.")
+    ] = None,
+    center_weight: Annotated[float | None, typer.Option(help="Of the center loss.")] = None,
+    center_optimizer: Annotated[
+        Literal["adagrad", "adam", "sgd"] | None, typer.Option(help="What moves the centers.")
+    ] = None,
+    center_learning_rate: Annotated[float | None, typer.Option(help="Of the centers.")] = None,
+    optimizer: Annotated[
+        Literal["adam", "adamw", "sgd"] | None, typer.Option(help="What moves the network.")
+    ] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of the network.")] = None,
+    beta1: Annotated[float | None, typer.Option(help="Of Adam; momentum of SGD.")] = None,
+    beta2: Annotated[float | None, typer.Option(help="Of Adam.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="Of Adam.")] = None,
+    step_size: Annotated[int | None, typer.Option(help="Epochs between two decays.")] = None,
+    gamma: Annotated[float | None, typer.Option(help="Factor of a decay.")] = None,
+    init: Annotated[str | None, typer.Option(help="random, imagenet, or a weights FILE.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of split, weights and order.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="Threads that decode.")] = None,
+    memory: Annotated[int, typer.Option(help="MiB of decoded audio to hold.")] = 2048,
+    strict: Annotated[bool, typer.Option(help="Stop at the first clip that is unusable.")] = False,
+) -> None:
+    """Train on folders of clips: DATA/<speaker>/<clip>. Clips are split 60/20/20 by default.
+
+    Ctrl-C saves; `voxedge train --resume` goes on. Bad clips are named and left out.
+    """
+    from voxedge.train import recipe as recipes
+
+    flags = {
+        "data.speakers": speakers,
+        "data.train_size": train_size,
+        "data.val_size": val_size,
+        "frontend.image_size": image_size,
+        "model.init": init,
+        "loss.center": _center_form(loss, center_form),
+        "loss.center_weight": center_weight,
+        "optimizer.name": optimizer,
+        "optimizer.learning_rate": learning_rate,
+        "optimizer.beta1": beta1,
+        "optimizer.beta2": beta2,
+        "optimizer.epsilon": epsilon,
+        "optimizer.step_size": step_size,
+        "optimizer.gamma": gamma,
+        "optimizer.center_optimizer": center_optimizer,
+        "optimizer.center_learning_rate": center_learning_rate,
+        "training.epochs": epochs,
+        "training.batch_size": batch_size,
+        "training.seed": seed,
+    }
+    changes = {key: value for key, value in flags.items() if value is not None}
+    changes |= recipes.parse_settings(settings or [])
+    if resume and set(changes) - {"training.epochs"}:
+        raise UsageError("--resume goes on with the run's own recipe; only --epochs may change")
+    chosen = None if resume else recipes.load(recipe).with_values(changes)
+    with _extra("train"):
+        from voxedge.train import command
+
+    command.train_command(
+        data,
+        chosen,
+        runs=runs,
+        epochs=epochs,
+        device=device,
+        precision=precision,
+        workers=workers,
+        memory=memory << 20,
+        strict=strict,
+    )
+
+
+def _center_form(loss: str | None, form: str | None) -> str | None:
+    if loss == "cross-entropy":
+        if form:
+            raise UsageError("--center-form needs --loss center")
+        return "none"
+    return form or ("paper" if loss == "center" else None)
+
+
+@app.command()
+def export(
+    model: Annotated[Path, typer.Argument(help="The file to write.")] = Path("model.onnx"),
+    run: Annotated[Path, typer.Option(help="A run folder, or a folder of runs.")] = Path("runs"),
+    data: Annotated[Path | None, typer.Option(help="Where the corpus lies, if it moved.")] = None,
+    licence: Annotated[str, typer.Option(help="Of the model, for its metadata.")] = "",
+) -> None:
+    """Write the best network of a run as ONE file: samples in, names out.
+
+    Nothing is written unless ONNX Runtime computes what PyTorch does.
+    """
+    with _extra("export"):
+        from voxedge.export.pipeline import export_run
+        from voxedge.train.run import find_run
+
+    if model.is_dir():
+        raise UsageError(f"{model} is a folder", "name a file: voxedge export model.onnx")
+    if not model.parent.is_dir():
+        raise UsageError(f"there is no folder {model.parent}")
+    chosen = find_run(run)
+    console.say(f"exporting {chosen.folder}")
+    done = export_run(chosen, model, data=data, licence=licence, say=console.say)
+    console.show_table(
+        "parity with PyTorch",
+        ["", "windows", "logits", "probabilities", "embedding", "top-1", "top-5"],
+        [
+            [
+                row.case,
+                row.rows,
+                f"{row.logits:.1e}",
+                f"{row.probabilities:.1e}",
+                f"{row.embedding:.1e}",
+                f"{row.top1:.1%}",
+                f"{row.top5:.1%}",
+            ]
+            for row in done.parity
+        ],
+    )
+    console.answer(f"{model}: {len(done.metadata.labels)} speakers, {done.bytes / 1e6:.1f} MB")
+    console.say(f"next: voxedge identify CLIP{_model_flag(model)}")
+
+
+def _model_flag(model: Path) -> str:
+    from voxedge.runtime import DEFAULT_MODEL
+
+    return "" if str(model) == DEFAULT_MODEL else f" --model {model}"
+
+
+@app.command()
+def identify(
+    paths: Annotated[list[str], typer.Argument(help="Files, folders, globs; - for stdin.")],
+    model: Annotated[
+        str | None, typer.Option(help="Model file; else $VOXEDGE_MODEL, else model.onnx.")
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="Guesses to show.")] = 5,
+    batch_size: Annotated[int, typer.Option(min=1, help="Windows computed together.")] = 8,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, tensorrt, openvino, ...")] = "auto",
+    windows: Annotated[
+        Literal["all", "first"], typer.Option(help="Average over a long clip, or take its start.")
+    ] = "all",
+    threads: Annotated[int | None, typer.Option(min=1, help="Of one inference.")] = None,
+    max_seconds: Annotated[float, typer.Option(help="Of one clip that are used.")] = 3600.0,
+    strict: Annotated[bool, typer.Option(help="Refuse clips that are cut off.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say who speaks in each clip."""
+    from voxedge.audio import Limits
+    from voxedge.runtime import Failure, Identifier
+
+    identifier = Identifier(
+        model,
+        device=device,
+        threads=threads,
+        batch_size=batch_size,
+        limits=Limits(max_seconds=max_seconds),
+        strict=strict,
+    )
+    for note in identifier.notes:
+        console.warn(note)
+    good, failures = 0, []
+    for result in identifier.identify_many(_sources(paths), top_k=top_k, windows=windows):
+        if as_json:
+            console.answer(json.dumps(result.to_dict()))
+        elif isinstance(result, Failure):
+            console.show_failure(result)
+        else:
+            console.show_prediction(result)
+        if isinstance(result, Failure):
+            failures.append(result)
+        else:
+            good += 1
+            for warning in result.warnings:
+                console.warn(f"{result.path}: {warning}")
+    if failures and good:
+        raise SomeFilesFailed(f"{len(failures)} of {good + len(failures)} clips have no answer")
+    if failures:
+        raise typer.Exit(max(failure.error.exit_code for failure in failures))
+
+
+def _sources(paths: list[str]) -> Iterator[str | bytes]:
+    """Folders are searched for audio, patterns are expanded, ``-`` is read from stdin."""
+    from voxedge.audio import SUFFIXES, Limits
+
+    for path in paths:
+        if path == "-":
+            yield sys.stdin.buffer.read(Limits().max_bytes + 1)
+        elif os.path.isdir(path):  # noqa: PTH112 - names may hold any bytes
+            found = sorted(
+                os.path.join(folder, name)  # noqa: PTH118
+                for folder, _, names in os.walk(path)
+                for name in names
+                if os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
+            )
+            if not found:
+                raise AudioNotFound(f"{path} holds no audio files")
+            yield from found
+        elif not os.path.lexists(path) and glob.has_magic(path):
+            matched = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
+            if not matched:
+                raise AudioNotFound(f"nothing matches {path}")
+            yield from _sources(matched)
+        else:
+            yield path
+
+
+@app.command()
+def inspect(
+    model: Annotated[str | None, typer.Argument(help="The model file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a model file says of itself: names, rates, parity, metrics, origin."""
+    from voxedge import artifact
+    from voxedge.runtime import DEFAULT_MODEL, MODEL_VARIABLE
+
+    read = artifact.read(model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL)
+    metadata = read.metadata
+    facts: dict[str, Any] = json.loads(metadata.to_json())
+    facts |= {"path": str(read.path), "bytes": len(read.data)}
+    facts |= {"opset": read.opset, "ir_version": read.ir_version}
+    if as_json:
+        console.answer(json.dumps(facts))
+        return
+    shown = ", ".join(console.printable(label, 32) for label in metadata.labels[:8])
+    more = len(metadata.labels) - 8
+    test, parity, origin = metadata.metrics, metadata.parity, metadata.training
+    rows = [
+        ("speakers", f"{len(metadata.labels)}: {shown}{f' and {more} more' if more > 0 else ''}"),
+        ("input", f"pcm float32 [batch, samples], {metadata.sample_rate} Hz mono"),
+        ("window", f"{metadata.window_seconds:g} s, clips from {metadata.min_seconds:g} s"),
+        ("embedding", f"{metadata.embedding_dim} values"),
+        ("size", f"{len(read.data) / 1e6:.1f} MB, {metadata.precision}, opset {read.opset}"),
+        ("temperature", f"{metadata.temperature:g}"),
+        ("thresholds", json.dumps(metadata.thresholds) if metadata.thresholds else "none"),
+    ]
+    if parity:
+        rows.append(
+            (
+                "parity",
+                f"logits within {parity['logits']:.1e} of {parity['reference']},"
+                f" top-1 agrees in {parity['top1']:.0%}, {parity['windows']} windows",
+            )
+        )
+    for name in ("top1", "top5"):
+        if name in test:
+            value = test[name]
+            interval = f"[{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+            rows.append((f"test {name}", f"{100 * value['value']:.1f} % {interval}"))
+    if origin:
+        rows.append(("recipe", f"{origin['recipe']['name']}, {origin['epochs']} epochs"))
+        rows.append(("trained on", f"{origin['clips']} clips, {origin['data_digest'][:16]}"))
+        versions = " ".join(f"{k} {v}" for k, v in origin["versions"].items())
+        rows.append(("made with", versions))
+    rows += [("licence", metadata.licence or "not stated"), ("digest", metadata.digest)]
+    console.answer(console.printable(str(read.path)))
+    for name, value in rows:
+        console.answer(f"  {name:<12} {console.printable(value, 600)}")
+
+
+@data_app.command()
+def check(
+    data: Annotated[Path, typer.Argument(help="DATA/<speaker>/**/<clip>, or a CSV.")] = Path(
+        "data"
+    ),
+    min_clips: Annotated[int, typer.Option(min=1, help="Clips a speaker needs.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """List speakers, clips, hours, rates and sessions, and what is wrong with a corpus."""
+    from voxedge.data.check import check_corpus, show_report
+
+    with console.Progress("decoding") as progress:
+        report = check_corpus(data, min_clips, progress.update)
+    if as_json:
+        console.answer(json.dumps(report))
+    else:
+        show_report(report)
+    if report["problems"]:
+        raise typer.Exit(SomeFilesFailed.exit_code)
+
+
+@data_app.command()
+def voxceleb1(
+    dataset_dir: Annotated[Path, typer.Option(help="Holds wav/ and iden_split.txt.")],
+    download: Annotated[bool, typer.Option("--download", help="Fetch it first.")] = False,
+    n_speakers: Annotated[int | None, typer.Option(help="Only the first so many.")] = None,
+    resplit: Annotated[bool, typer.Option("--resplit", help="Make a new split.")] = False,
+    train_size: Annotated[float | None, typer.Option(help="With --resplit; 0.6.")] = None,
+    val_size: Annotated[float | None, typer.Option(help="With --resplit; 0.2.")] = None,
+    split_by: Annotated[
+        Literal["video", "utterance"] | None, typer.Option(help="With --resplit; video.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="With --resplit; 0.")] = None,
+) -> None:
+    """Write a manifest of VoxCeleb1's identification split, or of a new one."""
+    from voxedge.data.voxceleb import arrange_voxceleb1
+
+    options = {"train_size": train_size, "val_size": val_size, "split_by": split_by, "seed": seed}
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    if given and not resplit:
+        flags = ", ".join("--" + key.replace("_", "-") for key in given)
+        raise UsageError(f"{flags} need --resplit")
+    report = arrange_voxceleb1(
+        dataset_dir, n_speakers=n_speakers, resplit=resplit, download=download, **given
+    )
+    sides = ", ".join(f"{count} {side}" for side, count in report.utterances.items())
+    console.answer(f"{report.manifest}: {report.speakers} speakers, {sides} utterances")
+    if report.missing:
+        console.warn(f"{report.missing} listed files are missing, and left out")
+    if report.leaking_videos:
+        console.warn(f"{report.leaking_videos} videos stand on more than one side of the split")
+    console.say(f"next: voxedge train {report.manifest}")
+
+
+class _extra:  # noqa: N801 - reads as a statement
+    """``with _extra("train"):`` around imports that the device install does not have."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("voxedge"):
+            raise MissingExtra(
+                f"this command needs {error.name}", f"pip install 'voxedge[{self._name}]'"
+            ) from error
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with the exit code of docs/design.md."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    debug = _DEBUG in sys.argv
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        result = app(standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except typer.Exit as leave:
+        return leave.exit_code
+    except VoxedgeError as error:
+        if debug:
+            raise
+        console.complain(error)
+        return error.status if isinstance(error, Interrupted) else error.exit_code
+    except typer.Abort:
+        return 130
+    except KeyboardInterrupt:
+        console.say("stopped")
+        return 130
+    except BrokenPipeError:  # | head has seen enough; nothing more is to be flushed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        show = getattr(error, "show", None)
+        if show is not None:  # click's own usage errors
+            show()
+            return UsageError.exit_code
+        if debug:
+            raise
+        kind = type(error).__name__
+        console.say(f"internal error: {kind}: {console.printable(str(error), 500)}")
+        console.say("  run it again as: voxedge --debug ...")
+        return VoxedgeError.exit_code
+
+
+def _terminate(signum: int, _frame: object) -> NoReturn:
+    raise Interrupted(signum, "terminated")

@@ -1,0 +1,379 @@
+"""Answers names for clips: ONNX Runtime, NumPy, and nothing else.
+
+ONNX Runtime falls back to the CPU without a word when a provider does not load, and takes any file
+for a model. So the file is verified before the runtime sees it (``voxedge.artifact``), and the
+providers and shapes are read back after.
+
+Shapes: B windows of a batch, W samples of a window, K classes, E embedding.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from voxedge import artifact, audio
+from voxedge.audio import Audio, Limits, Samples, Source
+from voxedge.errors import (
+    ModelError,
+    NonFiniteOutput,
+    ProviderUnavailable,
+    UsageError,
+    VoxedgeError,
+)
+from voxedge.parallel import available_processors, ordered_map
+from voxedge.windows import Policy, batches, cut, is_low_energy
+
+DEFAULT_MODEL = "model.onnx"
+MODEL_VARIABLE = "VOXEDGE_MODEL"
+
+#: What ``device`` may be, and the execution provider behind it.
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "migraphx": "MIGraphXExecutionProvider",
+    "webgpu": "WebGpuExecutionProvider",
+}
+_NVIDIA = {"cuda", "tensorrt"}
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+class Score(NamedTuple):
+    """A speaker and how probable the model holds it, 0 to 1."""
+
+    speaker: str
+    probability: float
+
+
+class Outputs(NamedTuple):
+    """What the model computes for a batch of windows."""
+
+    logits: npt.NDArray[np.float32]  # [B, K]
+    probabilities: npt.NDArray[np.float32]  # [B, K]
+    embedding: npt.NDArray[np.float32]  # [B, E], unit length
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one clip."""
+
+    path: str
+    seconds: float
+    speaker: str | None  # None: the model does not know
+    predictions: tuple[Score, ...]  # best first
+    windows: int
+    model: str
+    provider: str
+    reason: str | None = None  # why there is no speaker: "low_energy"
+    warnings: tuple[str, ...] = ()
+    embedding: npt.NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record that ``voxedge identify --json`` prints."""
+        record: dict[str, Any] = {
+            "path": self.path,
+            "seconds": round(self.seconds, 3),
+            "speaker": self.speaker,
+            "predictions": [
+                {"speaker": name, "probability": round(probability, 6)}
+                for name, probability in self.predictions
+            ],
+            "windows": self.windows,
+            "model": self.model,
+            "provider": self.provider,
+        }
+        if self.reason:
+            record["reason"] = self.reason
+        if self.warnings:
+            record["warnings"] = list(self.warnings)
+        return record
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A clip without an answer; the other clips of the call have theirs."""
+
+    path: str
+    error: VoxedgeError
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record that ``voxedge identify --json`` prints."""
+        return {"path": self.path, "error": {"code": self.error.code, "message": str(self.error)}}
+
+
+class Identifier:
+    """A model file, loaded and ready; safe to share between threads.
+
+    Args:
+        model: the file; without it ``$VOXEDGE_MODEL``, else ``model.onnx``.
+        device: a key of ``PROVIDERS``, or ``auto``: CUDA where it loads, else the CPU.
+        threads: of one inference; without it, the processors this process may use.
+        batch_size: windows that are computed together.
+        limits: what clips are refused.
+        strict: refuse clips that are cut off instead of warning.
+
+    Raises:
+        ModelError: the file is missing or must not be trusted.
+        ProviderUnavailable: no ONNX Runtime, or a device asked for by name did not load.
+        UsageError: an unknown device, or an impossible number.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        batch_size: int = 8,
+        limits: Limits | None = None,
+        strict: bool = False,
+    ) -> None:
+        if batch_size < 1:
+            raise UsageError(f"batch_size must be at least 1, not {batch_size}")
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads must be at least 1, not {threads}")
+        self.batch_size = batch_size
+        self.threads = threads or available_processors()
+        self._limits, self._strict = limits, strict
+        path = model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
+        self.artifact = artifact.read(os.fspath(path))
+        self.metadata = self.artifact.metadata
+        self._session, self.notes = _open_session(self.artifact.data, device, self.threads)
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
+        _check_interface(self._session, self.metadata)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The speakers it knows, in class order."""
+        return self.metadata.labels
+
+    @property
+    def sample_rate(self) -> int:
+        """Hz, of the samples that ``run`` takes."""
+        return self.metadata.sample_rate
+
+    def identify(
+        self,
+        source: Source | npt.ArrayLike,
+        *,
+        sample_rate: int | None = None,
+        top_k: int = 5,
+        windows: Policy = "all",
+    ) -> Prediction:
+        """Who speaks in one clip.
+
+        Args:
+            source: a path, the bytes of a file, a binary file, or samples: [S] or [S, channels],
+                float in [-1, 1] or integers.
+            sample_rate: Hz, of samples; without it the model's own. Files say theirs.
+            top_k: guesses to give.
+            windows: ``all`` averages half-overlapping windows of a long clip, ``first`` takes one.
+
+        Raises:
+            AudioError: one of its kinds, for a clip that cannot be used.
+        """
+        item = _Item(source, sample_rate)
+        (answer,) = self._answers([item], top_k, windows, workers=0)
+        if isinstance(answer, Failure):
+            raise answer.error
+        return answer
+
+    def identify_many(
+        self,
+        sources: Iterable[Source],
+        *,
+        top_k: int = 5,
+        windows: Policy = "all",
+        workers: int | None = None,
+    ) -> Iterator[Prediction | Failure]:
+        """Who speaks in each of many clips, in order, as the answers come.
+
+        Decoding runs on ``workers`` threads beside inference, windows of different clips share
+        batches, and only a few clips are in memory at a time.
+        """
+        items = (_Item(source, None) for source in sources)
+        return self._answers(items, top_k, windows, self.threads if workers is None else workers)
+
+    def run(self, pcm: Samples, lengths: npt.NDArray[np.int64] | None = None) -> Outputs:
+        """The model itself: samples [B, S] at ``sample_rate`` Hz, valid samples of each row [B]."""
+        feeds = {"pcm": np.ascontiguousarray(pcm, np.float32)}
+        if lengths is not None:
+            feeds["lengths"] = np.ascontiguousarray(lengths, np.int64)
+        return Outputs(*self._session.run(list(Outputs._fields), feeds))
+
+    def _answers(
+        self, items: Iterable[_Item], top_k: int, policy: Policy, workers: int
+    ) -> Iterator[Prediction | Failure]:
+        if top_k < 1:
+            raise UsageError(f"top_k must be at least 1, not {top_k}")
+        if policy not in ("all", "first"):
+            raise UsageError(f"windows: all or first, not {policy!r}")
+        window = self.metadata.window
+        waiting: deque[_Job] = deque()
+
+        def speech() -> Iterator[tuple[_Job, Samples]]:
+            for job in ordered_map(self._decoded, items, workers):
+                waiting.append(job)
+                if job.audio is None:
+                    continue
+                parts = [p for p in cut(job.audio.samples, window, policy) if not is_low_energy(p)]
+                job.windows = job.missing = len(parts)
+                for part in parts:
+                    yield job, part
+
+        for batch in batches(speech(), self.batch_size, window):
+            outputs = self.run(batch.pcm, batch.lengths)
+            for job, probabilities, embedding in zip(
+                batch.owners, outputs.probabilities, outputs.embedding, strict=True
+            ):
+                job.add(probabilities, embedding)
+            while waiting and waiting[0].missing == 0:
+                yield self._answer(waiting.popleft(), top_k)
+        for job in waiting:
+            yield self._answer(job, top_k)
+
+    def _decoded(self, item: _Item) -> _Job:
+        source = item.source
+        job = _Job(_name(source))
+        try:
+            if isinstance(source, str | os.PathLike | bytes) or hasattr(source, "read"):
+                job.audio = audio.decode(source, self.sample_rate, self._limits, self._strict)
+            else:
+                rate = item.sample_rate or self.sample_rate
+                job.audio = audio.from_array(source, rate, self.sample_rate, self._limits)
+        except VoxedgeError as error:
+            job.error = error
+        return job
+
+    def _answer(self, job: _Job, top_k: int) -> Prediction | Failure:
+        if job.error is not None or job.audio is None:
+            return Failure(job.path, job.error or UsageError("no audio"))
+        common: dict[str, Any] = {
+            "path": job.path,
+            "seconds": job.audio.seconds,
+            "windows": job.windows,
+            "model": self.artifact.path.name,
+            "provider": self.providers[0],
+            "warnings": job.audio.warnings,
+        }
+        if job.windows == 0:
+            return Prediction(speaker=None, predictions=(), reason="low_energy", **common)
+        probabilities = job.probabilities / job.windows
+        if not (np.isfinite(probabilities).all() and np.isfinite(job.embedding).all()):
+            return Failure(job.path, NonFiniteOutput("the model's answer is not a number"))
+        best = np.argsort(-probabilities, kind="stable")[:top_k]
+        scores = tuple(Score(self.labels[k], float(probabilities[k])) for k in best)
+        embedding = job.embedding / max(float(np.linalg.norm(job.embedding)), 1e-12)
+        return Prediction(
+            speaker=scores[0].speaker,
+            predictions=scores,
+            embedding=embedding.astype(np.float32),
+            **common,
+        )
+
+
+class _Item(NamedTuple):
+    source: Any
+    sample_rate: int | None
+
+
+@dataclass(eq=False)
+class _Job:
+    """A clip on its way: decoded, cut, and waiting for the answers of its windows."""
+
+    path: str
+    audio: Audio | None = None
+    error: VoxedgeError | None = None
+    windows: int = 0
+    missing: int = 0
+    probabilities: Array = field(default_factory=lambda: np.zeros(1))  # sums over the windows
+    embedding: Array = field(default_factory=lambda: np.zeros(1))
+
+    def add(self, probabilities: Array, embedding: Array) -> None:
+        self.probabilities = self.probabilities + probabilities
+        self.embedding = self.embedding + embedding
+        self.missing -= 1
+
+
+def _name(source: object) -> str:
+    if isinstance(source, str | os.PathLike):
+        return os.fsdecode(os.fspath(source))
+    return "-"
+
+
+def _open_session(data: bytes, device: str, threads: int) -> tuple[Any, tuple[str, ...]]:
+    """An inference session and what there is to say about how it came up."""
+    if device != "auto" and device not in PROVIDERS:
+        raise UsageError(f"there is no device {device!r}", f"auto, {', '.join(PROVIDERS)}")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ProviderUnavailable(
+            f"ONNX Runtime is not installed: {error}",
+            "pip install 'voxedge[cpu]', or 'voxedge[gpu]' for NVIDIA",
+        ) from None
+    available = onnxruntime.get_available_providers()
+    wanted = device
+    if device == "auto":
+        wanted = "cuda" if PROVIDERS["cuda"] in available else "cpu"
+    elif PROVIDERS[device] not in available:
+        raise ProviderUnavailable(
+            f"this ONNX Runtime has no {PROVIDERS[device]}; it has {', '.join(available)}",
+            "pip install 'voxedge[gpu]' in place of voxedge[cpu]" if device in _NVIDIA else "",
+        )
+    if wanted in _NVIDIA and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()  # finds cuDNN in the wheels beside it
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # the overridable lengths would be warned of at each load
+    names = [PROVIDERS[wanted]]
+    if wanted != "cpu":
+        names.append(PROVIDERS["cpu"])
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=names)
+    except Exception as error:  # noqa: BLE001 - it raises a dozen types for a bad model
+        raise ModelError(f"ONNX Runtime refuses the model: {str(error)[:300]}") from None
+    if PROVIDERS[wanted] in session.get_providers():
+        return session, ()
+    if device != "auto":
+        raise ProviderUnavailable(
+            f"{PROVIDERS[wanted]} is installed but did not load", "driver, CUDA and cuDNN versions?"
+        )
+    return session, (f"{PROVIDERS[wanted]} did not load; running on the CPU",)
+
+
+def _check_interface(session: Any, metadata: artifact.Metadata) -> None:  # noqa: ANN401
+    """Hold the graph's inputs and outputs against the contract and the metadata."""
+    found = [_signature(value) for value in session.get_inputs()]
+    optional = [_signature(value) for value in session.get_overridable_initializers()]
+    expected = [("pcm", "tensor(float)", 2)]
+    if found != expected or ("lengths", "tensor(int64)", 1) not in optional:
+        raise ModelError(
+            f"the model's inputs are not ours: expected pcm float [batch, samples] and an optional"
+            f" lengths int64 [batch], found {found} and {optional}"
+        )
+    outputs = {value.name: list(value.shape) for value in session.get_outputs()}
+    classes, width = len(metadata.labels), metadata.embedding_dim
+    for name, size in (("logits", classes), ("probabilities", classes), ("embedding", width)):
+        shape: Sequence[object] = outputs.get(name, [])
+        if len(shape) != 2 or shape[1] != size:
+            raise ModelError(
+                f"the model's output {name} should be [batch, {size}] by its metadata"
+                f" ({classes} labels), and is {shape or 'missing'}"
+            )
+
+
+def _signature(value: Any) -> tuple[str, str, int]:  # noqa: ANN401 - onnxruntime.NodeArg
+    return value.name, value.type, len(value.shape)

@@ -1,0 +1,107 @@
+"""``voxedge train``: corpus -> split -> run folder -> loop -> figures, told as it goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from voxedge import console
+from voxedge.data.corpus import Corpus, load_corpus
+from voxedge.data.manifest import Manifest, read_manifest
+from voxedge.data.split import Split, split
+from voxedge.metrics import Interval
+from voxedge.parallel import available_processors
+from voxedge.train.device import choose_device, choose_precision
+from voxedge.train.loop import train
+from voxedge.train.recipe import Recipe
+from voxedge.train.run import Run, find_run, new_run
+
+_SHOWN = 10
+
+
+def train_command(
+    data: Path,
+    recipe: Recipe | None,
+    *,
+    runs: Path,
+    epochs: int | None,
+    device: str,
+    precision: str,
+    workers: int | None,
+    memory: int,
+    strict: bool,
+) -> None:
+    """Train anew, or (without a recipe) go on with the run in ``data``, else with the latest."""
+    place = choose_device(device)
+    bf16 = choose_precision(precision, place)
+    threads = available_processors() if workers is None else workers
+    run: Run | None = None
+    if recipe is None:
+        run = find_run(data if (data / "recipe.toml").is_file() else runs)
+        recipe = run.recipe()
+        if epochs is not None:
+            recipe = recipe.with_values({"training.epochs": epochs})
+        console.say(f"going on with {run.folder}")
+    manifest = run.manifest() if run else read_manifest(data)
+    corpus = _loaded(manifest, recipe, threads, memory, strict)
+    made = split(corpus.entries, recipe.data.train_size, recipe.data.val_size, recipe.training.seed)
+    resume = run is not None
+    if run is None:
+        run = new_run(runs, recipe.name)
+        run.describe(recipe, corpus, made)
+    _announce(run, recipe, corpus, made, f"{place}, {'bf16' if bf16 else 'fp32'}")
+    with console.TrainingProgress() as reporter:
+        metrics = train(
+            recipe,
+            corpus,
+            made,
+            run,
+            reporter,
+            device=place,
+            bf16=bf16,
+            workers=threads,
+            resume=resume,
+        )
+    _conclude(run, runs, metrics)
+
+
+def _loaded(manifest: Manifest, recipe: Recipe, threads: int, memory: int, strict: bool) -> Corpus:
+    with console.Progress("decoding") as progress:
+        corpus = load_corpus(
+            manifest,
+            recipe.frontend.sample_rate,
+            min_clips=recipe.data.min_clips,
+            speakers=recipe.data.speakers,
+            memory=memory,
+            workers=threads,
+            strict=strict,
+            progress=progress.update,
+        )
+    for problem in corpus.problems[:_SHOWN]:
+        console.warn(f"{problem.clip.name}: left out: {problem.message}")
+    if len(corpus.problems) > _SHOWN:
+        console.warn(f"and {len(corpus.problems) - _SHOWN} more: voxedge data check lists them")
+    return corpus
+
+
+def _announce(run: Run, recipe: Recipe, corpus: Corpus, made: Split, place: str) -> None:
+    counts = [len(made.of(corpus.entries, side)) for side in ("train", "validation", "test")]
+    hours = sum(entry.seconds for entry in corpus.entries) / 3600
+    console.say(
+        f"{len(corpus.labels)} speakers, {len(corpus.entries)} clips, {hours:.2f} h;"
+        f" {len(corpus.problems)} left out"
+    )
+    console.say(f"{made.describe()}: {counts[0]} train, {counts[1]} validation, {counts[2]} test")
+    console.say(f"recipe {recipe.name} on {place}; run folder {run.folder}")
+
+
+def _conclude(run: Run, runs: Path, metrics: dict[str, Any]) -> None:
+    test = metrics["test"]
+    top1, top5 = (Interval(**test[name]).percent() for name in ("top1", "top5"))
+    console.say(
+        f"trained in {console.duration(metrics['seconds'])},"
+        f" {metrics['clips_per_second']:.1f} clips/s; best epoch {metrics['best_epoch']}"
+    )
+    console.answer(f"test: top-1 {top1}, top-5 {top5}  ({test['clips']} clips, 95 % intervals)")
+    where = "" if runs == Path("runs") else f" --run {run.folder}"
+    console.say(f"next: voxedge export model.onnx{where}")
