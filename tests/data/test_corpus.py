@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.conftest import RATE, voice, write_corpus
+from voxedge.data.check import check_corpus
+from voxedge.data.corpus import load_corpus
+from voxedge.data.dataset import TrainingSet, evaluation_batches
+from voxedge.data.manifest import read_manifest
+from voxedge.errors import CorpusError
+
+
+@pytest.fixture
+def messy(tmp_path):
+    """A corpus with everything that goes wrong in real ones."""
+    root = write_corpus(tmp_path / "data", clips=5)
+    (root / "ada" / "broken.wav").write_bytes(b"RIFF not really")
+    soundfile.write(root / "ada" / "silent.wav", np.zeros(RATE), RATE)
+    soundfile.write(root / "ada" / "short.wav", voice(110, 0.1, 1), RATE)
+    shutil.copy(root / "ben" / "00.wav", root / "ben" / "copy.wav")
+    sound, _ = soundfile.read(root / "ben" / "01.wav", dtype="int16")
+    soundfile.write(root / "ben" / "copy.flac", sound, RATE)  # the same audio in another container
+    shutil.copy(root / "cleo" / "00.wav", root / "dan" / "stolen.wav")
+    (root / "eve").mkdir()
+    soundfile.write(root / "eve" / "only.wav", voice(320, 1, 5), RATE)
+    (root / "notes.txt").write_text("not audio")
+    (root / "ada" / ".hidden.wav").write_bytes(b"")
+    return root
+
+
+def test_a_messy_corpus_is_told_apart(messy):
+    corpus = load_corpus(read_manifest(messy), RATE, min_clips=3, workers=2)
+    problems = {p.clip.name: p.code for p in corpus.problems}
+    assert problems == {
+        "ada/broken.wav": "unreadable",
+        "ada/silent.wav": "silent",
+        "ada/short.wav": "too_short",
+        "ben/copy.wav": "duplicate",
+        "ben/copy.flac": "duplicate",
+        "cleo/00.wav": "conflict",
+        "dan/stolen.wav": "conflict",
+        "eve/only.wav": "too_few",
+    }
+    assert corpus.labels == ("ada", "ben", "cleo", "dan")
+    assert len(corpus.entries) == 19
+
+
+def test_the_check_reports_the_same(messy):
+    report = check_corpus(messy)
+    assert len(report["problems"]) == 8
+    assert report["usable"] == 19
+    assert report["rates"] == {"16000": 19}
+    assert report["speakers"]["ada"] == {"clips": 5, "seconds": 6.0, "sessions": 1}
+    assert report["ignored"] == ["notes.txt"]
+    assert report["trainable"]
+
+
+def test_strict_stops_at_a_bad_clip(messy):
+    with pytest.raises(CorpusError, match="problems in all"):
+        load_corpus(read_manifest(messy), RATE, strict=True)
+
+
+def test_the_first_speakers_in_order_can_be_asked_for(corpus_folder):
+    corpus = load_corpus(read_manifest(corpus_folder), RATE, speakers=2)
+    assert corpus.labels == ("ada", "ben")
+    with pytest.raises(CorpusError, match="9 speakers asked for, 4 there"):
+        load_corpus(read_manifest(corpus_folder), RATE, speakers=9)
+
+
+def test_one_speaker_is_not_enough(tmp_path):
+    root = write_corpus(tmp_path / "data", clips=3)
+    for name in ("ben", "cleo", "dan"):
+        shutil.rmtree(root / name)
+    with pytest.raises(CorpusError, match="2 speakers are needed"):
+        load_corpus(read_manifest(root), RATE, min_clips=3)
+
+
+def test_memory_is_a_bound_and_changes_nothing_that_is_heard(corpus_folder):
+    manifest = read_manifest(corpus_folder)
+    held = load_corpus(manifest, RATE, memory=1 << 30)
+    none = load_corpus(manifest, RATE, memory=0)
+    clip_bytes = round(1.2 * RATE) * 2
+    some = load_corpus(manifest, RATE, memory=3 * clip_bytes + 1)
+    assert all(e.held is not None for e in held.entries)
+    assert all(e.held is None for e in none.entries)
+    assert sum(e.held is not None for e in some.entries) == 3
+    assert held.digest == none.digest == some.digest
+    for a, b in zip(held.entries, none.entries, strict=True):
+        np.testing.assert_allclose(held.samples(a), none.samples(b), atol=1 / 32_000)
+
+
+def test_manifest_from_csv(tmp_path, corpus_folder):
+    lines = ["path,speaker,session,split"]
+    sides = ["train"] * 5 + ["validation", "test", "test"]
+    for clip in read_manifest(corpus_folder).clips:
+        number = int(clip.path.stem)
+        lines.append(f"{clip.path},{clip.speaker.upper()},day{number % 2},{sides[number]}")
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    manifest = read_manifest(tmp_path / "list.csv")
+    assert manifest.speakers == ["ADA", "BEN", "CLEO", "DAN"]
+    assert {c.session for c in manifest.clips} == {"day0", "day1"}
+    assert sum(c.split == "train" for c in manifest.clips) == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,who\na.wav,x\n", "must name the columns path and speaker"),
+        ("path,speaker\n", "lists no clips"),
+        ("path,speaker\na.wav,\n", "line 2: path or speaker is empty"),
+        ("path,speaker,split\na.wav,x,dev\n", "split is 'dev'"),
+        ("path,speaker,split\na.wav,x,train\nb.wav,x,\n", "for all clips or for none"),
+        ("path,speaker\na.wav,x\na.wav,y\n", "stands there twice"),
+    ],
+)
+def test_a_malformed_manifest_is_refused(tmp_path, text, message):
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(CorpusError, match=message):
+        read_manifest(tmp_path / "list.csv")
+
+
+def test_folders_without_speakers_are_explained(tmp_path):
+    with pytest.raises(CorpusError, match="there is no corpus"):
+        read_manifest(tmp_path / "nowhere")
+    with pytest.raises(CorpusError, match=r"data/<speaker>/<clip>\.wav"):
+        read_manifest(tmp_path)
+    soundfile.write(tmp_path / "loose.wav", voice(100, 1, 1), RATE)
+    with pytest.raises(CorpusError, match="1 clips lie in it directly"):
+        read_manifest(tmp_path)
+
+
+def test_sub_folders_are_sessions(tmp_path):
+    for day in ("monday", "tuesday"):
+        (tmp_path / "ada" / day).mkdir(parents=True)
+        soundfile.write(tmp_path / "ada" / day / "1.wav", voice(100, 1, 1), RATE)
+    assert [c.session for c in read_manifest(tmp_path).clips] == ["monday", "tuesday"]
+
+
+def training_set(folder, **changes) -> TrainingSet:
+    corpus = load_corpus(read_manifest(folder), RATE, memory=changes.pop("memory", 1 << 30))
+    options = {"batch_size": 5, "window": 8000, "random_crop": True, "seed": 3} | changes
+    return TrainingSet(corpus, corpus.entries, **options)
+
+
+def test_an_epoch_can_be_entered_in_the_middle(corpus_folder):
+    whole = training_set(corpus_folder)
+    rest = list(whole.epoch(4))[3:]
+    entered = list(whole.epoch(4, first_step=3))
+    assert len(entered) == whole.steps - 3
+    for a, b in zip(rest, entered, strict=True):
+        np.testing.assert_array_equal(a.pcm, b.pcm)
+        assert a.owners == b.owners
+
+
+def test_epochs_differ_and_seeds_differ(corpus_folder):
+    first, second = (next(training_set(corpus_folder).epoch(n)).pcm for n in (0, 1))
+    other = next(training_set(corpus_folder, seed=4).epoch(0)).pcm
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_threads_change_no_batch(corpus_folder):
+    alone = training_set(corpus_folder, memory=0)
+    helped = training_set(corpus_folder, memory=0, workers=3)
+    for a, b in zip(alone.epoch(0), helped.epoch(0), strict=True):
+        np.testing.assert_array_equal(a.pcm, b.pcm)
+
+
+def test_a_left_over_single_clip_is_dropped(corpus_folder):
+    assert training_set(corpus_folder, batch_size=31).steps == 1  # 32 clips
+    assert training_set(corpus_folder, batch_size=30).steps == 2
+
+
+def test_evaluation_sees_every_window_once(corpus_folder):
+    corpus = load_corpus(read_manifest(corpus_folder), RATE)
+    batches = list(evaluation_batches(corpus, corpus.entries, 7, window=8000))
+    owners = [owner for batch in batches for owner in batch.owners]
+    windows = 1 + int(np.ceil((1.2 * RATE - 8000) / 4000))
+    assert owners == [index for index in range(32) for _ in range(windows)]

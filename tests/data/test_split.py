@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from voxedge.data.corpus import Entry
+from voxedge.data.manifest import SIDES, Clip
+from voxedge.data.split import Split, assert_no_leak, split
+from voxedge.errors import CorpusError
+
+
+def entry(speaker: str, number: int, session: str = "", side=None, digest: str = "") -> Entry:
+    name = f"{speaker}/{session}/{number}.wav"
+    return Entry(Clip(Path(name), name, speaker, session, side), 3.0, 16_000, digest or name)
+
+
+def corpus(speakers: int, clips: int, sessions: int = 1) -> list[Entry]:
+    return [
+        entry(f"s{s}", c, f"day{c % sessions}" if sessions > 1 else "")
+        for s in range(speakers)
+        for c in range(clips)
+    ]
+
+
+def test_sizes_are_near_the_ones_asked_for():
+    entries = corpus(100, 20)
+    made = split(entries, 0.6, 0.2)
+    shares = [len(made.of(entries, side)) / len(entries) for side in SIDES]
+    assert shares == pytest.approx([0.6, 0.2, 0.2], abs=0.03)
+
+
+@pytest.mark.parametrize("clips", [3, 4, 6, 12])
+def test_every_speaker_is_on_every_side_and_half_trained(clips):
+    entries = corpus(50, clips)
+    made = split(entries, 0.6, 0.2)
+    for speaker in {e.clip.speaker for e in entries}:
+        own = [e for e in entries if e.clip.speaker == speaker]
+        counts = [len(made.of(own, side)) for side in SIDES]
+        assert min(counts) >= 1
+        assert counts[0] >= 0.3 * clips
+
+
+def test_same_seed_same_split_whatever_the_order():
+    entries = corpus(20, 10)
+    shuffled = random.Random(1).sample(entries, len(entries))
+    assert split(entries, seed=5).sides == split(shuffled, seed=5).sides
+    assert split(entries, seed=5).sides != split(entries, seed=6).sides
+
+
+def test_clips_keep_their_side_when_others_are_added():
+    few, many = corpus(40, 16), corpus(40, 32)
+    before, after = split(few).sides, split(many).sides
+    moved = [name for name, side in before.items() if after[name] != side]
+    assert len(moved) <= 0.01 * len(before)  # only where a side would have been empty
+
+
+def test_clips_keep_their_side_when_they_are_renamed():
+    before = split([entry("s", n, digest=f"d{n}") for n in range(12)]).sides
+    after = split([entry("s", n + 50, digest=f"d{n}") for n in range(12)]).sides
+    assert list(before.values()) == list(after.values())
+
+
+@pytest.mark.parametrize("sessions", [3, 5])
+def test_no_session_stands_on_two_sides(sessions):
+    entries = corpus(30, 20, sessions)
+    made = split(entries)
+    sides: dict[tuple[str, str], set[str]] = {}
+    for e in entries:
+        sides.setdefault((e.clip.speaker, e.clip.session), set()).add(made.sides[e.clip.name])
+    assert all(len(found) == 1 for found in sides.values())
+    assert made.describe() == "split 30 speakers by session"
+
+
+def test_of_two_sessions_one_is_the_test():
+    entries = corpus(30, 20, 2)
+    made = split(entries)
+    for speaker in {e.clip.speaker for e in entries}:
+        own = [e for e in entries if e.clip.speaker == speaker]
+        tested = {e.clip.session for e in made.of(own, "test")}
+        assert len(tested) == 1
+        assert tested.isdisjoint(e.clip.session for e in own if e not in made.of(own, "test"))
+        assert made.of(own, "train")
+        assert made.of(own, "validation")
+
+
+def test_speakers_with_one_session_are_split_by_utterance_and_it_is_said():
+    entries = corpus(3, 10) + [entry("far", n, f"day{n % 3}") for n in range(9)]
+    assert split(entries).describe() == "split 1 speaker by session, 3 speakers by utterance"
+
+
+def test_a_given_split_is_kept():
+    entries = [entry("a", n, side=SIDES[n % 3]) for n in range(6)]
+    entries += [entry("b", n, side=SIDES[n % 3]) for n in range(6)]
+    made = split(entries)
+    assert all(made.sides[e.clip.name] == e.clip.split for e in entries)
+    assert made.describe() == "split as the manifest says"
+
+
+def test_a_given_split_must_train_every_speaker():
+    entries = [entry("a", n, side=SIDES[n % 3]) for n in range(6)] + [entry("b", 1, side="test")]
+    with pytest.raises(CorpusError, match="b has no clip in the manifest's train split"):
+        split(entries)
+
+
+def test_equal_audio_on_two_sides_is_found():
+    entries = [entry("a", 1, digest="same"), entry("a", 2, digest="same")]
+    leaking = Split({entries[0].clip.name: "train", entries[1].clip.name: "test"}, 0, 1)
+    with pytest.raises(CorpusError, match="leaks"):
+        assert_no_leak(entries, leaking)
+
+
+def test_two_clips_are_too_few():
+    with pytest.raises(CorpusError, match="three are needed"):
+        split([entry("a", 1), entry("a", 2)])

@@ -1,0 +1,254 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from voxedge.export import parity
+from voxedge.export.passes import PASSES
+from voxedge.export.passes.fold_channel_repeat import fold_channel_repeat
+from voxedge.export.pipeline import export_run
+
+from tests.conftest import RATE, voice
+from voxedge import artifact, metrics
+from voxedge.audio import load_audio
+from voxedge.errors import CorpusError, ParityError, RunError
+from voxedge.nn.speaker_net import ExportedNet
+from voxedge.train.build import load_net
+from voxedge.train.run import find_run
+
+
+@pytest.fixture(scope="module")
+def run(workshop):
+    return find_run(workshop / "runs")
+
+
+@pytest.fixture(scope="module")
+def session(model_path):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(model_path, options)
+
+
+def test_the_graph_is_the_contract(model_path, session):
+    model = onnx.load(model_path)
+    onnx.checker.check_model(model, full_check=True)
+    assert model.ir_version <= 10
+    assert 17 <= model.opset_import[0].version <= 20
+    assert [(i.name, i.type, i.shape) for i in session.get_inputs()] == [
+        ("pcm", "tensor(float)", ["batch", "samples"])
+    ]
+    assert [(i.name, i.type) for i in session.get_overridable_initializers()] == [
+        ("lengths", "tensor(int64)")
+    ]
+    shapes = {o.name: o.shape for o in session.get_outputs()}
+    assert shapes == {
+        "logits": ["batch", 4],
+        "probabilities": ["batch", 4],
+        "embedding": ["batch", 512],
+    }
+    operators = {node.op_type for node in model.graph.node}
+    assert not operators & {"STFT", "DFT", "Resize", "Loop", "If", "BatchNormalization"}
+
+
+def test_the_first_convolution_takes_one_channel(model_path):
+    model = onnx.load(model_path)
+    initializers = {i.name: i for i in model.graph.initializer}
+    convolutions = [n for n in model.graph.node if n.op_type == "Conv"]
+    assert list(initializers[convolutions[1].input[1]].dims) == [64, 1, 7, 7]  # after the DFT
+    assert "Concat" not in {node.op_type for node in model.graph.node}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize("samples", [1, 4001, 48_000, 100_003])
+def test_any_batch_and_any_length_compute_what_was_trained(run, session, batch, samples):
+    net = ExportedNet(load_net(run), run.metrics()["temperature"]).eval()
+    pcm = np.stack([voice(100 + 40 * n, 7, n)[:samples] for n in range(batch)])
+    lengths = np.linspace(max(1, samples // 2), samples, batch).astype(np.int64)
+    with torch.inference_mode():
+        expected = net(torch.from_numpy(pcm), torch.from_numpy(lengths))
+    names = ["logits", "probabilities", "embedding"]
+    actual = session.run(names, {"pcm": pcm, "lengths": lengths})
+    for a, b in zip(expected, actual, strict=True):
+        np.testing.assert_allclose(a.numpy(), b, atol=1e-3)
+    whole = session.run(names, {"pcm": pcm})
+    full = session.run(names, {"pcm": pcm, "lengths": np.full(batch, samples)})
+    np.testing.assert_array_equal(whole[0], full[0])
+
+
+def test_the_reference_evaluator_agrees(run, model_path):
+    """A third opinion: ONNX's own slow and literal implementation."""
+    from onnx.reference import ReferenceEvaluator
+
+    pcm = voice(150, 1.0, 7)[None]
+    third = ReferenceEvaluator(str(model_path)).run(["logits"], {"pcm": pcm, "lengths": [RATE]})[0]
+    with torch.inference_mode():
+        ours = load_net(run)(torch.from_numpy(pcm), torch.tensor([RATE]))[0].numpy()
+    np.testing.assert_allclose(ours, third, atol=1e-3)
+
+
+def test_the_metadata_says_everything(run, model_path):
+    read = artifact.read(model_path)
+    metadata = read.metadata
+    assert metadata.labels == ("ada", "ben", "cleo", "dan") == run.labels()
+    assert metadata.sample_rate == 16_000
+    assert metadata.window_seconds == 3.0
+    assert metadata.min_seconds == 0.25
+    assert metadata.embedding_dim == 512
+    assert metadata.thresholds == {}
+    assert metadata.temperature == run.metrics()["temperature"]
+    assert metadata.metrics == run.metrics()["test"]
+    assert metadata.frontend["feature"] == "mel"
+    assert metadata.parity["top1"] == metadata.parity["top5"] == 1.0
+    assert metadata.parity["logits"] <= 1e-3
+    assert metadata.training["recipe"]["name"] == "default"
+    assert metadata.training["data_digest"] == run.corpus_info()["digest"]
+    assert len(onnx.load(model_path).metadata_props) == 1
+
+
+def test_nothing_of_the_training_machine_is_in_the_file(workshop, model_path):
+    content = model_path.read_bytes()
+    for secret in (str(workshop).encode(), b"site-packages", b"speaker_net.py"):
+        assert secret not in content
+
+
+def test_same_run_same_bytes(run, model_path, tmp_path):
+    export_run(run, tmp_path / "again.onnx")
+    assert (tmp_path / "again.onnx").read_bytes() == model_path.read_bytes()
+
+
+def test_parity_beyond_tolerance_writes_nothing_and_keeps_the_old_file(run, tmp_path):
+    def nudge(model: ir.Model) -> bool:
+        bias = model.graph.initializers["net.head.bias"]
+        bias.const_value = ir.tensor(bias.const_value.numpy() + np.float32([0.01, 0, 0, 0]))
+        return True
+
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"the old one")
+    with pytest.raises(ParityError, match=r"differ by 1\.00e-02"):
+        export_run(run, path, passes=(*PASSES, nudge))
+    assert path.read_bytes() == b"the old one"
+    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_the_parity_gate_sees_a_changed_answer():
+    good = parity.Row("case", 10, 1e-6, 1e-7, 1e-7, 1.0, 1.0)
+    parity.check([good])
+    with pytest.raises(ParityError, match=r"top-5 in 90\.0%"):
+        parity.check([good, parity.Row("case", 10, 1e-6, 1e-7, 1e-7, 1.0, 0.9)])
+
+
+def test_a_full_disk_leaves_the_old_model(run, tmp_path, monkeypatch):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"the old one")
+
+    def full(_handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("voxedge.files.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        export_run(run, path)
+    assert path.read_bytes() == b"the old one"
+    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
+
+
+def test_an_unfinished_run_is_not_exported(run, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run.folder, copy)
+    (copy / "metrics.json").unlink()
+    with pytest.raises(RunError, match="has not ended"):
+        export_run(find_run(copy), tmp_path / "model.onnx")
+
+
+def test_parity_needs_real_clips(run, workshop, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(run.folder, copy)
+    info = json.loads((copy / "corpus.json").read_text())
+    (copy / "corpus.json").write_text(json.dumps(info | {"root": str(tmp_path / "gone")}))
+    with pytest.raises(CorpusError, match="--data"):
+        export_run(find_run(copy), tmp_path / "model.onnx")
+    export_run(find_run(copy), tmp_path / "model.onnx", data=workshop / "data")
+    assert artifact.read(tmp_path / "model.onnx").metadata.labels == run.labels()
+
+
+def test_temperature_was_fitted_on_the_validation_split(run):
+    net = load_net(run)
+    logits, truth = [], []
+    for clip in run.manifest().clips:
+        if clip.split == "validation":
+            samples = torch.from_numpy(load_audio(clip.path))[None]
+            with torch.inference_mode():
+                logits.append(net(samples, torch.tensor([samples.shape[1]]))[0][0].numpy())
+            truth.append(run.labels().index(clip.speaker))
+    fitted = metrics.fit_temperature(np.stack(logits), np.array(truth))
+    assert fitted == pytest.approx(run.metrics()["temperature"], rel=0.02)
+
+
+# --- passes: what they leave alone ------------------------------------------------------------
+
+
+def repeat_graph(*, axis=1, inputs=("x", "x", "x"), group=1, channels=1, kernel=(2, 3)) -> ir.Model:
+    """Conv(Concat(x, x, x)), or something that nearly is; ``kernel`` is its first two sizes."""
+    shape = [1, channels, 5, 5]
+    weight = np.arange(np.prod(kernel) * 9, dtype=np.float32).reshape(*kernel, 3, 3)
+    names = sorted(set(inputs))
+    graph = helper.make_graph(
+        [
+            helper.make_node("Concat", list(inputs), ["wide"], axis=axis),
+            helper.make_node("Conv", ["wide", "w"], ["y"], group=group),
+        ],
+        "g",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in names],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return ir.from_proto(model)
+
+
+def outputs(model: ir.Model) -> np.ndarray:
+    data = ir.to_proto(model).SerializeToString()
+    session = onnxruntime.InferenceSession(data)
+    random = np.random.default_rng(0)
+    feeds = {i.name: random.normal(size=i.shape).astype(np.float32) for i in session.get_inputs()}
+    return session.run(None, feeds)[0]
+
+
+def test_fold_channel_repeat_computes_the_same_once():
+    model = repeat_graph()
+    before = outputs(model)
+    assert fold_channel_repeat(model)
+    assert model.graph.node(1).inputs[1].const_value.shape == [2, 1, 3, 3]
+    np.testing.assert_allclose(outputs(model), before, rtol=1e-5)
+    assert not fold_channel_repeat(model)
+
+
+@pytest.mark.parametrize(
+    "near_miss",
+    [
+        {"axis": 0, "kernel": (2, 1)},
+        {"inputs": ("x", "x", "z")},
+        {"inputs": ("x",), "kernel": (2, 1)},
+        {"group": 3, "kernel": (3, 1)},
+        {"channels": 2, "kernel": (2, 6)},
+    ],
+    ids=["batch axis", "another input", "a single input", "grouped", "two channels"],
+)
+def test_fold_channel_repeat_leaves_near_misses_alone(near_miss):
+    model = repeat_graph(**near_miss)
+    outputs(model)  # it is a valid graph
+    before = ir.to_proto(model).SerializeToString()
+    assert not fold_channel_repeat(model)
+    assert ir.to_proto(model).SerializeToString() == before
+
+
+def test_every_pass_does_nothing_the_second_time(model_path):
+    model = ir.from_proto(onnx.load(model_path))
+    model.metadata_props.clear()
+    assert [apply(model) for apply in PASSES] == [False] * len(PASSES)

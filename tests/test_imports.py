@@ -1,0 +1,80 @@
+"""Imports point downward, and the device path loads nothing heavy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    *("torch", "torchvision", "torchaudio", "onnx", "onnx_ir", "matplotlib"),
+    *("tensorboard", "scipy", "librosa", "safetensors"),
+}
+
+# module -> the voxedge modules that it may load, besides itself: the floors of docs/design.md
+ALLOWED = {
+    "errors": set(),
+    "audio": {"errors", "wav"},
+    "windows": {"errors", "wav", "audio"},
+    "metrics": set(),
+    "artifact": {"errors", "onnx_wire"},
+    "runtime": {"errors", "wav", "audio", "windows", "onnx_wire", "artifact", "parallel"},
+    "cli": {"errors", "console"},
+    "train.recipe": {"errors", "train"},
+}
+
+
+def loaded_by(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_a_module_loads_only_what_lies_below_it(module):
+    names = loaded_by(f"import voxedge.{module}")
+    ours = {name.removeprefix("voxedge.") for name in names if name.startswith("voxedge.")}
+    assert ours - {module} <= ALLOWED[module]
+    assert not names & HEAVY
+
+
+def test_importing_voxedge_costs_nothing():
+    names = loaded_by("import voxedge")
+    assert {name for name in names if name.startswith("voxedge")} == {"voxedge"}
+    assert "numpy" not in names
+
+
+def test_identifying_loads_nothing_heavy(workshop):
+    code = f"""
+from voxedge import Identifier
+assert Identifier({str(workshop / "model.onnx")!r}).identify({str(workshop / "ada.wav")!r}).windows == 1
+"""
+    assert not loaded_by(code) & HEAVY
+
+
+@pytest.mark.parametrize("command", ["identify", "inspect", "--help"])
+def test_the_commands_of_a_device_load_nothing_heavy(workshop, command):
+    arguments = {
+        "identify": [
+            "identify",
+            str(workshop / "ada.wav"),
+            "--model",
+            str(workshop / "model.onnx"),
+        ],
+        "inspect": ["inspect", str(workshop / "model.onnx")],
+        "--help": ["--help"],
+    }[command]
+    code = f"""
+from voxedge import cli
+sys.argv = ["voxedge", *{arguments!r}]
+assert cli._run() == 0
+"""
+    assert not loaded_by(code) & (HEAVY | {"rich.progress"})
+
+
+def test_the_public_names_are_all_there():
+    code = "import voxedge\nfor name in voxedge.__all__: getattr(voxedge, name)"
+    assert "voxedge.runtime" in loaded_by(code)

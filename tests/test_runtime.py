@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.conftest import RATE, SPEAKERS, voice
+from voxedge import Identifier, Prediction
+from voxedge.errors import AudioError, ModelNotFound, ProviderUnavailable, UsageError
+from voxedge.runtime import Failure
+
+
+@pytest.fixture(scope="module")
+def identifier(model_path):
+    return Identifier(model_path)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Twelve clips of many lengths, and what they hold."""
+    folder = tmp_path_factory.mktemp("clips")
+    paths = []
+    for number, seconds in enumerate([0.3, 1, 2.9, 3, 3.1, 5, 8.2, 0.7, 4.4, 1.5, 10, 2]):
+        path = folder / f"{number}.wav"
+        soundfile.write(path, voice(list(SPEAKERS.values())[number % 4], seconds, number), RATE)
+        paths.append(path)
+    return paths
+
+
+def probabilities(prediction: Prediction) -> dict[str, float]:
+    return dict(prediction.predictions)
+
+
+def test_a_known_voice_is_named(identifier, workshop):
+    prediction = identifier.identify(workshop / "ada.wav")
+    assert prediction.seconds == pytest.approx(1.5)
+    assert prediction.windows == 1
+    assert prediction.provider == "CPUExecutionProvider"
+    assert prediction.model == "model.onnx"
+    assert {s.speaker for s in prediction.predictions} == set(SPEAKERS)
+    assert sum(probabilities(prediction).values()) == pytest.approx(1, abs=1e-5)
+    values = [score.probability for score in prediction.predictions]
+    assert values == sorted(values, reverse=True)
+    assert prediction.speaker == prediction.predictions[0].speaker
+    assert np.linalg.norm(prediction.embedding) == pytest.approx(1, abs=1e-5)
+
+
+def test_training_clips_are_named_right(identifier, workshop):
+    answers = {
+        name: [identifier.identify(p).speaker for p in sorted((workshop / "data" / name).iterdir())]
+        for name in SPEAKERS
+    }
+    right = sum(given.count(name) for name, given in answers.items())
+    assert right >= 24, answers  # of 32
+
+
+def test_a_long_clip_is_the_mean_of_its_windows(identifier):
+    samples = voice(150, 7.0, 5)
+    whole = identifier.identify(samples)
+    window = identifier.metadata.window
+    starts = [0, 24_000, 48_000, 64_000]
+    parts = [identifier.identify(samples[s : s + window]) for s in starts]
+    assert whole.windows == 4
+    for name, probability in whole.predictions:
+        mean = np.mean([probabilities(part)[name] for part in parts])
+        assert probability == pytest.approx(mean, abs=1e-5)
+
+
+def test_one_window_may_be_asked_for(identifier):
+    samples = voice(150, 7.0, 5)
+    first = identifier.identify(samples, windows="first")
+    assert first.windows == 1
+    assert probabilities(first) == pytest.approx(
+        probabilities(identifier.identify(samples[:48_000])), abs=1e-5
+    )
+
+
+def test_silent_windows_do_not_count(identifier):
+    speech = voice(150, 3.0, 5)
+    padded = np.concatenate([speech, np.zeros(6 * RATE, np.float32)])
+    assert identifier.identify(padded).windows == 2  # the second overlaps the speech by half
+
+
+@pytest.mark.parametrize("samples", [np.zeros(RATE), np.full(RATE, 0.4), np.full(RATE, 1e-42)])
+def test_silence_is_nobody(identifier, samples):
+    prediction = identifier.identify(samples)
+    assert prediction.speaker is None
+    assert prediction.reason == "low_energy"
+    assert prediction.predictions == ()
+    assert prediction.to_dict()["speaker"] is None
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 16, 100])
+def test_batch_size_changes_no_answer(model_path, identifier, clips, batch_size):
+    batched = list(Identifier(model_path, batch_size=batch_size).identify_many(clips))
+    for path, prediction in zip(clips, batched, strict=True):
+        assert prediction.path == str(path)
+        expected = probabilities(identifier.identify(path))
+        assert probabilities(prediction) == pytest.approx(expected, abs=1e-4)
+
+
+def test_order_of_the_clips_changes_no_answer(identifier, clips):
+    forward = {p.path: probabilities(p) for p in identifier.identify_many(clips)}
+    backward = {p.path: probabilities(p) for p in identifier.identify_many(clips[::-1])}
+    assert list(backward) == list(forward)[::-1]
+    for path, scores in forward.items():
+        assert backward[path] == pytest.approx(scores, abs=1e-4)
+
+
+def test_a_bad_clip_does_not_touch_the_others(identifier, clips, tmp_path):
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"nothing")
+    mixed = [*clips[:5], bad, *clips[5:], tmp_path / "missing.wav"]
+    results = list(identifier.identify_many(mixed))
+    failures = [r for r in results if isinstance(r, Failure)]
+    assert [f.error.code for f in failures] == ["unreadable", "not_found"]
+    good = [r for r in results if not isinstance(r, Failure)]
+    alone = list(identifier.identify_many(clips))
+    assert [g.predictions for g in good] == [a.predictions for a in alone]  # bit-equal
+
+
+def test_sixteen_threads_may_share_it(identifier, clips):
+    serial = [identifier.identify(path).predictions for path in clips]
+    with ThreadPoolExecutor(16) as pool:
+        for _ in range(3):
+            threaded = pool.map(lambda path: identifier.identify(path).predictions, clips)
+            assert list(threaded) == serial
+
+
+def test_answers_come_before_all_clips_are_read(identifier, clips):
+    asked = []
+
+    def endless():
+        for number in range(10**6):
+            asked.append(number)
+            yield clips[number % len(clips)]
+
+    results = identifier.identify_many(endless())
+    for _ in range(5):
+        next(results)
+    results.close()
+    assert len(asked) < 100
+
+
+def test_arrays_at_another_rate(identifier):
+    at_16 = identifier.identify(voice(150, 3, 5))
+    doubled = np.repeat(voice(150, 3, 5), 2)
+    at_32 = identifier.identify(doubled, sample_rate=2 * RATE)
+    assert at_32.seconds == pytest.approx(3)
+    assert at_32.speaker == at_16.speaker
+
+
+def test_top_k(identifier):
+    assert len(identifier.identify(voice(150, 1, 5), top_k=2).predictions) == 2
+    with pytest.raises(UsageError, match="top_k"):
+        identifier.identify(voice(150, 1, 5), top_k=0)
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"threads": 0}, {"device": "abacus"}])
+def test_impossible_options_are_refused(model_path, options):
+    with pytest.raises(UsageError):
+        Identifier(model_path, **options)
+
+
+def test_a_device_asked_for_by_name_must_be_there(model_path):
+    with pytest.raises(ProviderUnavailable, match="CoreMLExecutionProvider"):
+        Identifier(model_path, device="coreml")
+
+
+def test_a_provider_that_does_not_load_is_an_error_and_auto_says_so(model_path, monkeypatch):
+    import onnxruntime
+
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    real = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda data, options, providers: real(data, options, providers=["CPUExecutionProvider"]),
+    )
+    with pytest.raises(ProviderUnavailable, match="did not load"):
+        Identifier(model_path, device="cuda")
+    identifier = Identifier(model_path)
+    assert identifier.providers == ("CPUExecutionProvider",)
+    assert "running on the CPU" in identifier.notes[0]
+
+
+def test_without_a_runtime_the_extras_are_named(model_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(ProviderUnavailable, match=r"voxedge\[cpu\]"):
+        Identifier(model_path)
+
+
+def test_the_model_may_be_named_by_the_environment(model_path, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelNotFound):
+        Identifier()
+    monkeypatch.setenv("VOXEDGE_MODEL", str(model_path))
+    assert Identifier().labels == tuple(SPEAKERS)
+
+
+def test_a_bad_clip_raises_from_the_single_call(identifier):
+    with pytest.raises(AudioError):
+        identifier.identify("nowhere.wav")

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from tests.conftest import RATE, voxedge
+from voxedge.data.corpus import load_corpus
+from voxedge.data.manifest import read_manifest
+from voxedge.data.split import split
+from voxedge.errors import Interrupted, RunBusy, RunError, TrainingError, UsageError
+from voxedge.train import loop
+from voxedge.train.checkpoint import load_checkpoint, tensors_digest
+from voxedge.train.device import choose_device, choose_precision
+from voxedge.train.optimizers import learning_rate
+from voxedge.train.recipe import OptimizerRecipe, Recipe
+from voxedge.train.run import Run
+
+TINY = Recipe.from_dict(
+    {
+        "name": "tiny",
+        "frontend": {"image_size": 32, "window_seconds": 0.5, "n_mels": 40},
+        "loss": {"center": "paper"},
+        "optimizer": {"name": "adamw", "learning_rate": 1e-3, "schedule": "cosine"},
+        "training": {"epochs": 3, "batch_size": 6, "crop": "random", "frequency_mask": 5},
+    }
+)
+
+
+class Watcher:
+    """A reporter that remembers, and can send a signal at a step of an epoch."""
+
+    def __init__(self, stop_at: tuple[int, int] | None = None, signum: int = signal.SIGINT):
+        self.stop_at, self.signum = stop_at, signum
+        self.steps, self.epochs = [], []
+
+    def step(self, progress):
+        self.steps.append(progress)
+        if (progress.epoch, progress.step) == self.stop_at:
+            os.kill(os.getpid(), self.signum)
+
+    def epoch(self, row, epochs):
+        self.epochs.append(row)
+
+
+@pytest.fixture(scope="module")
+def corpus(corpus_folder):
+    return load_corpus(read_manifest(corpus_folder), RATE, memory=1 << 30)
+
+
+def run_training(folder, corpus, recipe=TINY, watcher=None, resume=False):
+    run = Run(folder)
+    made = split(corpus.entries)
+    if not resume:
+        run.describe(recipe, corpus, made)
+    watcher = watcher or Watcher()
+    metrics = loop.train(
+        recipe, corpus, made, run, watcher, device=torch.device("cpu"), bf16=False, resume=resume
+    )
+    return run, metrics, watcher
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, corpus):
+    return run_training(tmp_path_factory.mktemp("runs") / "finished", corpus)
+
+
+def test_a_run_folder_holds_everything(finished):
+    run, metrics, watcher = finished
+    names = {path.name.split(".tfevents")[0] for path in run.folder.iterdir()} - {".lock"}
+    assert names == {
+        *("recipe.toml", "corpus.json", "split.csv", "labels.json", "history.csv"),
+        *("metrics.json", "curves.png", "best.safetensors", "best.json"),
+        *("last.safetensors", "last.json", "events.out"),
+    }
+    assert (run.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert run.recipe() == TINY
+    assert run.metrics() == json.loads(json.dumps(metrics))
+    assert len(watcher.epochs) == 3
+    lines = (run.folder / "history.csv").read_text().splitlines()
+    assert len(lines) == 4
+    assert {"train_loss", "intra", "inter", "val_top1", "val_top5"} <= set(lines[0].split(","))
+
+
+def test_what_it_measures_is_consistent(finished):
+    _, metrics, watcher = finished
+    test = metrics["test"]
+    assert 0 <= test["top1"]["low"] <= test["top1"]["value"] <= test["top1"]["high"] <= 1
+    assert test["top1"]["value"] <= test["top5"]["value"] == 1.0  # four speakers
+    assert 0.05 <= metrics["temperature"] <= 20
+    last = watcher.steps[-1]
+    assert (last.epoch, last.step) == (last.epochs, last.steps)
+    assert last.seconds_left == pytest.approx(0)
+    assert all(step.clips_per_second > 0 for step in watcher.steps)
+
+
+def test_training_learns(corpus, tmp_path):
+    recipe = TINY.with_values({"training.epochs": 20})
+    _, metrics, watcher = run_training(tmp_path / "run", corpus, recipe)
+    assert watcher.epochs[-1]["train_loss"] < 0.6 * watcher.epochs[0]["train_loss"]
+    assert metrics["test"]["top1"]["value"] > 0.6  # chance is a quarter
+
+
+def test_the_same_seed_gives_the_same_weights(finished, corpus, tmp_path):
+    run, _, _ = finished
+    again, _, _ = run_training(tmp_path / "again", corpus)
+    assert digest(run) == digest(again)
+    assert (run.folder / "history.csv").read_bytes() == (again.folder / "history.csv").read_bytes()
+    other, _, _ = run_training(tmp_path / "other", corpus, TINY.with_values({"training.seed": 1}))
+    assert digest(run) != digest(other)
+
+
+@pytest.mark.parametrize("stop_at", [(1, 1), (2, 2), (2, 4)])
+def test_a_stop_is_invisible_afterwards(finished, corpus, tmp_path, stop_at):
+    run, _, whole = finished
+    assert whole.steps[-1].steps == 4  # so that (2, 4) is the last step of its epoch
+    with pytest.raises(Interrupted, match="--resume") as stopped:
+        run_training(tmp_path / "run", corpus, watcher=Watcher(stop_at))
+    assert stopped.value.status == 130
+    resumed, _, _ = run_training(tmp_path / "run", corpus, resume=True)
+    assert digest(resumed) == digest(run)
+    assert (resumed.folder / "history.csv").read_text() == (run.folder / "history.csv").read_text()
+
+
+def test_more_epochs_can_be_asked_for(corpus, tmp_path):
+    constant = TINY.with_values({"optimizer.schedule": "constant", "training.epochs": 2})
+    run_training(tmp_path / "run", corpus, constant)
+    longer = constant.with_values({"training.epochs": 3})
+    resumed, metrics, watcher = run_training(tmp_path / "run", corpus, longer, resume=True)
+    assert len(watcher.epochs) == 1
+    assert metrics["epochs"] == 3
+    whole, _, _ = run_training(tmp_path / "whole", corpus, longer)
+    assert digest(resumed) == digest(whole)
+
+
+def test_resuming_another_recipe_or_corpus_is_refused(finished, corpus):
+    run, _, _ = finished
+    with pytest.raises(RunError, match="another recipe"):
+        run_training(run.folder, corpus, TINY.with_values({"loss.delta": 2.0}), resume=True)
+    smaller = corpus.only([e.clip.name for e in corpus.entries[:-1]])
+    with pytest.raises(RunError, match="corpus has changed"):
+        run_training(run.folder, smaller, resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step(corpus, tmp_path, monkeypatch):
+    recipe = TINY.with_values({"training.epochs": 2})
+    real = loop.F.cross_entropy
+    calls = []
+
+    def poisoned(logits, labels, **options):
+        calls.append(1)
+        return real(logits, labels, **options) * (float("nan") if len(calls) == 6 else 1)
+
+    monkeypatch.setattr(loop.F, "cross_entropy", poisoned)
+    with pytest.raises(TrainingError, match="epoch 2"):
+        run_training(tmp_path / "run", corpus, recipe)
+    monkeypatch.undo()
+    checkpoint = load_checkpoint(tmp_path / "run" / "last.safetensors")
+    assert checkpoint.state["position"]["epoch"] == 1
+    assert all(
+        torch.isfinite(t).all() for t in checkpoint.tensors.values() if t.is_floating_point()
+    )
+    run_training(tmp_path / "run", corpus, recipe, resume=True)
+
+
+def test_two_trainers_cannot_share_a_folder(corpus, tmp_path):
+    run = Run(tmp_path / "run")
+    run.describe(TINY, corpus, split(corpus.entries))
+    with run.locked(), pytest.raises(RunBusy):
+        run_training(tmp_path / "run", corpus)
+
+
+def test_sigterm_saves_and_the_command_line_goes_on(corpus_folder, tmp_path):
+    flags = ["--image-size", "32", "--set", "frontend.window_seconds=0.5", "--epochs", "200"]
+    command = [sys.executable, "-m", "voxedge", "train", str(corpus_folder), *flags]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if line.startswith("epoch   2/200"):
+            process.send_signal(signal.SIGTERM)
+            break
+    began = time.monotonic()
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 143, "".join(said) + rest
+    assert time.monotonic() - began < 30  # 10 s are owed on an idle machine
+    assert "voxedge train --resume" in rest
+    assert "Traceback" not in rest
+    resumed = voxedge("train", "--resume", "--epochs", "4", cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "epoch   4/4" in resumed.stderr
+    assert "epoch   1/4" not in resumed.stderr
+    assert "next: voxedge export model.onnx" in resumed.stderr
+
+
+def test_step_schedule_is_the_seeds():
+    recipe = OptimizerRecipe(learning_rate=1e-4, step_size=7, gamma=0.1)
+    rates = [learning_rate(recipe, 0, epoch) for epoch in (0, 6, 7, 14)]
+    assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-6])
+
+
+def test_cosine_schedule_warms_up_and_ends_at_zero():
+    recipe = OptimizerRecipe(learning_rate=1.0, schedule="cosine")
+    rates = [learning_rate(recipe, p, 0) for p in (0.0, 0.05, 0.1, 0.55, 1.0)]
+    assert rates == pytest.approx([0.0099, 0.505, 1.0, 0.5, 0.0], abs=1e-3)
+
+
+def test_devices_and_precisions_that_cannot_be_are_refused():
+    with pytest.raises(UsageError, match="abacus"):
+        choose_device("abacus")
+    if not torch.cuda.is_available():
+        with pytest.raises(UsageError, match="cuda"):
+            choose_device("cuda")
+    with pytest.raises(UsageError, match="auto, fp32 or bf16"):
+        choose_precision("fp8", torch.device("cpu"))
+    assert choose_precision("bf16", torch.device("cpu"))
+    assert not choose_precision("fp32", torch.device("cpu"))
+
+
+def digest(run: Run) -> str:
+    return tensors_digest(load_checkpoint(run.last).tensors)
