@@ -53,6 +53,15 @@ def test_lossy_formats_keep_the_voice(tmp_path, format_, subtype):
     assert np.corrcoef(ours, theirs)[0, 1] > 0.9
 
 
+def test_a_bare_mp3_stream_is_not_taken_for_a_resource_fork(tmp_path, monkeypatch):
+    """libsndfile looks for "._" in the current folder first (its issue 1112)."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "._").touch()
+    data = encoded(SOUND, format="MP3", subtype="MPEG_LAYER_III")
+    assert data[:1] == b"\xff"
+    assert len(load_audio(data)) == len(SOUND)
+
+
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 44_101, 48_000, 96_000])
 def test_any_rate_becomes_the_models(tmp_path, rate):
     there = soxr.resample(SOUND, RATE, rate)

@@ -51,6 +51,7 @@ SUFFIXES = frozenset(
 _BLOCK = 1 << 16  # samples decoded at a time, over all channels
 _MAX_PEAK = 64.0  # +36 dBFS: beyond any float recording, far below unscaled 16-bit integers
 _MP3_SLACK = 2 * 1152  # encoder delay and padding make an MP3's declared length inexact
+_EMPTY_ID3 = b"ID3\x03\0\0\0\0\0\x0a" + bytes(10)
 _OTHER_CONTAINERS = {b"ftyp": "MP4/M4A", b"\x1aE\xdf\xa3": "WebM/Matroska"}
 
 
@@ -108,7 +109,7 @@ def decode(
         if size == 0:
             raise UnreadableAudio("the file is empty")
         file.seek(0)
-        head = file.read(12)
+        head = file.read(12).ljust(12, b"\0")
         warnings: list[str] = []
         target: Any = file
         if head[:4] in wav.MAGICS:
@@ -120,6 +121,10 @@ def decode(
                 raise TooShort("the file holds no samples")
             warnings += layout.warnings
             target = layout.clean(file)
+        elif head[0] == 0xFF and head[1] >= 0xE0:
+            # A bare MP3 stream: before it looks for one, libsndfile would take any "._" file of
+            # the current folder for a resource fork (its issue 1112). An empty tag settles it.
+            target = wav.Spliced(_EMPTY_ID3, file, 0, size)
         elif name := _OTHER_CONTAINERS.get(head[4:8]) or _OTHER_CONTAINERS.get(head[:4]):
             raise UnreadableAudio(
                 f"{name} is not decoded here", "convert it first: ffmpeg -i CLIP clip.wav"

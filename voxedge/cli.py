@@ -20,7 +20,6 @@ import typer
 import voxedge
 from voxedge import console
 from voxedge.errors import (
-    AudioNotFound,
     Interrupted,
     MissingExtra,
     SomeFilesFailed,
@@ -56,7 +55,7 @@ def _common(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
-    debug: Annotated[bool, typer.Option(_DEBUG, help="Show tracebacks.")] = False,
+    debug: Annotated[bool, typer.Option(_DEBUG, help="Show tracebacks; goes anywhere.")] = False,
 ) -> None:
     pass
 
@@ -279,13 +278,11 @@ def _sources(paths: list[str]) -> Iterator[str | bytes]:
                 if os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
             )
             if not found:
-                raise AudioNotFound(f"{path} holds no audio files")
-            yield from found
+                console.warn(f"{path} holds no audio files")
+            yield from found or [path]
         elif not os.path.lexists(path) and glob.has_magic(path):
             matched = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
-            if not matched:
-                raise AudioNotFound(f"nothing matches {path}")
-            yield from _sources(matched)
+            yield from _sources(matched) if matched else [path]
         else:
             yield path
 
@@ -418,10 +415,11 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
-    debug = _DEBUG in sys.argv
+    arguments = sys.argv[1:]
+    debug = _DEBUG in arguments
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        result = app(standalone_mode=False)
+        result = app([word for word in arguments if word != _DEBUG], standalone_mode=False)
         return result if isinstance(result, int) else 0
     except typer.Exit as leave:
         return leave.exit_code

@@ -41,7 +41,7 @@ class WavLayout:
         head = (b"RIFX" if self.order == ">" else b"RIFF") + size + b"WAVE"
         head += b"fmt " + struct.pack(self.order + "I", len(self.fmt)) + self.fmt
         head += b"data" + struct.pack(self.order + "I", self.data_bytes)
-        return _Spliced(head, file, self.data_start, self.data_bytes)
+        return Spliced(head, file, self.data_start, self.data_bytes)
 
 
 def parse(file: BinaryIO, size: int) -> WavLayout:
@@ -127,7 +127,7 @@ def _judge(order: str, fmt: bytes, data: tuple[int, int], size: int, leftover: i
     return WavLayout(order, fmt, start, usable, channels, rate, tuple(warnings), truncated)
 
 
-class _Spliced(io.RawIOBase):
+class Spliced(io.RawIOBase):
     """Read-only: ``head`` followed by a span of ``file``; nothing is copied to memory."""
 
     def __init__(self, head: bytes, file: BinaryIO, start: int, length: int) -> None:

@@ -10,6 +10,7 @@ from voxedge.errors import RunError, UsageError
 from voxedge.nn.augment import spec_augment
 from voxedge.nn.speaker_net import ExportedNet, build_trunk
 from voxedge.train.build import build_net
+from voxedge.train.checkpoint import module_tensors, save_checkpoint
 from voxedge.train.recipe import FrontendRecipe, Recipe
 
 TINY = Recipe(frontend=FrontendRecipe(image_size=32, window_seconds=0.5))
@@ -37,6 +38,13 @@ def test_init_takes_a_torchvision_file(tmp_path):
     trunk, width = build_trunk("resnet18", str(tmp_path / "weights.pth"))
     assert width == 512
     assert torch.equal(trunk.conv1.weight, donor.conv1.weight)
+
+
+def test_init_takes_a_checkpoint_of_ours(tmp_path):
+    donor = build_net(TINY, 5)
+    save_checkpoint(tmp_path / "best.safetensors", module_tensors("net", donor), {})
+    trunk, _ = build_trunk("resnet18", str(tmp_path / "best.safetensors"))
+    assert torch.equal(trunk.conv1.weight, donor.trunk.conv1.weight)
 
 
 def test_init_refuses_another_architecture(tmp_path):

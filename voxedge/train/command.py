@@ -16,6 +16,8 @@ from voxedge.train.loop import train
 from voxedge.train.recipe import Recipe
 from voxedge.train.run import Run, find_run, new_run
 
+DEFAULT_DATA = Path("data")
+
 _SHOWN = 10
 
 
@@ -31,13 +33,13 @@ def train_command(
     memory: int,
     strict: bool,
 ) -> None:
-    """Train anew, or (without a recipe) go on with the run in ``data``, else with the latest."""
+    """Train anew; or (without a recipe) go on with the run in ``data``, else with the latest."""
     place = choose_device(device)
     bf16 = choose_precision(precision, place)
     threads = available_processors() if workers is None else workers
     run: Run | None = None
     if recipe is None:
-        run = find_run(data if (data / "recipe.toml").is_file() else runs)
+        run = find_run(runs if data == DEFAULT_DATA else data)
         recipe = run.recipe()
         if epochs is not None:
             recipe = recipe.with_values({"training.epochs": epochs})
