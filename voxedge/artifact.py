@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -25,7 +26,8 @@ _MAX_FILE = 1 << 30
 _MAX_METADATA = 16 << 20
 _MAX_OPSET, _MAX_IR = 20, 10
 _CONTROL_FLOW = {"Loop", "Scan", "If", "SequenceMap"}
-_DOMAINS = {"", "ai.onnx", "com.microsoft"}
+_DOMAINS = {"", "ai.onnx"}  # com.microsoft has loops and operators that open files
+_MIN_WINDOW = 0.25  # seconds, as in recipes: shorter ones would cut a clip into millions
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Metadata:
         _require(len(set(self.labels)) == len(self.labels), "the same label twice")
         _require(all(self.labels), "an empty label")
         _require(4_000 <= self.sample_rate <= 384_000, f"sample_rate {self.sample_rate}")
-        _require(0 < self.window_seconds <= 60, f"window_seconds {self.window_seconds}")
+        _require(_MIN_WINDOW <= self.window_seconds <= 60, f"window_seconds {self.window_seconds}")
         _require(0 < self.min_seconds <= self.window_seconds, f"min_seconds {self.min_seconds}")
         _require(0 < self.embedding_dim <= 1 << 16, f"embedding_dim {self.embedding_dim}")
         _require(0 < self.temperature < 1e6, f"temperature {self.temperature}")
@@ -66,7 +68,13 @@ class Metadata:
 
     def to_json(self) -> str:
         """Canonical JSON: sorted keys, no spaces, so that the same model has the same bytes."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return json.dumps(
+            asdict(self),
+            sort_keys=True,
+            separators=(",", ":"),
+            ensure_ascii=False,
+            allow_nan=False,
+        )
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Metadata:
@@ -76,7 +84,12 @@ class Metadata:
             ModelError: not JSON, a newer schema, missing or impossible values.
         """
         try:
-            value = json.loads(text, object_pairs_hook=_no_duplicates)
+            value = json.loads(
+                text,
+                object_pairs_hook=_no_duplicates,
+                parse_float=_finite,
+                parse_constant=_finite,
+            )
         except (ValueError, RecursionError) as error:
             raise ModelError(f"the model's metadata is not valid JSON: {error}") from None
         _require(isinstance(value, dict), "the metadata is not an object")
@@ -198,6 +211,13 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         raise ValueError("the same key twice")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
     return value
 
 

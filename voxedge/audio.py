@@ -10,9 +10,11 @@ Shapes: S samples; float32 throughout.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,6 +36,7 @@ from voxedge.errors import (
     TooShort,
     TruncatedAudio,
     UnreadableAudio,
+    UsageError,
 )
 
 Samples: TypeAlias = npt.NDArray[np.float32]
@@ -52,7 +55,20 @@ _BLOCK = 1 << 16  # samples decoded at a time, over all channels
 _MAX_PEAK = 64.0  # +36 dBFS: beyond any float recording, far below unscaled 16-bit integers
 _MP3_SLACK = 2 * 1152  # encoder delay and padding make an MP3's declared length inexact
 _EMPTY_ID3 = b"ID3\x03\0\0\0\0\0\x0a" + bytes(10)
+_UNKNOWN_FRAMES = (1 << 63) - 1  # of a FLAC that was written to a pipe
+_MAX_ID3 = 16
 _OTHER_CONTAINERS = {b"ftyp": "MP4/M4A", b"\x1aE\xdf\xa3": "WebM/Matroska"}
+
+#: How the formats of SUFFIXES begin, WAV and MP3 aside. libsndfile takes two dozen more, whose old
+#: readers believe almost anything, and one of which (SDS) prints to stdout.
+_KNOWN = re.compile(
+    rb"fLaC|OggS|FORM....AIF[FC]|[.]snd|dns[.]|caff....desc|Creative Voi|NIST_1A"
+    rb"|riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb",  # W64
+    re.DOTALL,
+)
+
+#: What libsndfile says in its log only, where a file is shorter than its container claims.
+_CUT_OFF = re.compile(r"^.*(?:\(should be|end-of-stream bit|truncated file).*$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -65,6 +81,10 @@ class Limits:
     max_seconds: float = 3_600.0  # of one clip; the rest is left out, with a warning
     max_bytes: int = 1 << 30
     min_seconds: float = 0.25
+
+    def __post_init__(self) -> None:
+        if not 0 < self.max_seconds <= 1e6:
+            raise UsageError(f"max_seconds must be above 0, not {self.max_seconds}")
 
 
 @dataclass(frozen=True)
@@ -108,11 +128,10 @@ def decode(
             raise OutsideLimits(f"{size} bytes; at most {limits.max_bytes} are read")
         if size == 0:
             raise UnreadableAudio("the file is empty")
-        file.seek(0)
-        head = file.read(12).ljust(12, b"\0")
+        start, head = _first_bytes(file)
         warnings: list[str] = []
         target: Any = file
-        if head[:4] in wav.MAGICS:
+        if start == 0 and head[:4] in wav.MAGICS:
             layout = wav.parse(file, size)
             _check_header(layout.rate, layout.channels, limits)
             if layout.truncated and strict:
@@ -121,7 +140,7 @@ def decode(
                 raise TooShort("the file holds no samples")
             warnings += layout.warnings
             target = layout.clean(file)
-        elif head[0] == 0xFF and head[1] >= 0xE0:
+        elif start == 0 and _is_mp3(head):
             # A bare MP3 stream: before it looks for one, libsndfile would take any "._" file of
             # the current folder for a resource fork (its issue 1112). An empty tag settles it.
             target = wav.Spliced(_EMPTY_ID3, file, 0, size)
@@ -129,9 +148,11 @@ def decode(
             raise UnreadableAudio(
                 f"{name} is not decoded here", "convert it first: ffmpeg -i CLIP clip.wav"
             )
+        elif not (_KNOWN.match(head) or _is_mp3(head)):
+            raise UnreadableAudio("not a sound file of a kind that is read here")
         else:
             file.seek(0)
-            if not isinstance(file, io.BytesIO):
+            if isinstance(source, str | os.PathLike):
                 target = file.fileno()  # libsndfile reads it directly: no Python call per block
                 os.lseek(target, 0, os.SEEK_SET)  # the file object's seek only moves its buffer
         samples, seconds, rate, channels = _read(target, sample_rate, limits, strict, warnings)
@@ -165,8 +186,8 @@ def from_array(
         elif values.dtype.kind == "i":
             values = values.astype(np.float32) / float(1 << (8 * values.dtype.itemsize - 1))
         values = values.astype(np.float32)
+    _check_values(values)
     mono = values if values.ndim == 1 else values.mean(axis=1)
-    _check_values(mono)
     _check_length(len(mono) / rate, limits)
     if rate != sample_rate:
         mono = soxr.resample(mono, rate, sample_rate)
@@ -174,12 +195,17 @@ def from_array(
     return Audio(np.ascontiguousarray(mono), len(values) / rate, rate, channels)
 
 
-def _opened(source: Source) -> BinaryIO:
-    """A seekable binary file of a regular file or of bytes; never blocks on a FIFO or a device."""
+def _opened(source: Source) -> contextlib.AbstractContextManager[BinaryIO]:
+    """A seekable binary file of a regular file or of bytes; never blocks on a FIFO or a device.
+
+    The caller's own file stays open.
+    """
     if isinstance(source, bytes):
         return io.BytesIO(source)
     if not isinstance(source, str | os.PathLike):
-        return source
+        if not source.seekable():
+            raise UnreadableAudio("the file cannot be rewound", "pass its bytes")
+        return contextlib.nullcontext(source)
     try:
         handle = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError) as error:
@@ -189,6 +215,27 @@ def _opened(source: Source) -> BinaryIO:
         os.close(handle)
         raise NotAFile(f"a {_kind(mode)}, not a regular file")
     return os.fdopen(handle, "rb")
+
+
+def _first_bytes(file: BinaryIO) -> tuple[int, bytes]:
+    """Where a file begins behind its ID3 tags, as libsndfile skips them, and 12 bytes of it."""
+    start = 0
+    for _ in range(_MAX_ID3):
+        file.seek(start)
+        head = file.read(12).ljust(12, b"\0")
+        if head[:3] != b"ID3" or head[3] not in (2, 3, 4):
+            return start, head
+        size = 0
+        for byte in head[6:10]:
+            size = size << 7 | byte & 0x7F
+        start += 10 + size
+    raise UnreadableAudio(f"more than {_MAX_ID3} ID3 tags")
+
+
+def _is_mp3(head: bytes) -> bool:
+    """An MPEG frame to libsndfile: sync, and a version, layer, bitrate and rate that exist."""
+    sync, version, layer = head[0] == 0xFF and head[1] >= 0xE0, head[1] & 0x18, head[1] & 0x06
+    return sync and version != 8 and layer != 0 and head[2] < 0xF0 and head[2] & 0x0C != 0x0C
 
 
 def _cannot_open(error: OSError | ValueError) -> AudioError:
@@ -220,16 +267,22 @@ def _read(
     warnings: list[str],
 ) -> tuple[Samples, float, int, int]:
     try:
-        file = soundfile.SoundFile(target, closefd=False)
+        file = _Forward(target, closefd=False)
     except (soundfile.LibsndfileError, TypeError, OSError) as error:
         reason = str(getattr(error, "error_string", error)).rstrip(".")
         raise UnreadableAudio(f"not audio that libsndfile decodes: {reason}") from None
     with file:
-        rate, channels, declared = file.samplerate, file.channels, max(0, file.frames)
+        rate, channels = file.samplerate, file.channels
+        declared = 0 if file.frames == _UNKNOWN_FRAMES else max(0, file.frames)
         _check_header(rate, channels, limits)
         cap = int(limits.max_seconds * rate)
         if declared > cap and strict:
             raise OutsideLimits(f"longer than {limits.max_seconds:g} s")
+        known = file.format.startswith("WAV")  # wav.parse has said it already
+        if cut := None if known else _CUT_OFF.search(file.extra_info):
+            warnings.append(f"cut off, or its header lies: {cut[0].strip()}")
+            if strict:
+                raise TruncatedAudio(warnings[-1])
         sink = _Sink(int(min(declared, cap) * sample_rate / rate) + 1)
         stream = (
             soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
@@ -238,7 +291,6 @@ def _read(
         )
         frames = 0
         for mono in _blocks(file, cap, warnings):
-            _check_values(mono)
             frames += len(mono)
             sink.put(stream.resample_chunk(mono) if stream else mono)
         if stream:
@@ -249,35 +301,50 @@ def _read(
             if strict:
                 raise TruncatedAudio(message)
             warnings.append(message)
-        if frames == cap < declared:
+        if frames == cap != declared:
             warnings.append(f"longer than {limits.max_seconds:g} s: the rest is left out")
+            if strict:
+                raise OutsideLimits(f"longer than {limits.max_seconds:g} s")
     samples = sink.taken()
     _check_values(samples)
-    if frames == 0 and declared > 0:
+    if frames == 0 and (declared > 0 or cut):
         raise TruncatedAudio(f"cut off: {declared} frames declared, none decoded")
     _check_length(frames / rate, limits)
     return samples, frames / rate, rate, channels
 
 
-def _blocks(file: soundfile.SoundFile, cap: int, warnings: list[str]) -> Iterator[Samples]:
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    """Read from start to end: soundfile would seek after every block, slow, and in a FLAC whose
+    header lies about its length an error."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _blocks(file: _Forward, cap: int, warnings: list[str]) -> Iterator[Samples]:
     """Mono blocks up to ``cap`` frames; a decoder that stumbles ends the audio, with a warning."""
-    step = max(1, _BLOCK // file.channels)
+    buffer = np.empty((max(1, _BLOCK // file.channels), file.channels), np.float32)
     left = cap
     while left > 0:
+        block = buffer[:left]
+        block.fill(np.nan)  # stays where a decoder that stumbles has not come
+        reason = ""
         try:
-            block = file.read(min(step, left), dtype="float32", always_2d=True)
+            block = file.read(out=block)
         except soundfile.LibsndfileError as error:
             reason = error.error_string.rstrip(".")
-            if left == cap:
+            block = block[: int(np.isnan(np.append(block[:, 0], np.nan)).argmax())]
+            if len(block) == 0 and left == cap:
                 raise UnreadableAudio(f"cannot be decoded: {reason}") from None
-            warnings.append(
-                f"decoding stopped after {(cap - left) / file.samplerate:.2f} s: {reason}"
-            )
-            return
-        if len(block) == 0:
-            return
         left -= len(block)
-        yield block[:, 0] if file.channels == 1 else block.mean(axis=1)
+        if len(block):
+            _check_values(block)
+            yield block[:, 0] if file.channels == 1 else block.mean(axis=1)
+        if reason:
+            seconds = (cap - left) / file.samplerate
+            warnings.append(f"decoding stopped after {seconds:.2f} s: {reason}")
+        if reason or len(block) == 0:
+            return
 
 
 class _Sink:
@@ -310,7 +377,7 @@ def _check_header(rate: int, channels: int, limits: Limits) -> None:
 
 def _check_length(seconds: float, limits: Limits) -> None:
     if seconds < limits.min_seconds:
-        raise TooShort(f"{seconds:.3f} s of audio; at least {limits.min_seconds:g} s are needed")
+        raise TooShort(f"{seconds:.4f} s of audio; at least {limits.min_seconds:g} s are needed")
 
 
 def _check_values(samples: Samples) -> None:

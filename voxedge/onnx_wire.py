@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _MAX_DEPTH = 16
+_MAX_FIELDS = 500_000  # of one file; a ResNet has some thousand
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 # message type -> field number -> the type of the message in that field
@@ -45,6 +46,7 @@ class Skeleton:
     metadata: list[tuple[bytes, int, int]] = field(default_factory=list)  # key, start, end of value
     operators: set[str] = field(default_factory=set)
     external_data: bool = False
+    fields: int = 0
 
 
 def skeleton(data: bytes | memoryview) -> Skeleton:
@@ -65,6 +67,9 @@ def _walk(view: memoryview, start: int, end: int, kind: str, found: Skeleton, de
     children = _CHILDREN.get(kind, {})
     fields: dict[int, tuple[int, int]] = {}
     for number, wire, low, high in _fields(view, start, end):
+        found.fields += 1
+        if found.fields > _MAX_FIELDS:
+            raise WireError(f"more than {_MAX_FIELDS} fields")
         if wire == _VARINT:
             if kind == "Model" and number == 1:
                 found.ir_version = low
@@ -93,8 +98,8 @@ def _fields(view: memoryview, position: int, end: int) -> Iterator[tuple[int, in
     while position < end:
         tag, position = _varint(view, position, end)
         number, wire = tag >> 3, tag & 7
-        if number == 0:
-            raise WireError("field number 0")
+        if number == 0 or tag >> 32:  # protobuf itself would drop the bits above 32
+            raise WireError(f"field number {number}")
         if wire == _VARINT:
             value, position = _varint(view, position, end)
             yield number, wire, value, value

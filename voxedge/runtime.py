@@ -210,7 +210,15 @@ class Identifier:
         feeds = {"pcm": np.ascontiguousarray(pcm, np.float32)}
         if lengths is not None:
             feeds["lengths"] = np.ascontiguousarray(lengths, np.int64)
-        return Outputs(*self._session.run(list(Outputs._fields), feeds))
+        try:
+            outputs = Outputs(*self._session.run(list(Outputs._fields), feeds))
+        except Exception as error:  # noqa: BLE001 - it raises a dozen types for a bad model
+            raise ModelError(f"ONNX Runtime cannot run the model: {str(error)[:300]}") from None
+        classes, width = len(self.labels), self.metadata.embedding_dim
+        shapes = [(len(pcm), classes), (len(pcm), classes), (len(pcm), width)]
+        if [output.shape for output in outputs] != shapes:
+            raise ModelError(f"the model's outputs are not of the shapes {shapes}")
+        return outputs
 
     def _answers(
         self, items: Iterable[_Item], top_k: int, policy: Policy, workers: int
@@ -364,13 +372,17 @@ def _check_interface(session: Any, metadata: artifact.Metadata) -> None:  # noqa
             f"the model's inputs are not ours: expected pcm float [batch, samples] and an optional"
             f" lengths int64 [batch], found {found} and {optional}"
         )
-    outputs = {value.name: list(value.shape) for value in session.get_outputs()}
+    outputs = {
+        value.name: list(value.shape)
+        for value in session.get_outputs()
+        if value.type == "tensor(float)"
+    }
     classes, width = len(metadata.labels), metadata.embedding_dim
     for name, size in (("logits", classes), ("probabilities", classes), ("embedding", width)):
         shape: Sequence[object] = outputs.get(name, [])
         if len(shape) != 2 or shape[1] != size:
             raise ModelError(
-                f"the model's output {name} should be [batch, {size}] by its metadata"
+                f"the model's output {name} should be float [batch, {size}] by its metadata"
                 f" ({classes} labels), and is {shape or 'missing'}"
             )
 

@@ -66,10 +66,10 @@ def parse(file: BinaryIO, size: int) -> WavLayout:
             break
         file.seek(position)
         name, length = struct.unpack(order + "4sI", file.read(8))
-        if data and not all(32 <= byte < 127 for byte in name):
+        body = position + 8
+        if data and not (all(32 <= byte < 127 for byte in name) and body + length <= size):
             leftover = size - position
             break
-        body = position + 8
         if name == b"ds64" and length >= 28 and body + 28 <= size:
             wide = struct.unpack("<Q", file.read(28)[8:16])[0]
         elif name == b"fmt ":

@@ -62,7 +62,7 @@ class TrainingSet:
             return classes[entry.clip.speaker], samples[start : start + self.window]
 
         wanted = order[first_step * self.batch_size : self.steps * self.batch_size]
-        windows = ordered_map(window_of, wanted.tolist(), self.workers)
+        windows = ordered_map(window_of, wanted.tolist(), _useful(self.workers, self.entries))
         return batches(windows, self.batch_size, self.window)
 
 
@@ -75,10 +75,15 @@ def evaluation_batches(
     workers: int = 0,
 ) -> Iterator[Batch[int]]:
     """Every window of every clip in order; the owners are positions in ``entries``."""
-    decoded = ordered_map(corpus.samples, entries, workers)
+    decoded = ordered_map(corpus.samples, entries, _useful(workers, entries))
     windows = (
         (index, part)
         for index, samples in enumerate(decoded)
         for part in cut(samples, window, policy)
     )
     return batches(windows, batch_size, window)
+
+
+def _useful(workers: int, entries: Sequence[Entry]) -> int:
+    """Threads help where clips are decoded again; for those in memory they only cost."""
+    return workers if any(entry.held is None for entry in entries) else 0

@@ -123,9 +123,14 @@ class Frontend(nn.Module):
         return (self.rows @ self._normalised(features) @ self.columns).unsqueeze(1)
 
     def features(self, window: Tensor) -> Tensor:
-        """[B, W] -> log power in bands, [B, M, T]."""
+        """[B, W] -> log power in bands above the floor, [B, M, T].
+
+        ``log(1 + p / floor)`` is ``log(p + floor)`` shifted so that silence is exactly 0: a float32
+        keeps ten times more of small differences there, and no rounding is left to magnify.
+        """
         real, imaginary = self._spectrum(window)
-        return torch.log(self.bands @ (real * real + imaginary * imaginary) + _LOG_FLOOR)
+        power = self.bands @ (real * real + imaginary * imaginary)
+        return torch.log(power * (1 / _LOG_FLOOR) + 1)
 
     def seed_features(self, window: Tensor) -> Tensor:
         """[B, W] -> the seed system's feature, [B, M, T].

@@ -151,6 +151,8 @@ class _Trainer:
 
     def run_epochs(self) -> None:
         epochs = self.recipe.training.epochs
+        if self.position.epoch < epochs:  # what an earlier end measured holds no more
+            self.run.metrics_path.unlink(missing_ok=True)
         with stop_signals() as stop, _event_writer(self.run, self.position.epoch) as events:
             while self.position.epoch < epochs:
                 began, done_before = time.monotonic(), self.position.step
