@@ -39,7 +39,7 @@ def test_metadata_round_trip():
         ({"window_seconds": 1e9}, "window_seconds"),
         ({"min_seconds": 9}, "min_seconds"),
         ({"temperature": 0}, "temperature"),
-        ({"temperature": float("nan")}, "temperature"),
+        ({"temperature": float("nan")}, "NaN"),
         ({"schema": 2}, "upgrade voxedge"),
         ({"schema": "1"}, "schema"),
         ({"frontend": []}, "right type"),

@@ -128,31 +128,35 @@ def decode(
             raise OutsideLimits(f"{size} bytes; at most {limits.max_bytes} are read")
         if size == 0:
             raise UnreadableAudio("the file is empty")
-        start, head = _first_bytes(file)
+        body: Any = file
+        if start := _end_of_tags(file):
+            body, size = wav.Spliced(b"", file, start, size - start), size - start
+        body.seek(0)
+        head = body.read(12).ljust(12, b"\0")
         warnings: list[str] = []
-        target: Any = file
-        if start == 0 and head[:4] in wav.MAGICS:
-            layout = wav.parse(file, size)
+        if head[:4] in wav.MAGICS:
+            layout = wav.parse(body, size)
             _check_header(layout.rate, layout.channels, limits)
             if layout.truncated and strict:
                 raise TruncatedAudio(layout.warnings[0])
             if layout.data_bytes == 0:
                 raise TooShort("the file holds no samples")
             warnings += layout.warnings
-            target = layout.clean(file)
-        elif start == 0 and _is_mp3(head):
+            target: Any = layout.clean(body)
+        elif _is_mp3(head):
             # A bare MP3 stream: before it looks for one, libsndfile would take any "._" file of
             # the current folder for a resource fork (its issue 1112). An empty tag settles it.
-            target = wav.Spliced(_EMPTY_ID3, file, 0, size)
+            target = wav.Spliced(_EMPTY_ID3, file, start, size)
         elif name := _OTHER_CONTAINERS.get(head[4:8]) or _OTHER_CONTAINERS.get(head[:4]):
             raise UnreadableAudio(
                 f"{name} is not decoded here", "convert it first: ffmpeg -i CLIP clip.wav"
             )
-        elif not (_KNOWN.match(head) or _is_mp3(head)):
+        elif not _KNOWN.match(head):
             raise UnreadableAudio("not a sound file of a kind that is read here")
         else:
-            file.seek(0)
-            if isinstance(source, str | os.PathLike):
+            target = body
+            body.seek(0)
+            if body is file and isinstance(source, str | os.PathLike):
                 target = file.fileno()  # libsndfile reads it directly: no Python call per block
                 os.lseek(target, 0, os.SEEK_SET)  # the file object's seek only moves its buffer
         samples, seconds, rate, channels = _read(target, sample_rate, limits, strict, warnings)
@@ -217,18 +221,18 @@ def _opened(source: Source) -> contextlib.AbstractContextManager[BinaryIO]:
     return os.fdopen(handle, "rb")
 
 
-def _first_bytes(file: BinaryIO) -> tuple[int, bytes]:
-    """Where a file begins behind its ID3 tags, as libsndfile skips them, and 12 bytes of it."""
-    start = 0
+def _end_of_tags(file: BinaryIO) -> int:
+    """Where a file begins behind its ID3v2 tags; 0 without any."""
+    end = 0
     for _ in range(_MAX_ID3):
-        file.seek(start)
-        head = file.read(12).ljust(12, b"\0")
-        if head[:3] != b"ID3" or head[3] not in (2, 3, 4):
-            return start, head
+        file.seek(end)
+        head = file.read(10)
+        if head[:3] != b"ID3" or len(head) < 10:
+            return end
         size = 0
-        for byte in head[6:10]:
+        for byte in head[6:]:
             size = size << 7 | byte & 0x7F
-        start += 10 + size
+        end += 10 + size + (10 if head[5] & 0x10 else 0)  # a footer repeats the header
     raise UnreadableAudio(f"more than {_MAX_ID3} ID3 tags")
 
 

@@ -33,9 +33,12 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # its help cuts long flags short on a narrow terminal
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-data_app = typer.Typer(help="Look at corpora, and prepare them.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Look at corpora, and prepare them.", no_args_is_help=True, rich_markup_mode=None
+)
 app.add_typer(data_app, name="data")
 
 _DEBUG = "--debug"

@@ -142,7 +142,7 @@ def test_sub_folders_are_sessions(tmp_path):
 
 def training_set(folder, **changes) -> TrainingSet:
     corpus = load_corpus(read_manifest(folder), RATE, memory=changes.pop("memory", 1 << 30))
-    options = {"batch_size": 5, "window": 8000, "random_crop": True, "seed": 3} | changes
+    options = {"largest_batch": 5, "window": 8000, "random_crop": True, "seed": 3} | changes
     return TrainingSet(corpus, corpus.entries, **options)
 
 
@@ -171,8 +171,8 @@ def test_threads_change_no_batch(corpus_folder):
 
 
 def test_a_left_over_single_clip_is_dropped(corpus_folder):
-    assert training_set(corpus_folder, batch_size=31).steps == 1  # 32 clips
-    assert training_set(corpus_folder, batch_size=30).steps == 2
+    assert training_set(corpus_folder, largest_batch=31).steps == 1  # 32 clips
+    assert training_set(corpus_folder, largest_batch=30).steps == 2
 
 
 def test_evaluation_sees_every_window_once(corpus_folder):
@@ -181,3 +181,15 @@ def test_evaluation_sees_every_window_once(corpus_folder):
     owners = [owner for batch in batches for owner in batch.owners]
     windows = 1 + int(np.ceil((1.2 * RATE - 8000) / 4000))
     assert owners == [index for index in range(32) for _ in range(windows)]
+
+
+@pytest.mark.parametrize(
+    ("min_steps", "batch_size", "steps"),
+    [(1, 16, 2), (2, 16, 2), (3, 10, 4), (10, 8, 12), (4, 8, 4)],
+)
+def test_a_small_corpus_gets_steps_enough(corpus_folder, min_steps, batch_size, steps):
+    made = training_set(corpus_folder, largest_batch=16, min_steps=min_steps)
+    assert (made.batch_size, made.steps) == (batch_size, steps)
+    seen = [owner for batch in made.epoch(0) for owner in batch.owners]
+    assert len(seen) == made.clips
+    assert {seen.count(owner) for owner in range(4)} == {made.clips // 4}  # every clip as often

@@ -87,7 +87,8 @@ def test_the_reference_evaluator_agrees(run, model_path):
     from onnx.reference import ReferenceEvaluator
 
     pcm = voice(150, 1.0, 7)[None]
-    third = ReferenceEvaluator(str(model_path)).run(["logits"], {"pcm": pcm, "lengths": [RATE]})[0]
+    feeds = {"pcm": pcm, "lengths": np.array([RATE])}
+    third = ReferenceEvaluator(str(model_path)).run(["logits"], feeds)[0]
     with torch.inference_mode():
         ours = load_net(run)(torch.from_numpy(pcm), torch.tensor([RATE]))[0].numpy()
     np.testing.assert_allclose(ours, third, atol=1e-3)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -71,7 +70,8 @@ class ExportedNet(nn.Module):
         """Samples [B, S], lengths -> logits, probabilities [B, K], unit-length embedding [B, E]."""
         logits, embedding = self.net(pcm, lengths)
         probabilities = torch.softmax(logits / self.temperature, dim=1)
-        return logits, probabilities, F.normalize(embedding, dim=1)
+        length = embedding.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        return logits, probabilities, embedding / length
 
 
 def build_trunk(name: str, init: str) -> tuple[nn.Module, int]:

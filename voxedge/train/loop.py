@@ -27,7 +27,7 @@ from voxedge.data.corpus import Corpus
 from voxedge.data.dataset import TrainingSet
 from voxedge.data.manifest import Side
 from voxedge.data.split import Split
-from voxedge.errors import CorpusError, Interrupted, RunError, TrainingError
+from voxedge.errors import Interrupted, RunError, TrainingError
 from voxedge.files import write_json
 from voxedge.metrics import fit_temperature, top_k_hits
 from voxedge.nn.augment import spec_augment
@@ -141,10 +141,9 @@ class _Trainer:
             self.window,
             recipe.training.crop == "random",
             recipe.training.seed,
+            recipe.training.min_steps,
             workers,
         )
-        if not self.training_set.steps:
-            raise CorpusError("fewer than two clips to train on")
         self.position = _Position()
 
     # --- the loop ---------------------------------------------------------------------------
@@ -240,7 +239,7 @@ class _Trainer:
         temperature = fit_temperature(scores.logits, scores.window_truth)
         history = self.position.history
         best = max(history, key=_merit)
-        trained = len(self.training_set.entries) * len(history)
+        trained = self.training_set.clips * len(history)
         metrics = {
             "test": self._scores("test", "all").measured(temperature),
             "validation": {name: best[name] for name in ("val_top1", "val_top5", "val_loss")},

@@ -136,6 +136,7 @@ class TrainingRecipe:
 
     epochs: int = 20
     batch_size: int = 64
+    min_steps: int = 1  # of an epoch; a small corpus gets smaller batches, then several passes
     seed: int = 0
     crop: Literal["random", "first"] = "first"  # which window of a longer clip is trained on
     frequency_mask: int = 0  # SpecAugment: widest mask, in pixels of the image; 0 for none
@@ -144,6 +145,7 @@ class TrainingRecipe:
     def __post_init__(self) -> None:
         _check(self.epochs >= 1, "training.epochs: at least 1")
         _check(self.batch_size >= 2, "training.batch_size: at least 2, for batch normalisation")
+        _check(self.min_steps >= 1, "training.min_steps: at least 1")
         _check(self.seed >= 0, "training.seed must not be negative")
         _check(
             min(self.frequency_mask, self.time_mask) >= 0, "training: masks must not be negative"

@@ -1,0 +1,110 @@
+"""What is owed for an input: an error with a name, or the audio, soon, and within 300 MB."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from voxedge.audio import Audio, Limits, Source, decode
+from voxedge.errors import AudioError
+
+_SECONDS = 1.0  # of processor time: a busy machine does not change it
+MEGABYTES = 300
+
+
+def decoded(source: Source, strict: bool = False, limits: Limits | None = None) -> Audio:
+    """``decode`` at 16 kHz, in time and without a value that is not finite."""
+    start = time.process_time()
+    try:
+        audio = decode(source, 16_000, limits, strict)
+    finally:
+        assert time.process_time() - start < _SECONDS
+    assert audio.samples.dtype == np.float32
+    assert np.isfinite(audio.samples).all()
+    return audio
+
+
+def refused(
+    source: Source,
+    error: type[AudioError],
+    message: str | None = None,
+    limits: Limits | None = None,
+) -> None:
+    """The source ends in exactly this error, whose exit code is 3."""
+    with pytest.raises(AudioError, match=message) as caught:
+        decoded(source, limits=limits)
+    assert type(caught.value) is error
+    assert caught.value.exit_code == 3
+    assert "\n" not in str(caught.value)
+
+
+def cut_off(data: bytes) -> Audio:
+    """Audio that is cut off decodes with a warning, and is refused by ``strict``."""
+    audio = decoded(data)
+    assert audio.warnings, "cut off without a word"
+    with pytest.raises(AudioError) as caught:
+        decoded(data, strict=True)
+    assert caught.value.code == "truncated"
+    return audio
+
+
+def same(audio: Audio, expected: np.ndarray, tolerance: float = 0.0) -> None:
+    """The audio is ``expected``, and nothing needed saying."""
+    assert audio.warnings == ()
+    assert audio.samples.shape == expected.shape
+    np.testing.assert_allclose(audio.samples, expected, rtol=0, atol=tolerance)
+
+
+_MEASURE = """
+import json, sys, time
+from voxedge.audio import decode
+from voxedge.errors import AudioError
+def peak():  # getrusage would count what the parent held before it became this process
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
+for path in sys.argv[1:]:
+    start = time.process_time()
+    try:
+        audio = decode(path, 16_000)
+        result = ["ok", audio.seconds, list(audio.warnings)]
+    except AudioError as error:
+        result = [error.code, 0.0, [str(error)]]
+    print(json.dumps([*result, time.process_time() - start, peak()]))
+"""
+
+
+def measured(*paths: Path) -> list[tuple[str, float, list[str], float, float]]:
+    """Files decoded in a fresh process, one after the other.
+
+    Each as code (``ok`` for audio), seconds, warnings, processor seconds, and the peak so far in
+    megabytes of the whole process.
+    """
+    command = [sys.executable, "-c", _MEASURE, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def voxedge(
+    *arguments: str | bytes | Path, cwd: Path, model: Path, **options
+) -> subprocess.CompletedProcess[bytes]:
+    """``voxedge identify`` as a user runs it; bytes in and out."""
+    environment = os.environ | {"NO_COLOR": "1", "VOXEDGE_MODEL": str(model)}
+    command = [sys.executable, "-m", "voxedge", "identify", "--threads", "1", *arguments]
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, env=environment, timeout=60, **options
+    )
+
+
+def records(done: subprocess.CompletedProcess[bytes]) -> list[dict]:
+    """The NDJSON on stdout: every line whole, ASCII, and an object; no traceback beside it."""
+    assert b"Traceback" not in done.stderr
+    assert b"internal error" not in done.stderr
+    assert done.stdout == b"" or done.stdout.endswith(b"\n")
+    return [json.loads(line.decode("ascii")) for line in done.stdout.splitlines()]
