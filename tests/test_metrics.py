@@ -83,9 +83,18 @@ def test_temperature_is_the_minimum_that_scipy_finds():
     labels = random.integers(6, size=400)
     logits = random.normal(0, 3, (400, 6))
     logits[np.arange(400), labels] += 4
+    targets = np.full((400, 6), 1 / 402 / 5)
+    targets[np.arange(400), labels] = 401 / 402
 
     def cost(t):
-        return -log_softmax(logits / t, axis=1)[np.arange(400), labels].mean()
+        return -(targets * log_softmax(logits / t, axis=1)).sum()
 
     expected = minimize_scalar(cost, bounds=(0.05, 20), method="bounded").x
     assert fit_temperature(logits, labels) == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_few_right_answers_do_not_make_certainty():
+    logits = 10.0 * np.eye(4)[np.arange(12) % 4]
+    temperature = fit_temperature(logits, np.arange(12) % 4)
+    confidence = softmax(logits / temperature).max()
+    assert confidence == pytest.approx(13 / 14, abs=0.01)

@@ -68,7 +68,9 @@ _KNOWN = re.compile(
 )
 
 #: What libsndfile says in its log only, where a file is shorter than its container claims.
-_CUT_OFF = re.compile(r"^.*(?:\(should be|end-of-stream bit|truncated file).*$", re.MULTILINE)
+_CUT_OFF = re.compile(
+    r"^.*(?:\(should be|end-of-stream bit|after the last page|truncated file).*$", re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
@@ -193,9 +195,8 @@ def from_array(
     _check_values(values)
     mono = values if values.ndim == 1 else values.mean(axis=1)
     _check_length(len(mono) / rate, limits)
-    if rate != sample_rate:
-        mono = soxr.resample(mono, rate, sample_rate)
-        _check_values(mono)
+    mono = _Resampler(rate, sample_rate)(mono, last=True)
+    _check_values(mono)
     return Audio(np.ascontiguousarray(mono), len(values) / rate, rate, channels)
 
 
@@ -288,17 +289,12 @@ def _read(
             if strict:
                 raise TruncatedAudio(warnings[-1])
         sink = _Sink(int(min(declared, cap) * sample_rate / rate) + 1)
-        stream = (
-            soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
-            if rate != sample_rate
-            else None
-        )
+        resampled = _Resampler(rate, sample_rate)
         frames = 0
         for mono in _blocks(file, cap, warnings):
             frames += len(mono)
-            sink.put(stream.resample_chunk(mono) if stream else mono)
-        if stream:
-            sink.put(stream.resample_chunk(np.empty(0, np.float32), last=True))
+            sink.put(resampled(mono))
+        sink.put(resampled(np.empty(0, np.float32), last=True))
         slack = _MP3_SLACK if file.format == "MP3" else 0
         if frames + slack < min(declared, cap):
             message = f"cut off: {declared} frames declared, {frames} decoded"
@@ -349,6 +345,23 @@ def _blocks(file: _Forward, cap: int, warnings: list[str]) -> Iterator[Samples]:
             warnings.append(f"decoding stopped after {seconds:.2f} s: {reason}")
         if reason or len(block) == 0:
             return
+
+
+class _Resampler:
+    """soxr over blocks, without the clip's offset: else a constant would ring at both its ends."""
+
+    def __init__(self, rate: int, sample_rate: int) -> None:
+        same = rate == sample_rate
+        self._stream = None if same else soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
+        self._offset: np.float32 | None = None
+
+    def __call__(self, mono: Samples, last: bool = False) -> Samples:
+        if self._stream is None:
+            return mono
+        if self._offset is None:
+            self._offset = mono.mean() if len(mono) else np.float32(0)
+        block: Samples = self._stream.resample_chunk(mono - self._offset, last=last)
+        return block + self._offset
 
 
 class _Sink:
