@@ -150,6 +150,7 @@ def test_exit_codes(workshop, tmp_path):
         (["train", "--set", "training.epochs=0"], 2),
         (["export"], 4),
         (["export", "no/such/folder/model.onnx"], 2),
+        (["export", "/proc/model.onnx", "--run", workshop / "runs"], 1),
     ]
     for arguments, code in cases:
         done = voxedge(*arguments, cwd=tmp_path)

@@ -158,7 +158,9 @@ def test_top_k(identifier):
         identifier.identify(voice(150, 1, 5), top_k=0)
 
 
-@pytest.mark.parametrize("options", [{"batch_size": 0}, {"threads": 0}, {"device": "abacus"}])
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 0}, {"threads": 0}, {"threads": 10**6}, {"device": "abacus"}]
+)
 def test_impossible_options_are_refused(model_path, options):
     with pytest.raises(UsageError):
         Identifier(model_path, **options)

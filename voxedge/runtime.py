@@ -45,6 +45,8 @@ PROVIDERS = {
     "webgpu": "WebGpuExecutionProvider",
 }
 _NVIDIA = {"cuda", "tensorrt"}
+_MAX_THREADS = 1024  # ONNX Runtime would try to start any number, for minutes
+_MAX_BATCH, _MAX_THREADS = 4_096, 1_024  # a slip of the finger must not take the machine down
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -139,10 +141,10 @@ class Identifier:
         limits: Limits | None = None,
         strict: bool = False,
     ) -> None:
-        if batch_size < 1:
-            raise UsageError(f"batch_size must be at least 1, not {batch_size}")
-        if threads is not None and threads < 1:
-            raise UsageError(f"threads must be at least 1, not {threads}")
+        if not 1 <= batch_size <= _MAX_BATCH:
+            raise UsageError(f"batch_size must be 1 to {_MAX_BATCH}, not {batch_size}")
+        if threads is not None and not 1 <= threads <= _MAX_THREADS:
+            raise UsageError(f"threads must be 1 to {_MAX_THREADS}, not {threads}")
         self.batch_size = batch_size
         self.threads = threads or available_processors()
         self._limits, self._strict = limits, strict

@@ -1,0 +1,103 @@
+"""``python -m bench``: train if need be, run the suites, then one table and one JSON line.
+
+The suites run under pytest-benchmark in a process of their own, so that stdout holds nothing but
+the answer, and every numerical library starts with the same number of threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from bench.contestants import why_no_cuda
+from bench.machine import busy, card
+from bench.prepare import BUILD, ROOT, prepare
+from bench.table import render
+from voxedge.console import answer, complain, say
+from voxedge.errors import VoxedgeError
+from voxedge.files import write_json, write_text
+from voxedge.parallel import available_processors
+
+RAW = BUILD / "pytest-benchmark.json"
+
+
+def main() -> int:
+    """Measure and report; the exit code is pytest's."""
+    options = _options()
+    try:
+        material = prepare(options.quick)
+    except VoxedgeError as error:
+        complain(error)
+        return error.exit_code
+    machine = card()
+    problem = why_no_cuda(material.model)
+    skipped = [f"CUDA was not measured: {problem}"] if problem else []
+    if material.seed_model is None:
+        skipped.append("The seed network has no column of its own: voxedge export refused it.")
+    for line in skipped:
+        say(line)
+    before = busy()
+    status = _run_suites(["cpu"] if problem else ["cpu", "cuda"], options.rounds)
+    if not RAW.is_file() or not RAW.stat().st_size:
+        return status or 1
+    results = {
+        "machine": machine,
+        "subject": material.describe(),
+        "rounds": options.rounds,
+        "busy_percent": [before, busy()],  # before and after
+        "skipped": skipped,
+        "figures": _figures(RAW),
+    }
+    write_json(BUILD / "results.json", results)
+    table = render(results)
+    write_text(BUILD / "table.md", table)
+    answer(table)
+    answer(json.dumps(results))
+    return status
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="turns that are timed (default: 7)")
+    parser.add_argument(
+        "--quick", action="store_true", help="few speakers, two turns: to see that all works"
+    )
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds = min(options.rounds, 2)
+    if options.rounds < 1:
+        parser.error("--rounds: at least 1")
+    return options
+
+
+def _run_suites(devices: list[str], rounds: int) -> int:
+    RAW.unlink(missing_ok=True)
+    threads = str(available_processors())
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    command = [sys.executable, "-m", "pytest", "bench", "-v", "-p", "no:cacheprovider"]
+    command += ["-o", "python_files=bench_*.py", f"--rounds={rounds}"]
+    command += [f"--device={device}" for device in devices]
+    command += ["--benchmark-quiet", f"--benchmark-json={RAW}", f"--benchmark-storage={BUILD}"]
+    environment = os.environ | dict.fromkeys(names, threads)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, stdout=sys.stderr, check=False
+    ).returncode
+
+
+def _figures(raw: Path) -> dict[str, list[dict[str, Any]]]:
+    """What the suites left in pytest-benchmark's file, by suite."""
+    suites: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for entry in json.loads(raw.read_text())["benchmarks"]:
+        info = entry["extra_info"]
+        suites[info.pop("suite")].append(info)
+    return dict(suites)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Programs that answer once and end, to be timed from their start: ``python -m bench.fresh``.
+
+``bare MODEL THREADS`` is the least that ONNX Runtime can do: no decoding, no checks, no answer.
+``eager RUN CLIP`` and ``seed RUN CLIP`` are what the other contestants need to name one clip. Each
+imports only what it needs, which is why the imports stand inside.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def bare(model: str, threads: str) -> None:
+    """Open a session and run it on three seconds of silence."""
+    import numpy as np
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = int(threads)
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session.run(["probabilities"], {"pcm": np.zeros((1, 48_000), np.float32)})
+
+
+def eager(run: str, clip: str) -> None:
+    """Name a clip with the network as PyTorch trained it."""
+    from pathlib import Path
+
+    import torch
+
+    from voxedge.audio import load_audio
+    from voxedge.nn.speaker_net import ExportedNet
+    from voxedge.train.build import load_net
+    from voxedge.train.run import Run
+
+    trained = Run(Path(run))
+    net = ExportedNet(load_net(trained), trained.metrics()["temperature"]).eval()
+    pcm = torch.from_numpy(load_audio(clip, trained.recipe().frontend.sample_rate))[None]
+    with torch.inference_mode():
+        _, probabilities, _ = net(pcm, torch.tensor([pcm.shape[1]]))
+    print(trained.labels()[int(probabilities.argmax())])
+
+
+def seed(run: str, clip: str) -> None:
+    """Name a clip as the seed system does."""
+    from pathlib import Path
+
+    import librosa
+    import numpy as np
+
+    from bench.seed_pipeline import SeedPipeline
+
+    pipeline = SeedPipeline(Path(run))
+    pcm, _ = librosa.load(clip, sr=pipeline.sample_rate)
+    print(pipeline(pcm[None, : pipeline.window], np.array([len(pcm)])).argmax())
+
+
+if __name__ == "__main__":
+    {"bare": bare, "eager": eager, "seed": seed}[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,81 @@
+"""The machine's card: what must stand beside a timing for it to mean anything.
+
+Read from the system itself; a figure that a system does not give is left empty rather than guessed.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from voxedge.parallel import available_processors
+
+#: Instruction sets that the matrix kernels choose by, x86-64 and Arm, as Linux names them.
+INSTRUCTIONS = (
+    *("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16"),
+    *("amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "bf16", "sve", "sme"),
+)
+PACKAGES = ("voxedge", "torch", "torchvision", "onnxruntime", "onnxruntime-gpu", "numpy", "librosa")
+
+
+def card() -> dict[str, Any]:
+    """Processor, memory, system and versions."""
+    facts = _cpuinfo()
+    flags = set((facts.get("flags") or facts.get("Features") or "").split())
+    return {
+        "processor": facts.get("model name") or _darwin_name() or platform.processor(),
+        "architecture": platform.machine(),
+        "cores": available_processors(),
+        "instructions": [name for name in INSTRUCTIONS if name in flags],
+        "memory_bytes": psutil.virtual_memory().total,
+        "gpu": _gpu(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {name: v for name in PACKAGES if (v := _version(name))},
+    }
+
+
+def busy() -> float:
+    """Percent of all processors that others use, while this process looks on for two seconds."""
+    return float(psutil.cpu_percent(interval=2))
+
+
+def _cpuinfo() -> dict[str, str]:
+    """Linux's description of the first processor."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return {}
+    lines = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {key.strip(): value.strip() for key, _, value in lines}
+
+
+def _darwin_name() -> str:
+    return (
+        _said("sysctl", "-n", "machdep.cpu.brand_string") if platform.system() == "Darwin" else ""
+    )
+
+
+def _gpu() -> str:
+    return _said("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+
+
+def _said(*command: str) -> str:
+    """The first line of a program's answer; empty without the program."""
+    if not shutil.which(command[0]):
+        return ""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.partition("\n")[0].strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,256 @@
+"""What is measured: a network trained on real speech, and the seed system's on the same clips.
+
+Accuracy and agreement mean nothing on random weights, so both are trained before anything is
+measured, by the command line that users have, and kept in build/bench/runs: a second run trains
+nothing unless a recipe has changed. Both are exported anew each time, so that it is always the
+present exporter whose file is measured.
+
+What is trained on: the run that VOXEDGE_BENCH_RUN names, as it is; else forty speakers of the
+recordings in VOXEDGE_DATA or ../shared/data; else the voices of espeak-ng. VOXEDGE_BENCH_SEED_RUN
+names a finished run of a seed recipe on the same clips: to train it well takes hours on a CPU.
+
+Shapes: N windows, C clips, W samples of a window.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from voxedge.audio import Samples, load_audio
+from voxedge.console import duration, say
+from voxedge.data.manifest import Clip
+from voxedge.data.spoken import speak_corpus
+from voxedge.errors import UsageError, VoxedgeError
+from voxedge.files import write_json
+from voxedge.train import recipe as recipes
+from voxedge.train.run import Run, find_run
+from voxedge.windows import batches, cut, is_low_energy
+
+ROOT = Path(__file__).parent.parent
+BUILD = ROOT / "build" / "bench"
+RUN_VARIABLE, SEED_RUN_VARIABLE = "VOXEDGE_BENCH_RUN", "VOXEDGE_BENCH_SEED_RUN"
+DATA_VARIABLE = "VOXEDGE_DATA"
+
+Lengths = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much is trained; a few minutes in all on two cores."""
+
+    name: str
+    speakers: int
+    epochs: int
+    seed_epochs: int
+
+
+FULL = Budget("full", speakers=40, epochs=8, seed_epochs=3)
+QUICK = Budget("quick", speakers=8, epochs=2, seed_epochs=1)
+BATCH = 16  # small, for many steps in few epochs
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the suites are given: two runs, which PyTorch loads, and their exported files."""
+
+    run: Run
+    model: Path
+    seed_run: Run
+    seed_model: Path | None  # None: the exporter refused it
+    corpus: str
+
+    def save(self, path: Path) -> None:
+        """Write it down for the suites, which run in a process of their own."""
+        value = {
+            "run": str(self.run.folder),
+            "model": str(self.model),
+            "seed_run": str(self.seed_run.folder),
+            "seed_model": str(self.seed_model) if self.seed_model else None,
+            "corpus": self.corpus,
+        }
+        write_json(path, value)
+
+    @classmethod
+    def load(cls, path: Path) -> Material:
+        """What ``save`` wrote."""
+        value = json.loads(path.read_text())
+        return cls(
+            run=Run(Path(value["run"])),
+            model=Path(value["model"]),
+            seed_run=Run(Path(value["seed_run"])),
+            seed_model=Path(value["seed_model"]) if value["seed_model"] else None,
+            corpus=value["corpus"],
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """What stands in the results about it."""
+        described: dict[str, Any] = {"corpus": self.corpus, "speakers": len(self.run.labels())}
+        described["model_bytes"] = self.model.stat().st_size
+        for name, run in (("model", self.run), ("seed", self.seed_run)):
+            recipe, metrics = run.recipe(), run.metrics()
+            described[name] = {
+                "recipe": recipe.name,
+                "init": recipe.model.init,
+                "image_size": recipe.frontend.image_size,
+                "window_seconds": recipe.frontend.window_seconds,
+                "epochs": metrics["epochs"],
+                "train_seconds": metrics["seconds"],
+            }
+        return described
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The windows of labelled clips."""
+
+    pcm: Samples  # [N, W], rows shorter than W zero-filled
+    lengths: Lengths  # [N]
+    owners: npt.NDArray[np.int64]  # [N], the clip of each window
+    truth: npt.NDArray[np.int64]  # [C], the class of each clip
+
+
+def prepare(quick: bool = False) -> Material:
+    """Train what is not there yet and export both.
+
+    Raises:
+        VoxedgeError: a command failed, and has said why.
+    """
+    budget = QUICK if quick else FULL
+    BUILD.mkdir(parents=True, exist_ok=True)
+    if given := os.environ.get(RUN_VARIABLE):
+        run, corpus = find_run(Path(given)), "that of the given run"
+    else:
+        data, corpus = _corpus()
+        changes = {
+            "data.speakers": 0 if corpus == _SPOKEN else budget.speakers,
+            "training.epochs": budget.epochs,
+            "training.batch_size": BATCH,
+        }
+        run = _trained(f"{corpus.replace('/', '-')}-{budget.name}", data, "default", changes)
+    if given := os.environ.get(SEED_RUN_VARIABLE):
+        seed_run = find_run(Path(given))
+    else:
+        seed_run = _seed_run(run, budget)
+    _check_same(run, seed_run)
+    model = _exported(run, "model")
+    try:
+        seed_model = _exported(seed_run, "seed")
+    except VoxedgeError as error:  # it is no contestant that must be there
+        say(f"going on without the seed network's file: {error}")
+        seed_model = None
+    material = Material(run, model, seed_run, seed_model, corpus)
+    material.save(BUILD / "material.json")
+    return material
+
+
+def held_out(run: Run) -> list[Clip]:
+    """The clips that the run was neither trained on nor chosen by."""
+    return [clip for clip in run.manifest().clips if clip.split == "test"]
+
+
+def cut_clips(run: Run) -> Clips:
+    """The test clips' windows, as ``identify`` cuts them."""
+    frontend = run.recipe().frontend
+    window = round(frontend.window_seconds * frontend.sample_rate)
+    clips = held_out(run)
+    classes = {label: index for index, label in enumerate(run.labels())}
+    parts: list[tuple[int, Samples]] = []
+    for owner, clip in enumerate(clips):
+        own = cut(load_audio(clip.path, frontend.sample_rate), window)
+        parts += [(owner, part) for part in own if not is_low_energy(part)] or [(owner, own[0])]
+    (all_of_them,) = batches(parts, len(parts), window)
+    truth = np.array([classes[clip.speaker] for clip in clips])
+    return Clips(all_of_them.pcm, all_of_them.lengths, np.array(all_of_them.owners), truth)
+
+
+_SPOKEN = "spoken"
+
+
+def _corpus() -> tuple[Path, str]:
+    """Where the recordings are, and what they are called."""
+    data = Path(os.environ.get(DATA_VARIABLE, ROOT.parent / "shared" / "data"))
+    known = data / "speechocean762" / "known"
+    if known.is_dir():
+        return known, "speechocean762/known"
+    say(f"no recordings at {data} (set {DATA_VARIABLE}): espeak-ng speaks a corpus")
+    speak_corpus(BUILD / _SPOKEN)
+    return BUILD / _SPOKEN, _SPOKEN
+
+
+def _seed_run(run: Run, budget: Budget) -> Run:
+    """The seed's baseline on the very clips, sides and windows of a run."""
+    digest = run.corpus_info()["digest"][:12]
+    listed = BUILD / f"clips-{digest}.csv"
+    with listed.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "speaker", "session", "split"])
+        for clip in run.manifest().clips:
+            rows.writerow([clip.path.resolve(), clip.speaker, clip.session, clip.split])
+    recipe = run.recipe()
+    changes = {
+        "model.init": "random",  # ImageNet's weights would have to be downloaded
+        "frontend.window_seconds": recipe.frontend.window_seconds,
+        "frontend.sample_rate": recipe.frontend.sample_rate,
+        "training.seed": recipe.training.seed,
+        "training.epochs": budget.seed_epochs,
+        "training.batch_size": BATCH,
+    }
+    return _trained(f"seed-{digest}-{budget.name}", listed, "seed-baseline", changes)
+
+
+def _trained(name: str, data: Path, recipe: str, changes: Mapping[str, Any]) -> Run:
+    """The finished run of that name and recipe; trained now if there is none."""
+    folder = BUILD / "runs" / name
+    with suppress(VoxedgeError):
+        run = find_run(folder)
+        if run.metrics_path.is_file() and run.recipe() == recipes.load(recipe).with_values(changes):
+            say(f"trained before: {_from_root(run.folder)}")
+            return run
+    start = time.monotonic()
+    settings = [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
+    _voxedge("train", data, "--recipe", recipe, *settings, "--runs", folder)
+    say(f"training took {duration(time.monotonic() - start)}")
+    return find_run(folder)
+
+
+def _exported(run: Run, name: str) -> Path:
+    model = BUILD / f"{name}.onnx"
+    _voxedge("export", model, "--run", run.folder)
+    return model
+
+
+def _voxedge(*arguments: object) -> None:
+    words = [str(argument) for argument in arguments]
+    say(f"$ voxedge {' '.join(str(_from_root(Path(word))) for word in words)}")
+    done = subprocess.run(
+        [sys.executable, "-m", "voxedge", *words], cwd=ROOT, stdout=sys.stderr, check=False
+    )
+    if done.returncode:
+        raise VoxedgeError(f"voxedge {words[0]} ended with exit code {done.returncode}")
+
+
+def _check_same(run: Run, seed_run: Run) -> None:
+    """Only networks that know the same speakers and hear the same windows can be compared."""
+    ours, theirs = run.recipe().frontend, seed_run.recipe().frontend
+    windows = {(frontend.sample_rate, frontend.window_seconds) for frontend in (ours, theirs)}
+    if len(windows) > 1 or run.labels() != seed_run.labels():
+        raise UsageError(f"{seed_run.folder} is of other speakers or windows than {run.folder}")
+    if (theirs.feature, theirs.padding, theirs.image_size) != ("seed", "zero", 224):
+        raise UsageError(f"{seed_run.folder} was not trained by a seed recipe")
+
+
+def _from_root(path: Path) -> Path:
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
