@@ -27,6 +27,7 @@ Probabilities: TypeAlias = npt.NDArray[np.float32]
 Answer: TypeAlias = Callable[[Samples, Lengths], Probabilities]  # [B, W], [B] -> [B, K]
 
 OURS, EAGER, SEED, SEED_EXPORTED = "onnxruntime", "eager", "seed", "seed_exported"
+SEED_EAGER = "seed_eager"  # the seed network behind our front end; compared, not timed
 
 
 def contestants(material: Material, device: str) -> dict[str, Answer]:

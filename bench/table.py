@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bench.contestants import EAGER, OURS, SEED, SEED_EXPORTED
+from bench.contestants import EAGER, OURS, SEED, SEED_EAGER, SEED_EXPORTED
 from voxedge.metrics import Interval
 
 COLUMNS = {
@@ -65,10 +65,10 @@ def _answers(figures: Mapping[str, Any]) -> Iterator[Row]:
                         (other,) = set(pair["of"]) - {reference}
                         cells[other] = f"{100 * pair[f'top{k}']:.1f} %"
                 yield f"top-{k} shared with {COLUMNS[reference]}, {device}", cells
-        cells = {}
+        cells, names = {}, COLUMNS | {SEED_EAGER: "our front end"}
         for pair in found["difference"]:
             a, b = pair["of"]
-            cells |= {b: f"{pair['probability']:.1e} from {COLUMNS[a]}"}
+            cells |= {b: f"{pair['probability']:.1e} from {names[a]}"}
         yield f"largest difference of a probability, {device}", cells
 
 
@@ -110,7 +110,7 @@ def _notes(results: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"- Windows of {model['window_seconds']:g} s of {subject['corpus']},"
         f" {subject['speakers']} speakers. Times are medians of {results['rounds']} alternating"
-        f" turns ({5 * results['rounds']} for the latency) with {card['cores']} threads each;"
+        f" turns ({5 * results['rounds']} for the latency) with {card['cores']} threads each."
         " In brackets: the multiple of ONNX Runtime's figure, the median of the turns' own ratios."
     )
     yield (

@@ -129,6 +129,7 @@ def test_arrays_may_be_read_only_strided_and_of_two_channels():
         (np.full(9000, 3e38, np.float32), BadSamples),
         (SOUND * 32_768, BadSamples),
         (np.array(["a"] * 9000), BadSamples),
+        (np.arange(9000), BadSamples),
         (np.zeros((3, 3, 3)), BadSamples),
         (np.zeros((9000, 40)), OutsideLimits),
         (np.zeros(10), TooShort),
@@ -138,6 +139,15 @@ def test_arrays_may_be_read_only_strided_and_of_two_channels():
 def test_arrays_that_are_no_samples_are_refused(array, error):
     with pytest.raises(error):
         from_array(array, RATE, RATE)
+
+
+def test_a_disk_that_fails_is_one_clips_error():
+    class Failing(io.BytesIO):
+        def read(self, *_):
+            raise OSError(5, "Input/output error")
+
+    with pytest.raises(AudioError, match="Input/output error"):
+        decode(Failing(b"RIFF"), RATE)
 
 
 def test_every_audio_error_is_one_kind_to_catch():

@@ -204,7 +204,7 @@ def test_every_flag_reaches_the_recipe(tmp_path):
         "--center-weight": ("loss.center_weight", 0.5),
         "--center-optimizer": ("optimizer.center_optimizer", "adam"),
         "--center-learning-rate": ("optimizer.center_learning_rate", 0.01),
-        "--optimizer": ("optimizer.name", "sgd"),
+        "--optimizer": ("optimizer.name", "adam"),
         "--learning-rate": ("optimizer.learning_rate", 0.02),
         "--beta1": ("optimizer.beta1", 0.8),
         "--beta2": ("optimizer.beta2", 0.9),
@@ -229,6 +229,46 @@ def test_every_flag_reaches_the_recipe(tmp_path):
     assert len(find_run(tmp_path / "runs").labels()) == 3
     log = json.loads((tmp_path / "runs/latest/last.json").read_text())
     assert log["position"]["history"][0]["learning_rate"] == 0.02
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--step-size", "3"], "optimizer.step_size would do nothing"),
+        (
+            ["--loss", "cross-entropy", "--center-weight", "2"],
+            "loss.center_weight would do nothing",
+        ),
+        (["--optimizer", "sgd", "--beta2", "0.9"], "optimizer.beta2 would do nothing"),
+        (["--resume", "--recipe", "default"], "only --epochs may change"),
+        (["--data", "elsewhere"], "--data goes with --resume"),
+        (["--recipe", "bad.toml"], "not a recipe"),
+        (["--init", "nowhere.pth"], "there is no file nowhere.pth"),
+        (["--set", "model.trunk=vgg"], "there is no trunk 'vgg'"),
+    ],
+)
+def test_flags_that_make_no_sense_are_refused_and_leave_nothing(tmp_path, flags, message):
+    write_corpus(tmp_path / "data", clips=3)
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe\x00")
+    done = voxedge("train", *flags, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_centers_form_of_a_recipe_is_kept():
+    from voxedge.cli import _center_form
+    from voxedge.train.recipe import load
+
+    assert _center_form("center", None, load("seed-ccl-adam")) == "seed"
+    assert _center_form("center", None, load("seed-baseline")) == "paper"
+    assert _center_form("cross-entropy", None, load("default")) == "none"
+    assert _center_form(None, None, load("default")) is None
+
+
+def test_limits_can_be_moved(workshop):
+    for flag, value in (("--min-seconds", 2), ("--max-rate", 8000), ("--max-bytes", 100)):
+        assert voxedge("identify", "ada.wav", flag, value, cwd=workshop).returncode == 3, flag
 
 
 def test_version_and_help(tmp_path):

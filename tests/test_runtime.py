@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from tests.conftest import RATE, SPEAKERS, voice
+from tests.test_audio import encoded
 from voxedge import Identifier, Prediction
 from voxedge.errors import AudioError, ModelNotFound, ProviderUnavailable, UsageError
 from voxedge.runtime import Failure
@@ -202,6 +203,26 @@ def test_the_model_may_be_named_by_the_environment(model_path, monkeypatch, tmp_
         Identifier()
     monkeypatch.setenv("VOXEDGE_MODEL", str(model_path))
     assert Identifier().labels == tuple(SPEAKERS)
+
+
+def test_any_kind_of_bytes_is_a_file(identifier, workshop):
+    data = (workshop / "ada.wav").read_bytes()
+    answers = {
+        identifier.identify(kind(data)).predictions for kind in (bytes, bytearray, memoryview)
+    }
+    assert len(answers) == 1
+
+
+def test_silent_clips_are_answered_as_they_come(identifier):
+    asked = []
+
+    def silence():
+        for number in range(1000):
+            asked.append(number)
+            yield encoded(np.zeros(RATE, np.float32))
+
+    next(identifier.identify_many(silence()))
+    assert len(asked) < 20
 
 
 def test_a_bad_clip_raises_from_the_single_call(identifier):

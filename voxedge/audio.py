@@ -123,7 +123,48 @@ def decode(
     Raises:
         AudioError: one of its kinds, for anything that is not usable audio.
     """
+    try:
+        return _decoded(source, sample_rate, limits or Limits(), strict)
+    except OSError as error:  # a disk that fails in the middle
+        raise UnreadableAudio(f"cannot be read: {error.strerror or error}") from None
+
+
+def from_array(
+    array: npt.ArrayLike, rate: int, sample_rate: int, limits: Limits | None = None
+) -> Audio:
+    """Samples that are already in memory, checked and brought to ``sample_rate``.
+
+    Args:
+        array: [S] or [S, channels]; float in [-1, 1], or an integer type (scaled by its range).
+        rate: of ``array``, Hz.
+        sample_rate: of the result, Hz.
+        limits: what to refuse.
+    """
     limits = limits or Limits()
+    values = np.asarray(array)
+    if values.ndim not in (1, 2) or values.dtype.kind not in "fiu" or values.dtype == np.int64:
+        raise BadSamples(
+            f"samples must be real numbers of shape [S] or [S, channels], not {values.dtype}"
+            f" {list(values.shape)}"
+        )
+    channels = 1 if values.ndim == 1 else values.shape[1]
+    _check_header(rate, channels, limits)
+    with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf, refused below
+        if values.dtype.kind == "u":
+            half = float(1 << (8 * values.dtype.itemsize - 1))
+            values = (values.astype(np.float32) - half) / half
+        elif values.dtype.kind == "i":
+            values = values.astype(np.float32) / float(1 << (8 * values.dtype.itemsize - 1))
+        values = values.astype(np.float32)
+    _check_values(values)
+    mono = values if values.ndim == 1 else values.mean(axis=1)
+    _check_length(len(mono) / rate, limits)
+    mono = _Resampler(rate, sample_rate)(mono, last=True)
+    _check_values(mono)
+    return Audio(np.ascontiguousarray(mono), len(values) / rate, rate, channels)
+
+
+def _decoded(source: Source, sample_rate: int, limits: Limits, strict: bool) -> Audio:
     with _opened(source) as file:
         size = file.seek(0, io.SEEK_END)
         if size > limits.max_bytes:
@@ -163,41 +204,6 @@ def decode(
                 os.lseek(target, 0, os.SEEK_SET)  # the file object's seek only moves its buffer
         samples, seconds, rate, channels = _read(target, sample_rate, limits, strict, warnings)
     return Audio(samples, seconds, rate, channels, tuple(warnings))
-
-
-def from_array(
-    array: npt.ArrayLike, rate: int, sample_rate: int, limits: Limits | None = None
-) -> Audio:
-    """Samples that are already in memory, checked and brought to ``sample_rate``.
-
-    Args:
-        array: [S] or [S, channels]; float in [-1, 1], or an integer type (scaled by its range).
-        rate: of ``array``, Hz.
-        sample_rate: of the result, Hz.
-        limits: what to refuse.
-    """
-    limits = limits or Limits()
-    values = np.asarray(array)
-    if values.ndim not in (1, 2) or values.dtype.kind not in "fiu":
-        raise BadSamples(
-            f"samples must be real numbers of shape [S] or [S, channels], not {values.dtype}"
-            f" {list(values.shape)}"
-        )
-    channels = 1 if values.ndim == 1 else values.shape[1]
-    _check_header(rate, channels, limits)
-    with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf, refused below
-        if values.dtype.kind == "u":
-            half = float(1 << (8 * values.dtype.itemsize - 1))
-            values = (values.astype(np.float32) - half) / half
-        elif values.dtype.kind == "i":
-            values = values.astype(np.float32) / float(1 << (8 * values.dtype.itemsize - 1))
-        values = values.astype(np.float32)
-    _check_values(values)
-    mono = values if values.ndim == 1 else values.mean(axis=1)
-    _check_length(len(mono) / rate, limits)
-    mono = _Resampler(rate, sample_rate)(mono, last=True)
-    _check_values(mono)
-    return Audio(np.ascontiguousarray(mono), len(values) / rate, rate, channels)
 
 
 def _opened(source: Source) -> contextlib.AbstractContextManager[BinaryIO]:

@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -26,6 +26,9 @@ from voxedge.errors import (
     UsageError,
     VoxedgeError,
 )
+
+if TYPE_CHECKING:
+    from voxedge.train.recipe import Recipe
 
 app = typer.Typer(
     name="voxedge",
@@ -68,7 +71,9 @@ def train(
     data: Annotated[Path, typer.Argument(help="DATA/<speaker>/**/<clip>, or a CSV.")] = Path(
         "data"
     ),
-    recipe: Annotated[str, typer.Option(help="A recipe that ships, or a TOML file.")] = "default",
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe that ships, or a TOML file; else default.")
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Any recipe value: section.key=value.")
     ] = None,
@@ -110,6 +115,9 @@ def train(
     workers: Annotated[int | None, typer.Option(help="Threads that decode.")] = None,
     memory: Annotated[int, typer.Option(help="MiB of decoded audio to hold.")] = 2048,
     strict: Annotated[bool, typer.Option(help="Stop at the first clip that is unusable.")] = False,
+    moved: Annotated[
+        Path | None, typer.Option("--data", help="With --resume: the corpus, if it moved.")
+    ] = None,
 ) -> None:
     """Train on folders of clips: DATA/<speaker>/<clip>. Clips are split 60/20/20 by default.
 
@@ -117,13 +125,14 @@ def train(
     """
     from voxedge.train import recipe as recipes
 
+    chosen = None if resume else recipes.load(recipe or "default")
     flags = {
         "data.speakers": speakers,
         "data.train_size": train_size,
         "data.val_size": val_size,
         "frontend.image_size": image_size,
         "model.init": init,
-        "loss.center": _center_form(loss, center_form),
+        "loss.center": _center_form(loss, center_form, chosen),
         "loss.center_weight": center_weight,
         "optimizer.name": optimizer,
         "optimizer.learning_rate": learning_rate,
@@ -140,9 +149,13 @@ def train(
     }
     changes = {key: value for key, value in flags.items() if value is not None}
     changes |= recipes.parse_settings(settings or [])
-    if resume and set(changes) - {"training.epochs"}:
+    if resume and (recipe or set(changes) - {"training.epochs"}):
         raise UsageError("--resume goes on with the run's own recipe; only --epochs may change")
-    chosen = None if resume else recipes.load(recipe).with_values(changes)
+    if moved and not resume:
+        raise UsageError("--data goes with --resume", "voxedge train DATA")
+    if chosen is not None:
+        chosen = chosen.with_values(changes)
+        _refuse_idle(changes, chosen)
     with _extra("train"):
         from voxedge.train import command
 
@@ -156,15 +169,39 @@ def train(
         workers=workers,
         memory=memory << 20,
         strict=strict,
+        moved=moved,
     )
 
 
-def _center_form(loss: str | None, form: str | None) -> str | None:
+def _center_form(loss: str | None, form: str | None, recipe: Recipe | None) -> str | None:
     if loss == "cross-entropy":
         if form:
             raise UsageError("--center-form needs --loss center")
         return "none"
-    return form or ("paper" if loss == "center" else None)
+    if form or loss is None or recipe is None:
+        return form
+    return "paper" if recipe.loss.center == "none" else recipe.loss.center
+
+
+def _refuse_idle(changes: dict[str, Any], recipe: Recipe) -> None:
+    """A value that would do nothing is a misunderstanding, and better said than kept quiet."""
+    idle = {
+        "optimizer.schedule=step": ("optimizer.step_size", "optimizer.gamma"),
+        "loss.center=paper": (
+            *("loss.center_weight", "loss.delta"),
+            *("optimizer.center_optimizer", "optimizer.center_learning_rate"),
+        ),
+        "optimizer.name=adam": ("optimizer.beta2", "optimizer.epsilon"),
+    }
+    used = {
+        "optimizer.schedule=step": recipe.optimizer.schedule == "step",
+        "loss.center=paper": recipe.loss.center != "none",
+        "optimizer.name=adam": recipe.optimizer.name != "sgd",
+    }
+    for needed, keys in idle.items():
+        for key in keys:
+            if key in changes and not used[needed]:
+                raise UsageError(f"{key} would do nothing in this recipe", f"--set {needed}?")
 
 
 @app.command()
@@ -229,6 +266,11 @@ def identify(
     ] = "all",
     threads: Annotated[int | None, typer.Option(min=1, help="Of one inference.")] = None,
     max_seconds: Annotated[float, typer.Option(help="Of one clip that are used.")] = 3600.0,
+    min_seconds: Annotated[float, typer.Option(help="Shorter clips are refused.")] = 0.25,
+    min_rate: Annotated[int, typer.Option(help="Hz; files below are refused.")] = 4_000,
+    max_rate: Annotated[int, typer.Option(help="Hz; files above are refused.")] = 384_000,
+    max_channels: Annotated[int, typer.Option(help="Files with more are refused.")] = 32,
+    max_bytes: Annotated[int, typer.Option(help="Larger files are refused.")] = 1 << 30,
     strict: Annotated[bool, typer.Option(help="Refuse clips that are cut off.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -241,13 +283,16 @@ def identify(
         device=device,
         threads=threads,
         batch_size=batch_size,
-        limits=Limits(max_seconds=max_seconds),
+        limits=Limits(
+            min_rate, max_rate, max_channels, max_seconds, max_bytes, min_seconds=min_seconds
+        ),
         strict=strict,
     )
     for note in identifier.notes:
         console.warn(note)
     good, failures = 0, []
-    for result in identifier.identify_many(_sources(paths), top_k=top_k, windows=windows):
+    sources = _sources(paths, max_bytes)
+    for result in identifier.identify_many(sources, top_k=top_k, windows=windows):
         if as_json:
             console.answer(json.dumps(result.to_dict()))
         elif isinstance(result, Failure):
@@ -266,13 +311,13 @@ def identify(
         raise typer.Exit(max(failure.error.exit_code for failure in failures))
 
 
-def _sources(paths: list[str]) -> Iterator[str | bytes]:
+def _sources(paths: list[str], max_bytes: int) -> Iterator[str | bytes]:
     """Folders are searched for audio, patterns are expanded, ``-`` is read from stdin."""
-    from voxedge.audio import SUFFIXES, Limits
+    from voxedge.audio import SUFFIXES
 
     for path in paths:
         if path == "-":
-            yield sys.stdin.buffer.read(Limits().max_bytes + 1)
+            yield sys.stdin.buffer.read(max_bytes + 1)
         elif os.path.isdir(path):  # noqa: PTH112 - names may hold any bytes
             found = sorted(
                 os.path.join(folder, name)  # noqa: PTH118
@@ -285,7 +330,7 @@ def _sources(paths: list[str]) -> Iterator[str | bytes]:
             yield from found or [path]
         elif not os.path.lexists(path) and glob.has_magic(path):
             matched = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
-            yield from _sources(matched) if matched else [path]
+            yield from _sources(matched, max_bytes) if matched else [path]
         else:
             yield path
 
@@ -300,47 +345,13 @@ def inspect(
     from voxedge.runtime import DEFAULT_MODEL, MODEL_VARIABLE
 
     read = artifact.read(model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL)
-    metadata = read.metadata
-    facts: dict[str, Any] = json.loads(metadata.to_json())
+    facts: dict[str, Any] = json.loads(read.metadata.to_json())
     facts |= {"path": str(read.path), "bytes": len(read.data)}
     facts |= {"opset": read.opset, "ir_version": read.ir_version}
     if as_json:
         console.answer(json.dumps(facts))
         return
-    shown = ", ".join(console.printable(label, 32) for label in metadata.labels[:8])
-    more = len(metadata.labels) - 8
-    test, parity, origin = metadata.metrics, metadata.parity, metadata.training
-    rows = [
-        ("speakers", f"{len(metadata.labels)}: {shown}{f' and {more} more' if more > 0 else ''}"),
-        ("input", f"pcm float32 [batch, samples], {metadata.sample_rate} Hz mono"),
-        ("window", f"{metadata.window_seconds:g} s, clips from {metadata.min_seconds:g} s"),
-        ("embedding", f"{metadata.embedding_dim} values"),
-        ("size", f"{len(read.data) / 1e6:.1f} MB, {metadata.precision}, opset {read.opset}"),
-        ("temperature", f"{metadata.temperature:g}"),
-        ("thresholds", json.dumps(metadata.thresholds) if metadata.thresholds else "none"),
-    ]
-    if parity:
-        rows.append(
-            (
-                "parity",
-                f"logits within {parity['logits']:.1e} of {parity['reference']},"
-                f" top-1 agrees in {parity['top1']:.0%}, {parity['windows']} windows",
-            )
-        )
-    for name in ("top1", "top5"):
-        if name in test:
-            value = test[name]
-            interval = f"[{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
-            rows.append((f"test {name}", f"{100 * value['value']:.1f} % {interval}"))
-    if origin:
-        rows.append(("recipe", f"{origin['recipe']['name']}, {origin['epochs']} epochs"))
-        rows.append(("trained on", f"{origin['clips']} clips, {origin['data_digest'][:16]}"))
-        versions = " ".join(f"{k} {v}" for k, v in origin["versions"].items())
-        rows.append(("made with", versions))
-    rows += [("licence", metadata.licence or "not stated"), ("digest", metadata.digest)]
-    console.answer(console.printable(str(read.path)))
-    for name, value in rows:
-        console.answer(f"  {name:<12} {console.printable(value, 600)}")
+    console.show_model(facts)
 
 
 @data_app.command()
@@ -352,14 +363,14 @@ def check(
     as_json: Json = False,
 ) -> None:
     """List speakers, clips, hours, rates and sessions, and what is wrong with a corpus."""
-    from voxedge.data.check import check_corpus, show_report
+    from voxedge.data.check import check_corpus
 
     with console.Progress("decoding") as progress:
         report = check_corpus(data, min_clips, progress.update)
     if as_json:
         console.answer(json.dumps(report))
     else:
-        show_report(report)
+        console.show_corpus(report)
     if report["problems"]:
         raise typer.Exit(SomeFilesFailed.exit_code)
 

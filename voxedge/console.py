@@ -6,12 +6,14 @@ files, so nothing is printed that could steer a terminal.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 _BAR = 24
 _NAME = 32  # columns that a speaker's name may take
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+_SHOWN = 20  # of a long list
 _EVERY = 15.0  # seconds between two lines of progress where there is no terminal
 
 
@@ -94,6 +97,89 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
             for i, (value, width) in enumerate(zip(row, widths, strict=True))
         )
         answer(f"  {line}".rstrip())
+
+
+def show_model(facts: dict[str, Any]) -> None:
+    """A model file's metadata, as ``voxedge inspect --json`` has it; parts of it may be missing."""
+    from voxedge.metrics import Interval
+
+    labels = facts["labels"]
+    names = ", ".join(printable(label, _NAME) for label in labels[:8])
+    more = f" and {len(labels) - 8} more" if len(labels) > 8 else ""
+    rows = [
+        ("speakers", f"{len(labels)}: {names}{more}"),
+        ("input", f"pcm float32 [batch, samples], {facts['sample_rate']} Hz mono"),
+        ("window", f"{facts['window_seconds']:g} s, clips from {facts['min_seconds']:g} s"),
+        ("embedding", f"{facts['embedding_dim']} values"),
+        ("size", f"{facts['bytes'] / 1e6:.1f} MB, {facts['precision']}, opset {facts['opset']}"),
+        ("temperature", f"{facts['temperature']:g}"),
+        ("thresholds", json.dumps(facts["thresholds"]) if facts["thresholds"] else "none"),
+        ("licence", facts["licence"] or "not stated"),
+        ("digest", facts["digest"]),
+    ]
+    with suppress(KeyError, TypeError, ValueError, AttributeError):  # written by another program
+        parity = facts["parity"]
+        rows.append(
+            (
+                "parity",
+                f"logits within {parity['logits']:.1e} of {parity['reference']}, top-1 agrees in"
+                f" {parity['top1']:.0%}, {parity['windows']} windows",
+            )
+        )
+    for name in ("top1", "top5"):
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
+            test = Interval(**facts["metrics"][name])
+            rows.append((f"test {name}", test.percent()))
+    with suppress(KeyError, TypeError, ValueError, AttributeError):
+        origin = facts["training"]
+        versions = " ".join(f"{key} {value}" for key, value in origin["versions"].items())
+        rows += [
+            ("recipe", f"{origin['recipe']['name']}, {origin['epochs']} epochs"),
+            ("trained on", f"{origin['clips']} clips, {origin['data_digest'][:16]}"),
+            ("made with", versions),
+        ]
+    answer(printable(facts["path"]))
+    for name, value in rows:
+        answer(f"  {name:<12} {printable(value, 600)}")
+
+
+def show_corpus(report: dict[str, Any]) -> None:
+    """What ``voxedge data check`` found (``voxedge.data.check.check_corpus``)."""
+    speakers = report["speakers"]
+    answer(
+        f"{printable(report['path'])}: {len(speakers)} speakers, {report['usable']} usable"
+        f" clips of {report['clips']}, {report['hours']:.2f} h"
+    )
+    rates = ", ".join(f"{rate} Hz: {count}" for rate, count in report["rates"].items())
+    answer(f"  rates    {rates or 'none'}")
+    clips = [own["clips"] for own in speakers.values()]
+    seconds = [own["seconds"] for own in speakers.values()]
+    if speakers:
+        answer(f"  clips    {min(clips)} to {max(clips)} a speaker")
+        answer(f"  seconds  {min(seconds):.1f} to {max(seconds):.1f} a speaker")
+        several = sum(own["sessions"] > 1 for own in speakers.values())
+        answer(f"  sessions {several} speakers have several")
+    rows = sorted(speakers.items(), key=lambda item: (item[1]["clips"], item[0]))
+    show_table(
+        "speakers, those with the fewest clips first" if len(rows) > _SHOWN else "speakers",
+        ["", "clips", "seconds", "sessions"],
+        [[name, own["clips"], own["seconds"], own["sessions"]] for name, own in rows[:_SHOWN]],
+    )
+    for kind in ("problems", "warnings"):
+        items = report[kind]
+        if items:
+            answer(f"{len(items)} {kind}")
+            counts = Counter(item.get("code", "warning") for item in items)
+            answer("  " + ", ".join(f"{code}: {n}" for code, n in counts.most_common()))
+        for item in items[:_SHOWN]:
+            path, message = printable(item["path"]), printable(item["message"])
+            answer(f"  {path}: {message}")
+        if len(items) > _SHOWN:
+            answer(f"  and {len(items) - _SHOWN} more: --json lists them all")
+    if report["ignored"]:
+        answer(f"{len(report['ignored'])} files are not audio by their ending, and ignored")
+    if not report["trainable"]:
+        warn("two speakers with enough usable clips are needed to train")
 
 
 class Progress(AbstractContextManager["Progress"]):

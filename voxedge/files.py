@@ -40,11 +40,13 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
+    """Write UTF-8 text atomically; file names of other encodings keep their bytes."""
     with atomic_write(path) as file:
-        file.write(text.encode())
+        file.write(text.encode("utf-8", "surrogateescape"))
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
     """Write a value as indented JSON, atomically."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    with atomic_write(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))  # \\udcff is how JSON says it

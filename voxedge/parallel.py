@@ -22,7 +22,7 @@ def available_processors() -> int:
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
-    """``map`` on ``workers`` threads, results in order, never more than 4 a worker ahead.
+    """``map`` on ``workers`` threads, results in order, never more than 2 a worker ahead.
 
     For work that leaves the interpreter lock: decoding, resampling. An error is raised where its
     result would have come.
@@ -35,7 +35,7 @@ def ordered_map(
         try:
             for item in items:
                 pending.append(pool.submit(function, item))
-                if len(pending) >= 4 * workers:
+                if len(pending) >= 2 * workers:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

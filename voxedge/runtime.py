@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxedge import artifact, audio
-from voxedge.audio import Audio, Limits, Samples, Source
+from voxedge.audio import Limits, Samples, Source
 from voxedge.errors import (
     ModelError,
     NonFiniteOutput,
@@ -28,7 +28,7 @@ from voxedge.errors import (
     VoxedgeError,
 )
 from voxedge.parallel import available_processors, ordered_map
-from voxedge.windows import Policy, batches, cut, is_low_energy
+from voxedge.windows import Policy, make_batch, speech
 
 DEFAULT_MODEL = "model.onnx"
 MODEL_VARIABLE = "VOXEDGE_MODEL"
@@ -49,6 +49,7 @@ _MAX_THREADS = 1024  # ONNX Runtime would try to start any number, for minutes
 _MAX_BATCH, _MAX_THREADS = 4_096, 1_024  # a slip of the finger must not take the machine down
 
 Array: TypeAlias = npt.NDArray[Any]
+_NOTHING = np.zeros(0, np.float32)
 
 
 class Score(NamedTuple):
@@ -147,10 +148,11 @@ class Identifier:
             raise UsageError(f"threads must be 1 to {_MAX_THREADS}, not {threads}")
         self.batch_size = batch_size
         self.threads = threads or available_processors()
-        self._limits, self._strict = limits, strict
         path = model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
         self.artifact = artifact.read(os.fspath(path))
         self.metadata = self.artifact.metadata
+        self._limits = limits or Limits(min_seconds=self.metadata.min_seconds)
+        self._strict = strict
         self._session, self.notes = _open_session(self.artifact.data, device, self.threads)
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         _check_interface(self._session, self.metadata)
@@ -229,53 +231,64 @@ class Identifier:
             raise UsageError(f"top_k must be at least 1, not {top_k}")
         if policy not in ("all", "first"):
             raise UsageError(f"windows: all or first, not {policy!r}")
-        window = self.metadata.window
         waiting: deque[_Job] = deque()
-
-        def speech() -> Iterator[tuple[_Job, Samples]]:
-            for job in ordered_map(self._decoded, items, workers):
-                waiting.append(job)
-                if job.audio is None:
-                    continue
-                parts = [p for p in cut(job.audio.samples, window, policy) if not is_low_energy(p)]
-                job.windows = job.missing = len(parts)
-                for part in parts:
-                    yield job, part
-
-        for batch in batches(speech(), self.batch_size, window):
-            outputs = self.run(batch.pcm, batch.lengths)
-            for job, probabilities, embedding in zip(
-                batch.owners, outputs.probabilities, outputs.embedding, strict=True
-            ):
-                job.add(probabilities, embedding)
+        held: list[tuple[_Job, Samples]] = []
+        for job in ordered_map(self._decoded, items, workers):
+            waiting.append(job)
+            parts = speech(job.samples, self.metadata.window, policy)
+            job.windows = job.missing = len(parts)
+            job.samples = _NOTHING  # the windows keep what is still needed of it
+            for part in parts:
+                held.append((job, part))
+                if len(held) == self.batch_size:
+                    self._score(held)
+                    held = []
             while waiting and waiting[0].missing == 0:
                 yield self._answer(waiting.popleft(), top_k)
+        if held:
+            self._score(held)
         for job in waiting:
             yield self._answer(job, top_k)
+
+    def _score(self, held: list[tuple[_Job, Samples]]) -> None:
+        batch = make_batch(held, self.metadata.window)
+        outputs = self.run(batch.pcm, batch.lengths)
+        for job, probabilities, embedding in zip(
+            batch.owners, outputs.probabilities, outputs.embedding, strict=True
+        ):
+            job.add(probabilities, embedding)
 
     def _decoded(self, item: _Item) -> _Job:
         source = item.source
         job = _Job(_name(source))
         try:
+            if isinstance(source, bytearray | memoryview):
+                source = bytes(source)
             if isinstance(source, str | os.PathLike | bytes) or hasattr(source, "read"):
-                job.audio = audio.decode(source, self.sample_rate, self._limits, self._strict)
+                decoded = audio.decode(source, self.sample_rate, self._limits, self._strict)
             else:
                 rate = item.sample_rate or self.sample_rate
-                job.audio = audio.from_array(source, rate, self.sample_rate, self._limits)
+                decoded = audio.from_array(source, rate, self.sample_rate, self._limits)
         except VoxedgeError as error:
             job.error = error
+        else:
+            job.samples, job.seconds, job.warnings = (
+                decoded.samples,
+                decoded.seconds,
+                decoded.warnings,
+            )
         return job
 
     def _answer(self, job: _Job, top_k: int) -> Prediction | Failure:
-        if job.error is not None or job.audio is None:
-            return Failure(job.path, job.error or UsageError("no audio"))
+        if job.error is not None:
+            return Failure(job.path, job.error)
         common: dict[str, Any] = {
             "path": job.path,
-            "seconds": job.audio.seconds,
+            "seconds": job.seconds,
             "windows": job.windows,
             "model": self.artifact.path.name,
             "provider": self.providers[0],
-            "warnings": job.audio.warnings,
+            "warnings": job.warnings,
         }
         if job.windows == 0:
             return Prediction(speaker=None, predictions=(), reason="low_energy", **common)
@@ -303,7 +316,9 @@ class _Job:
     """A clip on its way: decoded, cut, and waiting for the answers of its windows."""
 
     path: str
-    audio: Audio | None = None
+    samples: Samples = _NOTHING
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
     error: VoxedgeError | None = None
     windows: int = 0
     missing: int = 0
@@ -347,7 +362,7 @@ def _open_session(data: bytes, device: str, threads: int) -> tuple[Any, tuple[st
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3  # the overridable lengths would be warned of at each load
+    options.log_severity_level = 4  # errors come as exceptions; warnings, for lengths, at each load
     names = [PROVIDERS[wanted]]
     if wanted != "cpu":
         names.append(PROVIDERS["cpu"])

@@ -6,7 +6,7 @@ Shapes: S samples of a clip, W samples of a window, B windows of a batch, K clas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeAlias, TypeVar
 
@@ -40,9 +40,14 @@ def cut(samples: Samples, window: int, policy: Policy = "all") -> list[Samples]:
     return [samples[start : start + window] for start in starts]
 
 
+def speech(samples: Samples, window: int, policy: Policy = "all") -> list[Samples]:
+    """The windows of a clip [S] that hold sound at all; none for silence or no samples."""
+    return [part for part in cut(samples, window, policy) if not is_low_energy(part)]
+
+
 def is_low_energy(samples: Samples) -> bool:
     """Whether samples [S] hold nothing but silence, a constant, or denormals."""
-    return float(np.std(samples, dtype=np.float64)) < LOW_ENERGY_RMS
+    return not len(samples) or float(np.std(samples, dtype=np.float64)) < LOW_ENERGY_RMS
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,14 @@ def batches(
     for pair in windows:
         held.append(pair)
         if len(held) == size:
-            yield _batch(held, window)
+            yield make_batch(held, window)
             held = []
     if held:
-        yield _batch(held, window)
+        yield make_batch(held, window)
 
 
-def _batch(pairs: list[tuple[Owner, Samples]], window: int) -> Batch[Owner]:
+def make_batch(pairs: Sequence[tuple[Owner, Samples]], window: int) -> Batch[Owner]:
+    """One batch of (owner, window) pairs, each of at most ``window`` samples."""
     pcm = np.zeros((len(pairs), window), np.float32)
     for row, (_, samples) in zip(pcm, pairs, strict=True):
         row[: len(samples)] = samples

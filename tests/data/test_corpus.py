@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import RATE, voice, write_corpus
+from tests.conftest import RATE, SPEAKERS, voice, write_corpus
+from voxedge import load_audio
 from voxedge.data.check import check_corpus
 from voxedge.data.corpus import load_corpus
 from voxedge.data.dataset import TrainingSet, evaluation_batches
 from voxedge.data.manifest import read_manifest
+from voxedge.data.split import split
 from voxedge.errors import CorpusError
+from voxedge.train.recipe import load
+from voxedge.train.run import Run
 
 
 @pytest.fixture
@@ -90,7 +96,31 @@ def test_memory_is_a_bound_and_changes_nothing_that_is_heard(corpus_folder):
     assert sum(e.held is not None for e in some.entries) == 3
     assert held.digest == none.digest == some.digest
     for a, b in zip(held.entries, none.entries, strict=True):
-        np.testing.assert_allclose(held.samples(a), none.samples(b), atol=1 / 32_000)
+        np.testing.assert_array_equal(held.samples(a), none.samples(b))
+        np.testing.assert_array_equal(held.samples(a), load_audio(a.clip.path))  # as identify hears
+
+
+def test_clips_beyond_full_scale_are_not_clipped(tmp_path):
+    for name in ("ada", "ben"):
+        (tmp_path / name).mkdir()
+        loud = 3 * voice(SPEAKERS[name], 1, 1) / 0.2
+        soundfile.write(tmp_path / name / "1.wav", loud, RATE, subtype="FLOAT")
+    corpus = load_corpus(read_manifest(tmp_path), RATE, memory=1 << 30)
+    assert np.abs(corpus.samples(corpus.entries[0])).max() == pytest.approx(3, abs=0.01)
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems know UTF-8 only")
+def test_names_that_are_not_utf_8_reach_the_run_folder(tmp_path):
+    root = write_corpus(tmp_path / "data", clips=3)
+    odd = os.fsencode(root / "ada") + b"/caf\xe9.wav"
+    shutil.copy(root / "ada" / "00.wav", odd)
+    soundfile.write(odd, voice(110, 1, 77), RATE, format="WAV")
+    corpus = load_corpus(read_manifest(root), RATE)
+    run = Run(tmp_path / "run")
+    run.describe(load("default"), corpus, split(corpus.entries))
+    assert any(
+        clip.path.exists() and b"caf\xe9" in os.fsencode(clip.path) for clip in run.manifest().clips
+    )
 
 
 def test_manifest_from_csv(tmp_path, corpus_folder):

@@ -85,6 +85,16 @@ def test_of_two_sessions_one_is_the_test():
         assert made.of(own, "validation")
 
 
+def test_a_new_short_session_does_not_take_the_training_away():
+    for seed in range(10):
+        entries = [entry("a", n, "long") for n in range(50)] + [
+            entry("a", 99 + n, "short") for n in (1, 2)
+        ]
+        made = split(entries, seed=seed)
+        assert {e.clip.session for e in made.of(entries, "test")} == {"short"}
+        assert len(made.of(entries, "train")) > 25
+
+
 def test_speakers_with_one_session_are_split_by_utterance_and_it_is_said():
     entries = corpus(3, 10) + [entry("far", n, f"day{n % 3}") for n in range(9)]
     assert split(entries).describe() == "split 1 speaker by session, 3 speakers by utterance"

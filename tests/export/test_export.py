@@ -143,6 +143,8 @@ def test_the_parity_gate_sees_a_changed_answer():
     parity.check([good])
     with pytest.raises(ParityError, match=r"top-5 in 90\.0%"):
         parity.check([good, parity.Row("case", 10, 1e-6, 1e-7, 1e-7, 1.0, 0.9)])
+    with pytest.raises(ParityError, match="embeddings by 2"):
+        parity.check([good, parity.Row("case", 10, 1e-6, 1e-7, 2.0, 1.0, 1.0)])
 
 
 def test_a_full_disk_leaves_the_old_model(run, tmp_path, monkeypatch):

@@ -92,13 +92,13 @@ def measured(*paths: Path) -> list[tuple[str, float, list[str], float, float]]:
 
 
 def voxedge(
-    *arguments: str | bytes | Path, cwd: Path, model: Path, **options
+    *arguments: str | bytes | Path, cwd: Path, model: Path, command: str = "identify", **options
 ) -> subprocess.CompletedProcess[bytes]:
-    """``voxedge identify`` as a user runs it; bytes in and out."""
+    """``voxedge identify``, or another command, as a user runs it; bytes in and out."""
     environment = os.environ | {"NO_COLOR": "1", "VOXEDGE_MODEL": str(model)}
-    command = [sys.executable, "-m", "voxedge", "identify", "--threads", "1", *arguments]
+    line = [sys.executable, "-m", "voxedge", command, *arguments]
     return subprocess.run(
-        command, cwd=cwd, capture_output=True, env=environment, timeout=60, **options
+        line, cwd=cwd, capture_output=True, env=environment, timeout=60, **options
     )
 
 

@@ -68,12 +68,17 @@ def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["x.json", "x.safetensors"]
 
 
-@pytest.mark.parametrize("place", [9, 5_000, 700_000, -1])
+@pytest.mark.parametrize("place", [9, 5_000, 700_000, -1, "state"])
 def test_a_flipped_bit_is_found(tmp_path, place):
     path = tmp_path / "x.safetensors"
-    save_checkpoint(path, TENSORS, {})
+    save_checkpoint(path, TENSORS, {"epoch": 3})
     data = bytearray(path.read_bytes())
-    data[place] ^= 4
+    if place == "state":
+        place = data.index(b"epoch") + len(b'epoch\\": ')
+        assert data[place : place + 1] == b"3"
+        data[place] ^= 1  # a 2
+    else:
+        data[place] ^= 4
     path.write_bytes(data)
     with pytest.raises(RunError, match="damaged"):
         load_checkpoint(path)

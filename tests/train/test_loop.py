@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import time
 
 import pytest
 import torch
+import torchvision
 
 from tests.conftest import RATE, voxedge
 from voxedge.data.corpus import load_corpus
@@ -116,16 +118,57 @@ def test_the_same_seed_gives_the_same_weights(finished, corpus, tmp_path):
     assert digest(run) != digest(other)
 
 
-@pytest.mark.parametrize("stop_at", [(1, 1), (2, 2), (2, 4)])
+@pytest.mark.parametrize("stop_at", [(1, 1), (2, 2), (2, "last"), (3, "last")])
 def test_a_stop_is_invisible_afterwards(finished, corpus, tmp_path, stop_at):
     run, _, whole = finished
-    assert whole.steps[-1].steps == 4  # so that (2, 4) is the last step of its epoch
+    steps = whole.steps[-1].steps
+    assert steps > 2
+    stop_at = (stop_at[0], steps if stop_at[1] == "last" else stop_at[1])
     with pytest.raises(Interrupted, match="--resume") as stopped:
         run_training(tmp_path / "run", corpus, watcher=Watcher(stop_at))
     assert stopped.value.status == 130
     resumed, _, _ = run_training(tmp_path / "run", corpus, resume=True)
     assert digest(resumed) == digest(run)
     assert (resumed.folder / "history.csv").read_text() == (run.folder / "history.csv").read_text()
+
+
+def test_a_stop_during_validation_is_answered_there(finished, corpus, tmp_path, monkeypatch):
+    run, _, _ = finished
+    real = loop.score
+
+    def stopping(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "score", stopping)
+    with pytest.raises(Interrupted) as stopped:
+        run_training(tmp_path / "run", corpus)
+    assert stopped.value.status == 143
+    monkeypatch.undo()
+    assert load_checkpoint(tmp_path / "run" / "last.safetensors").state["position"]["epoch"] == 0
+    resumed, _, _ = run_training(tmp_path / "run", corpus, resume=True)
+    assert digest(resumed) == digest(run)
+    assert (resumed.folder / "history.csv").read_text() == (run.folder / "history.csv").read_text()
+
+
+def test_resuming_needs_no_first_weights_again(corpus, tmp_path):
+    weights = tmp_path / "weights.pth"
+    torch.save(torchvision.models.resnet18(weights=None).state_dict(), weights)
+    recipe = TINY.with_values({"model.init": str(weights)})
+    with pytest.raises(Interrupted):
+        run_training(tmp_path / "run", corpus, recipe, Watcher((1, 1)))
+    weights.unlink()
+    _, metrics, _ = run_training(tmp_path / "run", corpus, recipe, resume=True)
+    assert metrics["epochs"] == 3
+
+
+def test_a_stop_before_the_first_epoch_ends_can_be_resumed_from(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        loop.F, "cross_entropy", lambda logits, *_, **__: logits.sum() * float("nan")
+    )
+    with pytest.raises(TrainingError):
+        run_training(tmp_path / "run", corpus)
+    assert load_checkpoint(tmp_path / "run" / "last.safetensors").state["position"]["epoch"] == 0
 
 
 def test_more_epochs_can_be_asked_for(corpus, tmp_path):
@@ -143,7 +186,7 @@ def test_resuming_another_recipe_or_corpus_is_refused(finished, corpus):
     run, _, _ = finished
     with pytest.raises(RunError, match="another recipe"):
         run_training(run.folder, corpus, TINY.with_values({"loss.delta": 2.0}), resume=True)
-    smaller = corpus.only([e.clip.name for e in corpus.entries[:-1]])
+    smaller = dataclasses.replace(corpus, entries=corpus.entries[:-1])
     with pytest.raises(RunError, match="corpus has changed"):
         run_training(run.folder, smaller, resume=True)
 
@@ -197,6 +240,12 @@ def test_sigterm_saves_and_the_command_line_goes_on(corpus_folder, tmp_path):
     assert "epoch   4/4" in resumed.stderr
     assert "epoch   1/4" not in resumed.stderr
     assert "next: voxedge export model.onnx" in resumed.stderr
+    again = voxedge("train", "--resume", cwd=tmp_path)  # the new number of epochs is the run's
+    assert "epoch   5" not in again.stderr
+    assert again.returncode == 0
+    (tmp_path / "elsewhere").symlink_to(corpus_folder)
+    moved = voxedge("train", "--resume", "--data", "elsewhere", cwd=tmp_path)
+    assert moved.returncode == 0, moved.stderr
 
 
 def test_step_schedule_is_the_seeds():

@@ -1,16 +1,18 @@
 """A corpus decoded once: what is usable, what is wrong with the rest, and the samples in memory.
 
 ``voxedge data check`` and training look at a corpus with the same eyes, so what the one reports the
-other leaves out. Samples are held as 16-bit integers (half the memory, -98 dB of rounding) up to a
-stated budget; clips beyond it are decoded again whenever they are needed.
+other leaves out. Samples are held up to a stated budget, as 16-bit integers (exact for 16-bit
+files, -98 dB of rounding for others); clips beyond it are decoded again whenever they are needed,
+to the very same values.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +24,7 @@ from voxedge.errors import AudioError, CorpusError
 from voxedge.parallel import ordered_map
 from voxedge.windows import is_low_energy
 
-_FULL_SCALE = 32_767.0
+_FULL_SCALE = 32_768.0
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Entry:
     rate: int  # Hz, of the file
     digest: str  # SHA-256 of the decoded samples: the same audio in another container is the same
     warnings: tuple[str, ...] = ()
-    held: npt.NDArray[np.int16] | None = field(default=None, repr=False, compare=False)
+    held: npt.NDArray[Any] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -68,15 +70,10 @@ class Corpus:
 
     def samples(self, entry: Entry) -> Samples:
         """The clip's samples [S], from memory or decoded again."""
-        if entry.held is not None:
-            return entry.held.astype(np.float32) / _FULL_SCALE
-        return audio.load_audio(entry.clip.path, self.sample_rate)
-
-    def only(self, names: Iterable[str]) -> Corpus:
-        """The corpus reduced to the clips of these names."""
-        kept = set(names)
-        entries = tuple(entry for entry in self.entries if entry.clip.name in kept)
-        return replace(self, entries=entries)
+        held = entry.held
+        if held is None:
+            held = _packed(audio.load_audio(entry.clip.path, self.sample_rate))
+        return held if held.dtype == np.float32 else held.astype(np.float32) / _FULL_SCALE
 
 
 def load_corpus(
@@ -152,8 +149,16 @@ def _decode(clip: Clip, sample_rate: int, strict: bool) -> Entry | Problem:
     if is_low_energy(decoded.samples):
         return Problem(clip, "silent", "silence")
     digest = hashlib.sha256(decoded.samples.data).hexdigest()
-    held = np.rint(decoded.samples.clip(-1, 1) * _FULL_SCALE).astype(np.int16)
+    held = _packed(decoded.samples)
     return Entry(clip, decoded.seconds, decoded.source_rate, digest, decoded.warnings, held)
+
+
+def _packed(samples: Samples) -> npt.NDArray[Any]:
+    """16-bit integers, but for clips that go beyond full scale: those stay as they are."""
+    scaled = np.rint(samples * _FULL_SCALE)
+    if len(scaled) and (scaled.max() >= _FULL_SCALE or scaled.min() < -_FULL_SCALE):
+        return samples
+    return scaled.astype(np.int16)
 
 
 def _without_duplicates(entries: list[Entry]) -> tuple[list[Entry], list[Problem]]:

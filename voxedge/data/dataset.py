@@ -17,7 +17,7 @@ import numpy as np
 from voxedge.audio import Samples
 from voxedge.data.corpus import Corpus, Entry
 from voxedge.parallel import ordered_map
-from voxedge.windows import Batch, Policy, batches, cut
+from voxedge.windows import Batch, Policy, batches, cut, speech
 
 _SMALLEST_BATCH = 8  # that batch normalisation still works with
 
@@ -96,12 +96,12 @@ def evaluation_batches(
     policy: Policy = "all",
     workers: int = 0,
 ) -> Iterator[Batch[int]]:
-    """Every window of every clip in order; the owners are positions in ``entries``."""
+    """The windows of every clip as the runtime cuts them; owners are positions in ``entries``."""
     decoded = ordered_map(corpus.samples, entries, _useful(workers, entries))
     windows = (
         (index, part)
         for index, samples in enumerate(decoded)
-        for part in cut(samples, window, policy)
+        for part in speech(samples, window, policy) or cut(samples, window, "first")
     )
     return batches(windows, batch_size, window)
 

@@ -80,7 +80,7 @@ def _scan(root: Path) -> Manifest:
                 loose += 1
             else:
                 relative = path.relative_to(root).as_posix()
-                clips.append(Clip(path, relative, printable(parts[0]), "/".join(parts[1:])))
+                clips.append(Clip(path, relative, as_text(parts[0]), "/".join(parts[1:])))
     if not clips:
         found = f"{loose} clips lie in it directly, but" if loose else "it has"
         raise CorpusError(
@@ -100,7 +100,7 @@ def _read_csv(path: Path) -> Manifest:
                 raise CorpusError(f"{path}: the first line must name the columns path and speaker")
             for row in rows:
                 where = f"{path}, line {rows.line_num}"
-                name, speaker = row["path"], printable(row["speaker"] or "")
+                name, speaker = row["path"], as_text(row["speaker"] or "")
                 session, split = row.get("session") or "", row.get("split") or None
                 if not name or not speaker:
                     raise CorpusError(f"{where}: path or speaker is empty")
@@ -119,6 +119,6 @@ def _read_csv(path: Path) -> Manifest:
     return Manifest(path.parent, tuple(clips[name] for name in sorted(clips)))
 
 
-def printable(name: str) -> str:
+def as_text(name: str) -> str:
     """A file system's name as text that JSON and UTF-8 can hold."""
     return name.encode("utf-8", "backslashreplace").decode()

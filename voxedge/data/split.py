@@ -51,7 +51,7 @@ def split(
     """Put every clip on one side, speaker by speaker.
 
     The same seed gives the same split, whatever the order; clips of equal content share a side.
-    A speaker with two sessions is tested on one of them; the other is split by utterance into
+    A speaker with two sessions is tested on the smaller; the other is split by utterance into
     training and validation. Every speaker has at least one unit on each side, and at least half
     its share in training.
 
@@ -123,10 +123,10 @@ def _cut(
 
 
 def _larger_rest(own: list[Entry], seed: int) -> list[Entry]:
-    """Of two sessions the one to train and validate on: the hash decides, if it has two clips."""
+    """Of two sessions the larger one, to train and validate on; between equals the hash decides."""
     units = sorted({_session(entry) for entry in own}, key=lambda unit: _position(unit, seed))
     rests = [[entry for entry in own if _session(entry) == unit] for unit in units]
-    return next(rest for rest in rests if len(rest) >= 2)
+    return max(rests, key=len)
 
 
 def _session(entry: Entry) -> str:

@@ -1,8 +1,8 @@
 """Checkpoints: the whole loop, readable, and never half written.
 
 ``NAME.safetensors`` holds every tensor (weights, centers, optimiser), and in its header, so that
-the two cannot fall apart, the rest as JSON: position, history, recipe, labels, and a digest of the
-tensors. ``NAME.json`` repeats that for people. safetensors rather than torch.save: loading never
+the two cannot fall apart, the rest as JSON: position, history, recipe, labels, and a digest of all
+of it. ``NAME.json`` repeats that for people. safetensors rather than torch.save: loading never
 runs code from the file.
 """
 
@@ -42,7 +42,8 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any
         OSError: the disk is full, for one; the old files are untouched.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    content = save(plain, metadata={_KEY: json.dumps(state), _DIGEST: tensors_digest(plain)})
+    text = json.dumps(state)
+    content = save(plain, metadata={_KEY: text, _DIGEST: tensors_digest(plain, text)})
     with atomic_write(path) as file:
         file.write(content)
     write_json(path.with_suffix(".json"), state)
@@ -63,14 +64,14 @@ def load_checkpoint(path: Path) -> Checkpoint:
         state = json.loads(metadata[_KEY])
     except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise RunError(f"{path} is not a voxedge checkpoint, or is damaged: {error}") from None
-    if metadata.get(_DIGEST) != tensors_digest(tensors):
-        raise RunError(f"{path} is damaged: its tensors do not match their digest")
+    if metadata.get(_DIGEST) != tensors_digest(tensors, metadata[_KEY]):
+        raise RunError(f"{path} is damaged: its content does not match its digest")
     return Checkpoint(tensors, state)
 
 
-def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 over names and bytes of CPU tensors, in the order of their names."""
-    content = hashlib.sha256()
+def tensors_digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
+    """SHA-256 over ``text``, and names and bytes of CPU tensors in the order of their names."""
+    content = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         content.update(name.encode())
         content.update(tensors[name].contiguous().view(-1).view(torch.uint8).numpy().data)

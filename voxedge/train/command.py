@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from voxedge import console
 from voxedge.data.corpus import Corpus, load_corpus
 from voxedge.data.manifest import Manifest, read_manifest
 from voxedge.data.split import Split, split
+from voxedge.files import write_text
 from voxedge.metrics import Interval
+from voxedge.nn.speaker_net import build_trunk
 from voxedge.parallel import available_processors
 from voxedge.train.device import choose_device, choose_precision
 from voxedge.train.loop import train
@@ -32,8 +36,13 @@ def train_command(
     workers: int | None,
     memory: int,
     strict: bool,
+    moved: Path | None,
 ) -> None:
-    """Train anew; or (without a recipe) go on with the run in ``data``, else with the latest."""
+    """Train anew; or (without a recipe) go on with the run in ``data``, else with the latest.
+
+    ``moved`` is where the corpus of a resumed run lies now.
+    """
+    torch.set_num_threads(available_processors())
     place = choose_device(device)
     bf16 = choose_precision(precision, place)
     threads = available_processors() if workers is None else workers
@@ -43,8 +52,11 @@ def train_command(
         recipe = run.recipe()
         if epochs is not None:
             recipe = recipe.with_values({"training.epochs": epochs})
+            write_text(run.folder / "recipe.toml", recipe.to_toml())
         console.say(f"going on with {run.folder}")
-    manifest = run.manifest() if run else read_manifest(data)
+    else:
+        build_trunk(recipe.model.trunk, recipe.model.init)  # what cannot be had is said at once
+    manifest = run.manifest(moved) if run else read_manifest(data)
     corpus = _loaded(manifest, recipe, threads, memory, strict)
     made = split(corpus.entries, recipe.data.train_size, recipe.data.val_size, recipe.training.seed)
     resume = run is not None
@@ -81,6 +93,9 @@ def _loaded(manifest: Manifest, recipe: Recipe, threads: int, memory: int, stric
         )
     for problem in corpus.problems[:_SHOWN]:
         console.warn(f"{problem.clip.name}: left out: {problem.message}")
+    for entry in corpus.entries:
+        for warning in entry.warnings:
+            console.warn(f"{entry.clip.name}: {warning}")
     if len(corpus.problems) > _SHOWN:
         console.warn(f"and {len(corpus.problems) - _SHOWN} more: voxedge data check lists them")
     return corpus

@@ -5,7 +5,7 @@ Shapes: N windows, C clips, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,8 +69,12 @@ def score(
     device: torch.device,
     policy: Policy = "all",
     workers: int = 0,
+    between: Callable[[], None] = lambda: None,
 ) -> Scores:
-    """Run a network over the windows of clips whose speakers are classes of the corpus."""
+    """Run a network over the windows of clips whose speakers are classes of the corpus.
+
+    ``between`` is called after every batch, and may raise.
+    """
     net.eval()
     window = net.frontend.window.samples
     rows: list[npt.NDArray[np.float32]] = []
@@ -80,6 +84,7 @@ def score(
         logits, _ = net(pcm, torch.from_numpy(batch.lengths).to(device))
         rows.append(logits.float().cpu().numpy())
         owners += batch.owners
+        between()
     classes = {label: index for index, label in enumerate(corpus.labels)}
     truth = np.array([classes[entry.clip.speaker] for entry in entries], np.int64)
     return Scores(np.concatenate(rows), np.array(owners), truth)

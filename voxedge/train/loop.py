@@ -45,7 +45,7 @@ from voxedge.train.evaluate import Scores, score
 from voxedge.train.optimizers import build_center_optimizer, build_optimizer, learning_rate
 from voxedge.train.recipe import Recipe
 from voxedge.train.run import Run
-from voxedge.train.signals import stop_signals
+from voxedge.train.signals import Stop, stop_signals
 from voxedge.windows import Policy
 
 
@@ -102,10 +102,9 @@ def train(
         TrainingError: the loss is not finite; the last good checkpoint is kept.
         RunError: nothing to resume, or it belongs to another recipe or corpus.
     """
-    with run.locked():
-        trainer = _Trainer(recipe, corpus, made, run, reporter, device, bf16, workers)
-        if resume:
-            trainer.restore()
+    with run.locked(), stop_signals() as stop:
+        trainer = _Trainer(recipe, corpus, made, run, reporter, device, bf16, workers, stop, resume)
+        run.make_latest()
         trainer.run_epochs()
         return trainer.finish()
 
@@ -121,11 +120,15 @@ class _Trainer:
         device: torch.device,
         bf16: bool,
         workers: int,
+        stop: Stop,
+        resume: bool,
     ) -> None:
         self.recipe, self.corpus, self.split, self.run = recipe, corpus, made, run
         self.reporter, self.device, self.bf16, self.workers = reporter, device, bf16, workers
+        self.stop = stop
         self.labels = list(corpus.labels)
-        self.net = build_net(recipe, len(self.labels)).to(device)
+        init = "random" if resume else None  # a checkpoint holds all weights
+        self.net = build_net(recipe, len(self.labels), init).to(device)
         self.net.trunk.to(memory_format=torch.channels_last)
         width = self.net.head.in_features
         self.centers = build_center_loss(recipe.loss, len(self.labels), width)
@@ -145,6 +148,10 @@ class _Trainer:
             workers,
         )
         self.position = _Position()
+        if resume:
+            self._restore()
+        else:
+            self._save_last()
 
     # --- the loop ---------------------------------------------------------------------------
 
@@ -152,7 +159,7 @@ class _Trainer:
         epochs = self.recipe.training.epochs
         if self.position.epoch < epochs:  # what an earlier end measured holds no more
             self.run.metrics_path.unlink(missing_ok=True)
-        with stop_signals() as stop, _event_writer(self.run, self.position.epoch) as events:
+        with _event_writer(self.run, self.position.epoch) as events:
             while self.position.epoch < epochs:
                 began, done_before = time.monotonic(), self.position.step
                 for batch in self.training_set.epoch(self.position.epoch, self.position.step):
@@ -163,16 +170,23 @@ class _Trainer:
                     self.position.step += 1
                     elapsed = time.monotonic() - began
                     self.reporter.step(self._progress(elapsed, self.position.step - done_before))
-                    if stop.signum:
+                    if self.stop.signum:
                         self.position.seconds += elapsed
-                        self._save_last()
-                        raise Interrupted(
-                            stop.signum,
-                            f"stopped in epoch {self.position.epoch + 1}, all saved",
-                            f"go on with: voxedge train --resume {self.run.folder}",
-                        )
+                        self._heed_signals()
                 self._end_epoch(time.monotonic() - began, events)
                 self.reporter.epoch(self.position.history[-1], epochs)
+                self._heed_signals()
+
+    def _heed_signals(self) -> None:
+        """Save and leave, if a signal came. Called where the position is one to go on from."""
+        if self.stop.signum:
+            self._save_last()
+            raise Interrupted(
+                self.stop.signum,
+                f"stopped after {self.position.epoch} epochs and {self.position.step} steps,"
+                " all saved",
+                f"go on with: voxedge train --resume {self.run.folder}",
+            )
 
     def _step(self, pcm: Tensor, lengths: Tensor, labels: Tensor) -> None:
         recipe = self.recipe
@@ -213,15 +227,18 @@ class _Trainer:
         self.position.sums["clips"] = self.position.sums.get("clips", 0.0) + len(labels)
 
     def _end_epoch(self, elapsed: float, events: Any) -> None:  # noqa: ANN401
-        position = self.position
+        position, recipe = self.position, self.recipe
+        scores = self._scores("validation", "first")
         clips = position.sums.pop("clips")
         row = {"epoch": float(position.epoch + 1)}
         row |= {name: total / clips for name, total in position.sums.items()}
-        scores = self._scores("validation", "first")
         row["val_loss"] = scores.cross_entropy()
         row["val_top1"] = float(top_k_hits(scores.logits, scores.window_truth, 1).mean())
         row["val_top5"] = float(top_k_hits(scores.logits, scores.window_truth, 5).mean())
-        row["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        position.step -= 1  # the last one done
+        row["learning_rate"] = learning_rate(
+            recipe.optimizer, self._progress_of_all(), position.epoch
+        )
         position.history.append(row)
         position.seconds += elapsed
         position.epoch, position.step, position.sums = position.epoch + 1, 0, {}
@@ -258,11 +275,13 @@ class _Trainer:
 
     def _scores(self, side: Side, policy: Policy) -> Scores:
         entries = self.split.of(self.corpus.entries, side)
-        return score(self.net, self.corpus, entries, self.device, policy, self.workers)
+        return score(
+            self.net, self.corpus, entries, self.device, policy, self.workers, self._heed_signals
+        )
 
     # --- state ------------------------------------------------------------------------------
 
-    def restore(self) -> None:
+    def _restore(self) -> None:
         """Go back to the last checkpoint of the run."""
         checkpoint = load_checkpoint(self.run.last)
         state = checkpoint.state
@@ -272,6 +291,9 @@ class _Trainer:
         then = Recipe.from_dict(state["recipe"]).with_values(epochs)
         if then != self.recipe:
             raise RunError(f"{self.run.folder} was begun with another recipe")
+        if state["bf16"] != self.bf16:
+            begun = "bf16" if state["bf16"] else "fp32"
+            raise RunError(f"{self.run.folder} was begun in {begun}", f"--precision {begun}")
         restore_module("net", self.net, checkpoint)
         restore_optimizer("optimizer", self.optimizer, checkpoint)
         if self.centers is not None and self.center_optimizer is not None:
@@ -293,6 +315,7 @@ class _Trainer:
             "labels": self.labels,
             "corpus": self.corpus.digest,
             "position": vars(self.position),
+            "bf16": self.bf16,
             "versions": versions(),
         }
 

@@ -7,6 +7,9 @@ only builders read a recipe.
 
 from __future__ import annotations
 
+import json
+import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -76,6 +79,9 @@ class FrontendRecipe:
             0 <= self.f_min < self.f_max <= self.sample_rate / 2,
             "frontend: 0 <= f_min < f_max <= sample_rate / 2",
         )
+        per_bin = self.sample_rate / self.n_fft
+        bins = math.floor(self.f_max / per_bin) - math.ceil(self.f_min / per_bin) + 1
+        _check(bins >= 2, "frontend: f_min to f_max holds fewer than two bins of the spectrum")
         _check(32 <= self.image_size <= 512, "frontend.image_size: 32 to 512")
 
 
@@ -164,6 +170,10 @@ class Recipe:
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
 
+    def __post_init__(self) -> None:
+        plain = re.fullmatch(r"\w[\w.-]{0,63}", self.name) is not None
+        _check(plain, f"name: letters, digits, '.', '_' and '-', not {self.name!r}")
+
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Recipe:
         """Build and check.
@@ -219,10 +229,13 @@ def load(name_or_path: str) -> Recipe:
                 f"there is no recipe {name_or_path!r}",
                 f"one of {', '.join(shipped_names())}, or a TOML file",
             )
-        text = path.read_text()
+        try:
+            text = path.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{name_or_path} is not a recipe: {error}") from None
     try:
         return Recipe.from_dict(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{name_or_path} is not valid TOML: {error}") from None
 
 
@@ -289,8 +302,7 @@ def _refuse_unknown(value: Mapping[str, Any], known: set[str], prefix: str) -> N
 
 def _toml(value: Any) -> str:  # noqa: ANN401 - str, int, float or bool
     if isinstance(value, str):
-        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        return json.dumps(value, ensure_ascii=False)  # TOML's basic strings escape as JSON's do
     return repr(value).lower() if isinstance(value, bool) else repr(value)
 
 

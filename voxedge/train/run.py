@@ -135,6 +135,15 @@ class Run:
         writer.writerows(rows)
         write_text(self.folder / "history.csv", table.getvalue())
 
+    def make_latest(self) -> None:
+        """Let ``latest``, beside the folder, point to it."""
+        link = self.folder.parent / LATEST
+        if link.is_symlink() or not link.exists():  # never over something of the user's
+            temporary = link.with_name(f".{LATEST}.{self.folder.name}")
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(self.folder.name)
+            temporary.replace(link)
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder against other trainers.
@@ -159,7 +168,7 @@ class Run:
 
 
 def new_run(runs: Path, name: str) -> Run:
-    """A new folder ``runs/<date>-<name>``, with ``runs/latest`` pointing to it."""
+    """A new folder ``runs/<date>-<name>``."""
     runs.mkdir(parents=True, exist_ok=True)
     stem = f"{datetime.now():%Y-%m-%d-%H%M%S}-{name}"
     for attempt in range(1, 1000):
@@ -168,7 +177,6 @@ def new_run(runs: Path, name: str) -> Run:
             folder.mkdir()
         except FileExistsError:
             continue
-        _point_latest(runs, folder.name)
         return Run(folder)
     raise RunError(f"{runs} holds too many runs named {stem}")
 
@@ -183,10 +191,3 @@ def find_run(folder: Path) -> Run:
         if (candidate / "recipe.toml").is_file():
             return Run(candidate.resolve())
     raise RunError(f"there is no run in {folder}", "train one with: voxedge train")
-
-
-def _point_latest(runs: Path, name: str) -> None:
-    link = runs / LATEST
-    temporary = runs / f".{LATEST}.{name}"
-    temporary.symlink_to(name)
-    temporary.replace(link)

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from voxedge.errors import Interrupted
+
 
 @dataclass
 class Stop:
@@ -18,12 +20,16 @@ class Stop:
 
 @contextmanager
 def stop_signals() -> Iterator[Stop]:
-    """Note SIGINT and SIGTERM for the loop; a second one acts at once."""
+    """Note SIGINT and SIGTERM for the loop; a second one acts at once.
+
+    Raises:
+        Interrupted: at the second signal.
+    """
     stop = Stop()
 
     def note(signum: int, _frame: FrameType | None) -> None:
         if stop.signum:
-            raise KeyboardInterrupt
+            raise Interrupted(signum, "stopped at once")
         stop.signum = signum
 
     try:
