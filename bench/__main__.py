@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.contestants import why_no_cuda
-from bench.machine import busy, card
+from bench.machine import Bystanders, card
 from bench.prepare import BUILD, ROOT, prepare
 from bench.table import render
 from voxedge.console import answer, complain, say
@@ -42,15 +42,16 @@ def main() -> int:
         skipped.append("The seed network has no column of its own: voxedge export refused it.")
     for line in skipped:
         say(line)
-    before = busy()
+    bystanders = Bystanders()
     status = _run_suites(["cpu"] if problem else ["cpu", "cuda"], options.rounds)
+    others = bystanders.percent()
     if not RAW.is_file() or not RAW.stat().st_size:
         return status or 1
     results = {
         "machine": machine,
         "subject": material.describe(),
         "rounds": options.rounds,
-        "busy_percent": [before, busy()],  # before and after
+        "others_percent": round(others, 1),
         "skipped": skipped,
         "figures": _figures(RAW),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import platform
 import shutil
 import subprocess
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -41,9 +42,27 @@ def card() -> dict[str, Any]:
     }
 
 
-def busy() -> float:
-    """Percent of all processors that others use, while this process looks on for two seconds."""
-    return float(psutil.cpu_percent(interval=2))
+class Bystanders:
+    """How much of the processors others take, other guests of the host included, from now on."""
+
+    def __init__(self) -> None:
+        self._start = _used()
+
+    def percent(self) -> float:
+        """Of all processors, on average since the beginning."""
+        start, now = self._start, _used()
+        machine, own, seconds = (b - a for a, b in zip(start, now, strict=True))
+        return 100 * max(0.0, machine - own) / (seconds * (psutil.cpu_count() or 1))
+
+
+def _used() -> tuple[float, float, float]:
+    """Processor seconds of the machine, of this process and those it waited for, and the clock."""
+    every = psutil.cpu_times()
+    machine = sum(every) - every.idle - getattr(every, "iowait", 0.0)
+    machine -= getattr(every, "guest", 0.0) + getattr(every, "guest_nice", 0.0)  # counted in user
+    own = psutil.Process().cpu_times()
+    mine = own.user + own.system + own.children_user + own.children_system
+    return machine, mine, time.monotonic()
 
 
 def _cpuinfo() -> dict[str, str]:

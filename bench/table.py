@@ -14,7 +14,7 @@ COLUMNS = {
     SEED: "seed pipeline",
     SEED_EXPORTED: "seed, exported",
 }
-_BUSY = 10.0  # percent of the processors, used by others, beyond which timings mean little
+_DISTURBED = 5.0  # percent of the processors that others took, beyond which timings mean little
 Row = tuple[str, Mapping[str, str]]  # a measure, and a cell for each contestant that has one
 
 
@@ -123,9 +123,8 @@ def _notes(results: Mapping[str, Any]) -> Iterator[str]:
         f" {seed['image_size']} pixels, {seed['epochs']} epochs from {seed['init']} weights."
     )
     yield from (f"- {line}" for line in results["skipped"])
-    if max(results["busy_percent"]) > _BUSY:
-        before, after = results["busy_percent"]
+    if results["others_percent"] > _DISTURBED:
         yield (
-            f"- Other programs used {before:.0f} % of the processors before the first turn and"
-            f" {after:.0f} % after the last: do not quote these timings."
+            f"- Other programs took {results['others_percent']:.0f} % of the processors meanwhile:"
+            " do not quote these timings."
         )

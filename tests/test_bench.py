@@ -14,7 +14,7 @@ from bench import launch
 from bench.alternate import alternate, summary
 from bench.bench_parity import _agreement, _averaged
 from bench.contestants import EAGER, OURS, SEED, SEED_EAGER
-from bench.machine import INSTRUCTIONS, card
+from bench.machine import INSTRUCTIONS, Bystanders, card
 from bench.prepare import ROOT, Clips
 from bench.seed_pipeline import image
 from bench.table import COLUMNS, render
@@ -97,6 +97,14 @@ def test_the_machines_card_is_plain_and_complete():
     assert {"torch", "onnxruntime", "numpy"} <= described["versions"].keys()
 
 
+def test_own_work_is_not_a_bystanders(monkeypatch):
+    """Ten seconds on two processors: 14 used, 10 of them by ourselves, leaves 4 of 20."""
+    used = iter([(100.0, 30.0, 0.0), (114.0, 40.0, 10.0)])
+    monkeypatch.setattr("bench.machine._used", lambda: next(used))
+    monkeypatch.setattr("psutil.cpu_count", lambda: 2)
+    assert Bystanders().percent() == pytest.approx(20)
+
+
 def test_one_table_with_every_contestant():
     times = {
         name: {"median": 0.02 * n, "low": 0.0, "high": 0.0, "ratio": float(n), "rounds": 3}
@@ -123,7 +131,7 @@ def test_one_table_with_every_contestant():
         "subject": {"corpus": "spoken", "speakers": 12, "model_bytes": 46_000_000}
         | {"model": network, "seed": network},
         "rounds": 3,
-        "busy_percent": [1.0, 99.0],
+        "others_percent": 42.0,
         "skipped": ["CUDA was not measured: no device"],
         "figures": {
             "latency": [where | {"figures": times}],
@@ -144,7 +152,7 @@ def test_one_table_with_every_contestant():
     assert "75.0 %" in text
     assert "1.0e-06 from our front end" in text
     assert "CUDA was not measured" in text
-    assert "99 % after" in text
+    assert "took 42 %" in text
 
 
 def test_the_suites_are_not_tests():

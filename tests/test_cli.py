@@ -237,7 +237,7 @@ def test_every_flag_reaches_the_recipe(tmp_path):
         (["--step-size", "3"], "optimizer.step_size would do nothing"),
         (
             ["--loss", "cross-entropy", "--center-weight", "2"],
-            "loss.center_weight would do nothing",
+            "center_weight would do nothing",
         ),
         (["--optimizer", "sgd", "--beta2", "0.9"], "optimizer.beta2 would do nothing"),
         (["--resume", "--recipe", "default"], "only --epochs may change"),
@@ -264,6 +264,21 @@ def test_the_centers_form_of_a_recipe_is_kept():
     assert _center_form("center", None, load("seed-baseline")) == "paper"
     assert _center_form("cross-entropy", None, load("default")) == "none"
     assert _center_form(None, None, load("default")) is None
+
+
+def test_odd_streams_are_no_internal_error(workshop):
+    command = f"{sys.executable} -m voxedge identify ada.wav"
+    cases = {
+        f"PYTHONIOENCODING=ascii {command}": 0,
+        f"{command} >&-": 0,
+        f"{command} - <&-": 2,
+        f"{command} > /dev/full": 1,
+    }
+    for line, code in cases.items():
+        done = subprocess.run(line, shell=True, cwd=workshop, capture_output=True, text=True)
+        assert done.returncode == code, (line, done.stderr)
+        assert "internal error" not in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_limits_can_be_moved(workshop):

@@ -317,6 +317,8 @@ def _sources(paths: list[str], max_bytes: int) -> Iterator[str | bytes]:
 
     for path in paths:
         if path == "-":
+            if sys.stdin is None:
+                raise UsageError("- stands for stdin, which is closed")
             yield sys.stdin.buffer.read(max_bytes + 1)
         elif os.path.isdir(path):  # noqa: PTH112 - names may hold any bytes
             found = sorted(
@@ -447,9 +449,12 @@ def _run() -> int:
     except KeyboardInterrupt:
         console.say("stopped")
         return 130
-    except BrokenPipeError:  # | head has seen enough; nothing more is to be flushed
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+    except OSError as error:  # a full disk, a read-only folder
+        if debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        console.complain(VoxedgeError(f"{where}{error.strerror or error}"))
+        return VoxedgeError.exit_code
     except Exception as error:
         show = getattr(error, "show", None)
         if show is not None:  # click's own usage errors

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 import unicodedata
@@ -15,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from voxedge.errors import VoxedgeError
 
@@ -41,14 +42,31 @@ def printable(text: str, limit: int = 200) -> str:
 
 def say(message: str = "", end: str = "\n") -> None:
     """A line for people, on stderr."""
-    sys.stderr.write(message + end)
-    sys.stderr.flush()
+    _write(sys.stderr, message + end)
 
 
 def answer(line: str) -> None:
-    """A line of the answer, on stdout, at once."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    """A line of the answer, on stdout, at once.
+
+    Raises:
+        SystemExit: with 141 where nobody reads on (``| head``), as if SIGPIPE had ended us.
+    """
+    _write(sys.stdout, line + "\n")
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:  # closed before we began
+        return
+    try:
+        stream.write(
+            text.encode(stream.encoding or "utf-8", "backslashreplace").decode(
+                stream.encoding or "utf-8"
+            )
+        )
+        stream.flush()
+    except BrokenPipeError:  # nothing more is to be flushed when the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
 
 
 def complain(error: VoxedgeError, subject: str = "") -> None:
@@ -192,7 +210,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._spoken = time.monotonic()
 
     def __enter__(self) -> Progress:
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import Progress as Bar
             from rich.progress import TimeRemainingColumn
@@ -273,7 +291,7 @@ def duration(seconds: float) -> str:
 
 
 def _bar(fraction: float) -> str:
-    if "utf" not in (sys.stdout.encoding or "").lower():
+    if "utf" not in (getattr(sys.stdout, "encoding", None) or "").lower():
         return f"{'#' * round(_BAR * fraction):<{_BAR}}"
     eighths = round(_BAR * 8 * max(0.0, min(1.0, fraction)))
     full, rest = divmod(eighths, 8)
@@ -281,6 +299,6 @@ def _bar(fraction: float) -> str:
 
 
 def _colour(code: str, text: str, stream: Any) -> str:  # noqa: ANN401 - any text stream
-    if os.environ.get("NO_COLOR") or not stream.isatty():
+    if os.environ.get("NO_COLOR") or stream is None or not stream.isatty():
         return text
     return f"\033[{code}m{text}\033[0m"

@@ -45,7 +45,6 @@ PROVIDERS = {
     "webgpu": "WebGpuExecutionProvider",
 }
 _NVIDIA = {"cuda", "tensorrt"}
-_MAX_THREADS = 1024  # ONNX Runtime would try to start any number, for minutes
 _MAX_BATCH, _MAX_THREADS = 4_096, 1_024  # a slip of the finger must not take the machine down
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -316,7 +315,7 @@ class _Job:
     """A clip on its way: decoded, cut, and waiting for the answers of its windows."""
 
     path: str
-    samples: Samples = _NOTHING
+    samples: Samples = field(default_factory=lambda: _NOTHING)
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
     error: VoxedgeError | None = None

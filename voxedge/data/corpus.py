@@ -73,7 +73,10 @@ class Corpus:
         held = entry.held
         if held is None:
             held = _packed(audio.load_audio(entry.clip.path, self.sample_rate))
-        return held if held.dtype == np.float32 else held.astype(np.float32) / _FULL_SCALE
+        if held.dtype == np.int16:
+            held = held.astype(np.float32) / np.float32(_FULL_SCALE)
+        samples: Samples = held
+        return samples
 
 
 def load_corpus(
@@ -158,7 +161,8 @@ def _packed(samples: Samples) -> npt.NDArray[Any]:
     scaled = np.rint(samples * _FULL_SCALE)
     if len(scaled) and (scaled.max() >= _FULL_SCALE or scaled.min() < -_FULL_SCALE):
         return samples
-    return scaled.astype(np.int16)
+    packed: npt.NDArray[Any] = scaled.astype(np.int16)
+    return packed
 
 
 def _without_duplicates(entries: list[Entry]) -> tuple[list[Entry], list[Problem]]:
