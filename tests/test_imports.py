@@ -12,14 +12,19 @@ HEAVY = {
     *("tensorboard", "scipy", "librosa", "safetensors"),
 }
 
+AUDIO = {"errors", "limits", "wav", "decoder"}
+
 # module -> the voxedge modules that it may load, besides itself: the floors of docs/design.md
 ALLOWED = {
     "errors": set(),
-    "audio": {"errors", "wav"},
-    "windows": {"errors", "wav", "audio"},
+    "limits": {"errors"},
+    "decoder": {"errors", "limits"},
+    "audio": AUDIO,
+    "windows": {*AUDIO, "audio"},
     "metrics": set(),
     "artifact": {"errors", "onnx_wire"},
-    "runtime": {"errors", "wav", "audio", "windows", "onnx_wire", "artifact", "parallel"},
+    "session": {"errors", "onnx_wire", "artifact"},
+    "runtime": {*AUDIO, "audio", "windows", "onnx_wire", "artifact", "parallel", "session"},
     "cli": {"errors", "console"},
     "train.recipe": {"errors", "train"},
 }

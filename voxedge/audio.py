@@ -16,16 +16,14 @@ import io
 import os
 import re
 import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
-import soxr
 
 from voxedge import wav
+from voxedge.decoder import Resampler, read_mono
 from voxedge.errors import (
     AudioError,
     AudioNotFound,
@@ -36,10 +34,9 @@ from voxedge.errors import (
     TooShort,
     TruncatedAudio,
     UnreadableAudio,
-    UsageError,
 )
+from voxedge.limits import Limits, Samples, check_header, check_length, check_values
 
-Samples: TypeAlias = npt.NDArray[np.float32]
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 
 #: File name endings that libsndfile decodes, for finding clips in folders.
@@ -51,11 +48,7 @@ SUFFIXES = frozenset(
     )
 )
 
-_BLOCK = 1 << 16  # samples decoded at a time, over all channels
-_MAX_PEAK = 64.0  # +36 dBFS: beyond any float recording, far below unscaled 16-bit integers
-_MP3_SLACK = 2 * 1152  # encoder delay and padding make an MP3's declared length inexact
 _EMPTY_ID3 = b"ID3\x03\0\0\0\0\0\x0a" + bytes(10)
-_UNKNOWN_FRAMES = (1 << 63) - 1  # of a FLAC that was written to a pipe
 _MAX_ID3 = 16
 _OTHER_CONTAINERS = {b"ftyp": "MP4/M4A", b"\x1aE\xdf\xa3": "WebM/Matroska"}
 
@@ -66,27 +59,6 @@ _KNOWN = re.compile(
     rb"|riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb",  # W64
     re.DOTALL,
 )
-
-#: What libsndfile says in its log only, where a file is shorter than its container claims.
-_CUT_OFF = re.compile(
-    r"^.*(?:\(should be|end-of-stream bit|after the last page|truncated file).*$", re.MULTILINE
-)
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What is refused before memory is spent on it."""
-
-    min_rate: int = 4_000  # Hz
-    max_rate: int = 384_000  # Hz
-    max_channels: int = 32
-    max_seconds: float = 3_600.0  # of one clip; the rest is left out, with a warning
-    max_bytes: int = 1 << 30
-    min_seconds: float = 0.25
-
-    def __post_init__(self) -> None:
-        if not 0 < self.max_seconds <= 1e6:
-            raise UsageError(f"max_seconds must be above 0, not {self.max_seconds}")
 
 
 @dataclass(frozen=True)
@@ -148,7 +120,7 @@ def from_array(
             f" {list(values.shape)}"
         )
     channels = 1 if values.ndim == 1 else values.shape[1]
-    _check_header(rate, channels, limits)
+    check_header(rate, channels, limits)
     with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf, refused below
         if values.dtype.kind == "u":
             half = float(1 << (8 * values.dtype.itemsize - 1))
@@ -156,11 +128,11 @@ def from_array(
         elif values.dtype.kind == "i":
             values = values.astype(np.float32) / float(1 << (8 * values.dtype.itemsize - 1))
         values = values.astype(np.float32)
-    _check_values(values)
+    check_values(values)
     mono = values if values.ndim == 1 else values.mean(axis=1)
-    _check_length(len(mono) / rate, limits)
-    mono = _Resampler(rate, sample_rate)(mono, last=True)
-    _check_values(mono)
+    check_length(len(mono) / rate, limits)
+    mono = Resampler(rate, sample_rate)(mono, last=True)
+    check_values(mono)
     return Audio(np.ascontiguousarray(mono), len(values) / rate, rate, channels)
 
 
@@ -179,7 +151,7 @@ def _decoded(source: Source, sample_rate: int, limits: Limits, strict: bool) -> 
         warnings: list[str] = []
         if head[:4] in wav.MAGICS:
             layout = wav.parse(body, size)
-            _check_header(layout.rate, layout.channels, limits)
+            check_header(layout.rate, layout.channels, limits)
             if layout.truncated and strict:
                 raise TruncatedAudio(layout.warnings[0])
             if layout.data_bytes == 0:
@@ -202,7 +174,7 @@ def _decoded(source: Source, sample_rate: int, limits: Limits, strict: bool) -> 
             if body is file and isinstance(source, str | os.PathLike):
                 target = file.fileno()  # libsndfile reads it directly: no Python call per block
                 os.lseek(target, 0, os.SEEK_SET)  # the file object's seek only moves its buffer
-        samples, seconds, rate, channels = _read(target, sample_rate, limits, strict, warnings)
+        samples, seconds, rate, channels = read_mono(target, sample_rate, limits, strict, warnings)
     return Audio(samples, seconds, rate, channels, tuple(warnings))
 
 
@@ -268,148 +240,3 @@ def _kind(mode: int) -> str:
         stat.S_IFSOCK: "socket",
     }
     return kinds.get(stat.S_IFMT(mode), "special file")
-
-
-def _read(
-    target: Any,  # noqa: ANN401 - soundfile takes a descriptor or any file-like object
-    sample_rate: int,
-    limits: Limits,
-    strict: bool,
-    warnings: list[str],
-) -> tuple[Samples, float, int, int]:
-    try:
-        file = _Forward(target, closefd=False)
-    except (soundfile.LibsndfileError, TypeError, OSError) as error:
-        reason = str(getattr(error, "error_string", error)).rstrip(".")
-        raise UnreadableAudio(f"not audio that libsndfile decodes: {reason}") from None
-    with file:
-        rate, channels = file.samplerate, file.channels
-        declared = 0 if file.frames == _UNKNOWN_FRAMES else max(0, file.frames)
-        _check_header(rate, channels, limits)
-        cap = int(limits.max_seconds * rate)
-        if declared > cap and strict:
-            raise OutsideLimits(f"longer than {limits.max_seconds:g} s")
-        known = file.format.startswith("WAV")  # wav.parse has said it already
-        if cut := None if known else _CUT_OFF.search(file.extra_info):
-            warnings.append(f"cut off, or its header lies: {cut[0].strip()}")
-            if strict:
-                raise TruncatedAudio(warnings[-1])
-        sink = _Sink(int(min(declared, cap) * sample_rate / rate) + 1)
-        resampled = _Resampler(rate, sample_rate)
-        frames = 0
-        for mono in _blocks(file, cap, warnings):
-            frames += len(mono)
-            sink.put(resampled(mono))
-        sink.put(resampled(np.empty(0, np.float32), last=True))
-        slack = _MP3_SLACK if file.format == "MP3" else 0
-        if frames + slack < min(declared, cap):
-            message = f"cut off: {declared} frames declared, {frames} decoded"
-            if strict:
-                raise TruncatedAudio(message)
-            warnings.append(message)
-        if frames == cap != declared:
-            warnings.append(f"longer than {limits.max_seconds:g} s: the rest is left out")
-            if strict:
-                raise OutsideLimits(f"longer than {limits.max_seconds:g} s")
-    samples = sink.taken()
-    _check_values(samples)
-    if frames == 0 and (declared > 0 or cut):
-        raise TruncatedAudio(f"cut off: {declared} frames declared, none decoded")
-    _check_length(frames / rate, limits)
-    return samples, frames / rate, rate, channels
-
-
-class _Forward(soundfile.SoundFile):  # type: ignore[misc]
-    """Read from start to end: soundfile would seek after every block, slow, and in a FLAC whose
-    header lies about its length an error."""
-
-    def seekable(self) -> bool:
-        return False
-
-
-def _blocks(file: _Forward, cap: int, warnings: list[str]) -> Iterator[Samples]:
-    """Mono blocks up to ``cap`` frames; a decoder that stumbles ends the audio, with a warning."""
-    buffer = np.empty((max(1, _BLOCK // file.channels), file.channels), np.float32)
-    left = cap
-    while left > 0:
-        block = buffer[:left]
-        block.fill(np.nan)  # stays where a decoder that stumbles has not come
-        reason = ""
-        try:
-            block = file.read(out=block)
-        except soundfile.LibsndfileError as error:
-            reason = error.error_string.rstrip(".")
-            block = block[: int(np.isnan(np.append(block[:, 0], np.nan)).argmax())]
-            if len(block) == 0 and left == cap:
-                raise UnreadableAudio(f"cannot be decoded: {reason}") from None
-        left -= len(block)
-        if len(block):
-            _check_values(block)
-            yield block[:, 0] if file.channels == 1 else block.mean(axis=1)
-        if reason:
-            seconds = (cap - left) / file.samplerate
-            warnings.append(f"decoding stopped after {seconds:.2f} s: {reason}")
-        if reason or len(block) == 0:
-            return
-
-
-class _Resampler:
-    """soxr over blocks, without the clip's offset: else a constant would ring at both its ends."""
-
-    def __init__(self, rate: int, sample_rate: int) -> None:
-        same = rate == sample_rate
-        self._stream = None if same else soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
-        self._offset: np.float32 | None = None
-
-    def __call__(self, mono: Samples, last: bool = False) -> Samples:
-        if self._stream is None:
-            return mono
-        if self._offset is None:
-            self._offset = mono.mean() if len(mono) else np.float32(0)
-        block: Samples = self._stream.resample_chunk(mono - self._offset, last=last)
-        return block + self._offset
-
-
-class _Sink:
-    """One growing array: an hour of audio is held once, not once in blocks and once joined."""
-
-    def __init__(self, capacity: int) -> None:
-        self._array = np.empty(capacity, np.float32)  # untouched pages cost nothing
-        self._used = 0
-
-    def put(self, block: Samples) -> None:
-        end = self._used + len(block)
-        if end > len(self._array):
-            self._array.resize(max(end, 2 * self._used), refcheck=False)
-        self._array[self._used : end] = block
-        self._used = end
-
-    def taken(self) -> Samples:
-        self._array.resize(self._used, refcheck=False)
-        return self._array
-
-
-def _check_header(rate: int, channels: int, limits: Limits) -> None:
-    if not limits.min_rate <= rate <= limits.max_rate:
-        raise OutsideLimits(
-            f"a sample rate of {rate} Hz; accepted are {limits.min_rate} to {limits.max_rate}"
-        )
-    if not 1 <= channels <= limits.max_channels:
-        raise OutsideLimits(f"{channels} channels; accepted are 1 to {limits.max_channels}")
-
-
-def _check_length(seconds: float, limits: Limits) -> None:
-    if seconds < limits.min_seconds:
-        raise TooShort(f"{seconds:.4f} s of audio; at least {limits.min_seconds:g} s are needed")
-
-
-def _check_values(samples: Samples) -> None:
-    if not len(samples):
-        return
-    peak = max(float(samples.max()), -float(samples.min()))  # NaN survives max and min
-    if not np.isfinite(peak):
-        raise BadSamples("samples that are NaN or infinite")
-    if peak > _MAX_PEAK:
-        raise BadSamples(
-            f"samples up to {peak:.3g}", "expected are [-1, 1]: scale integers by their range"
-        )

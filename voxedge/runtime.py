@@ -1,8 +1,7 @@
 """Answers names for clips: ONNX Runtime, NumPy, and nothing else.
 
-ONNX Runtime falls back to the CPU without a word when a provider does not load, and takes any file
-for a model. So the file is verified before the runtime sees it (``voxedge.artifact``), and the
-providers and shapes are read back after.
+The model file is verified before ONNX Runtime sees it (``voxedge.artifact``), and providers and
+shapes are read back after (``voxedge.session``).
 
 Shapes: B windows of a batch, W samples of a window, K classes, E embedding.
 """
@@ -11,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
@@ -23,28 +22,16 @@ from voxedge.audio import Limits, Samples, Source
 from voxedge.errors import (
     ModelError,
     NonFiniteOutput,
-    ProviderUnavailable,
     UsageError,
     VoxedgeError,
 )
 from voxedge.parallel import available_processors, ordered_map
+from voxedge.session import check_interface, open_session
 from voxedge.windows import Policy, make_batch, speech
 
 DEFAULT_MODEL = "model.onnx"
 MODEL_VARIABLE = "VOXEDGE_MODEL"
 
-#: What ``device`` may be, and the execution provider behind it.
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-    "directml": "DmlExecutionProvider",
-    "migraphx": "MIGraphXExecutionProvider",
-    "webgpu": "WebGpuExecutionProvider",
-}
-_NVIDIA = {"cuda", "tensorrt"}
 _MAX_BATCH, _MAX_THREADS = 4_096, 1_024  # a slip of the finger must not take the machine down
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -119,7 +106,8 @@ class Identifier:
 
     Args:
         model: the file; without it ``$VOXEDGE_MODEL``, else ``model.onnx``.
-        device: a key of ``PROVIDERS``, or ``auto``: CUDA where it loads, else the CPU.
+        device: one of ``voxedge.session.PROVIDERS``, or ``auto``: CUDA where it loads, else the
+            CPU.
         threads: of one inference; without it, the processors this process may use.
         batch_size: windows that are computed together.
         limits: what clips are refused.
@@ -152,9 +140,9 @@ class Identifier:
         self.metadata = self.artifact.metadata
         self._limits = limits or Limits(min_seconds=self.metadata.min_seconds)
         self._strict = strict
-        self._session, self.notes = _open_session(self.artifact.data, device, self.threads)
+        self._session, self.notes = open_session(self.artifact.data, device, self.threads)
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
-        _check_interface(self._session, self.metadata)
+        check_interface(self._session, self.metadata)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -334,74 +322,3 @@ def _name(source: object) -> str:
     if isinstance(source, str | os.PathLike):
         return os.fsdecode(os.fspath(source))
     return "-"
-
-
-def _open_session(data: bytes, device: str, threads: int) -> tuple[Any, tuple[str, ...]]:
-    """An inference session and what there is to say about how it came up."""
-    if device != "auto" and device not in PROVIDERS:
-        raise UsageError(f"there is no device {device!r}", f"auto, {', '.join(PROVIDERS)}")
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ProviderUnavailable(
-            f"ONNX Runtime is not installed: {error}",
-            "pip install 'voxedge[cpu]', or 'voxedge[gpu]' for NVIDIA",
-        ) from None
-    available = onnxruntime.get_available_providers()
-    wanted = device
-    if device == "auto":
-        wanted = "cuda" if PROVIDERS["cuda"] in available else "cpu"
-    elif PROVIDERS[device] not in available:
-        raise ProviderUnavailable(
-            f"this ONNX Runtime has no {PROVIDERS[device]}; it has {', '.join(available)}",
-            "pip install 'voxedge[gpu]' in place of voxedge[cpu]" if device in _NVIDIA else "",
-        )
-    if wanted in _NVIDIA and hasattr(onnxruntime, "preload_dlls"):
-        onnxruntime.preload_dlls()  # finds cuDNN in the wheels beside it
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # errors come as exceptions; warnings, for lengths, at each load
-    names = [PROVIDERS[wanted]]
-    if wanted != "cpu":
-        names.append(PROVIDERS["cpu"])
-    try:
-        session = onnxruntime.InferenceSession(data, options, providers=names)
-    except Exception as error:  # noqa: BLE001 - it raises a dozen types for a bad model
-        raise ModelError(f"ONNX Runtime refuses the model: {str(error)[:300]}") from None
-    if PROVIDERS[wanted] in session.get_providers():
-        return session, ()
-    if device != "auto":
-        raise ProviderUnavailable(
-            f"{PROVIDERS[wanted]} is installed but did not load", "driver, CUDA and cuDNN versions?"
-        )
-    return session, (f"{PROVIDERS[wanted]} did not load; running on the CPU",)
-
-
-def _check_interface(session: Any, metadata: artifact.Metadata) -> None:  # noqa: ANN401
-    """Hold the graph's inputs and outputs against the contract and the metadata."""
-    found = [_signature(value) for value in session.get_inputs()]
-    optional = [_signature(value) for value in session.get_overridable_initializers()]
-    expected = [("pcm", "tensor(float)", 2)]
-    if found != expected or ("lengths", "tensor(int64)", 1) not in optional:
-        raise ModelError(
-            f"the model's inputs are not ours: expected pcm float [batch, samples] and an optional"
-            f" lengths int64 [batch], found {found} and {optional}"
-        )
-    outputs = {
-        value.name: list(value.shape)
-        for value in session.get_outputs()
-        if value.type == "tensor(float)"
-    }
-    classes, width = len(metadata.labels), metadata.embedding_dim
-    for name, size in (("logits", classes), ("probabilities", classes), ("embedding", width)):
-        shape: Sequence[object] = outputs.get(name, [])
-        if len(shape) != 2 or shape[1] != size:
-            raise ModelError(
-                f"the model's output {name} should be float [batch, {size}] by its metadata"
-                f" ({classes} labels), and is {shape or 'missing'}"
-            )
-
-
-def _signature(value: Any) -> tuple[str, str, int]:  # noqa: ANN401 - onnxruntime.NodeArg
-    return value.name, value.type, len(value.shape)

@@ -1,0 +1,103 @@
+"""ONNX Runtime sessions on the device that was asked for, read back after they are made.
+
+ONNX Runtime falls back to the CPU without a word when a provider does not load, and takes any graph
+that it can parse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from voxedge import artifact
+from voxedge.errors import ModelError, ProviderUnavailable, UsageError
+
+#: What ``device`` may be, and the execution provider behind it.
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "migraphx": "MIGraphXExecutionProvider",
+    "webgpu": "WebGpuExecutionProvider",
+}
+_NVIDIA = {"cuda", "tensorrt"}
+
+
+def open_session(data: bytes, device: str, threads: int) -> tuple[Any, tuple[str, ...]]:
+    """An inference session, and what there is to say about how it came up.
+
+    Raises:
+        ModelError: ONNX Runtime refuses the model.
+        ProviderUnavailable: no ONNX Runtime, or a device asked for by name did not load.
+        UsageError: an unknown device.
+    """
+    if device != "auto" and device not in PROVIDERS:
+        raise UsageError(f"there is no device {device!r}", f"auto, {', '.join(PROVIDERS)}")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ProviderUnavailable(
+            f"ONNX Runtime is not installed: {error}",
+            "pip install 'voxedge[cpu]', or 'voxedge[gpu]' for NVIDIA",
+        ) from None
+    available = onnxruntime.get_available_providers()
+    wanted = device
+    if device == "auto":
+        wanted = "cuda" if PROVIDERS["cuda"] in available else "cpu"
+    elif PROVIDERS[device] not in available:
+        raise ProviderUnavailable(
+            f"this ONNX Runtime has no {PROVIDERS[device]}; it has {', '.join(available)}",
+            "pip install 'voxedge[gpu]' in place of voxedge[cpu]" if device in _NVIDIA else "",
+        )
+    if wanted in _NVIDIA and hasattr(onnxruntime, "preload_dlls"):
+        onnxruntime.preload_dlls()  # finds cuDNN in the wheels beside it
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # errors come as exceptions; warnings, for lengths, at each load
+    names = [PROVIDERS[wanted]]
+    if wanted != "cpu":
+        names.append(PROVIDERS["cpu"])
+    try:
+        session = onnxruntime.InferenceSession(data, options, providers=names)
+    except Exception as error:  # noqa: BLE001 - it raises a dozen types for a bad model
+        raise ModelError(f"ONNX Runtime refuses the model: {str(error)[:300]}") from None
+    if PROVIDERS[wanted] in session.get_providers():
+        return session, ()
+    if device != "auto":
+        raise ProviderUnavailable(
+            f"{PROVIDERS[wanted]} is installed but did not load", "driver, CUDA and cuDNN versions?"
+        )
+    return session, (f"{PROVIDERS[wanted]} did not load; running on the CPU",)
+
+
+def check_interface(session: Any, metadata: artifact.Metadata) -> None:  # noqa: ANN401
+    """Hold the graph's inputs and outputs against the contract and the metadata."""
+    found = [_signature(value) for value in session.get_inputs()]
+    optional = [_signature(value) for value in session.get_overridable_initializers()]
+    expected = [("pcm", "tensor(float)", 2)]
+    if found != expected or ("lengths", "tensor(int64)", 1) not in optional:
+        raise ModelError(
+            f"the model's inputs are not ours: expected pcm float [batch, samples] and an optional"
+            f" lengths int64 [batch], found {found} and {optional}"
+        )
+    outputs = {
+        value.name: list(value.shape)
+        for value in session.get_outputs()
+        if value.type == "tensor(float)"
+    }
+    classes, width = len(metadata.labels), metadata.embedding_dim
+    for name, size in (("logits", classes), ("probabilities", classes), ("embedding", width)):
+        shape: Sequence[object] = outputs.get(name, [])
+        if len(shape) != 2 or shape[1] != size:
+            raise ModelError(
+                f"the model's output {name} should be float [batch, {size}] by its metadata"
+                f" ({classes} labels), and is {shape or 'missing'}"
+            )
+
+
+def _signature(value: Any) -> tuple[str, str, int]:  # noqa: ANN401 - onnxruntime.NodeArg
+    return value.name, value.type, len(value.shape)
