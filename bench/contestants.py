@@ -15,8 +15,8 @@ import torch
 
 from bench.prepare import Lengths, Material
 from bench.seed_pipeline import SeedPipeline
-from voxedge.audio import Samples
 from voxedge.errors import ProviderUnavailable
+from voxedge.limits import Samples
 from voxedge.nn.speaker_net import ExportedNet
 from voxedge.parallel import available_processors
 from voxedge.runtime import Identifier

@@ -29,12 +29,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxedge.audio import Samples, load_audio
+from voxedge.audio import load_audio
 from voxedge.console import duration, say
 from voxedge.data.manifest import Clip
 from voxedge.data.spoken import speak_corpus
 from voxedge.errors import UsageError, VoxedgeError
 from voxedge.files import write_json
+from voxedge.limits import Samples
 from voxedge.train import recipe as recipes
 from voxedge.train.run import Run, find_run
 from voxedge.windows import batches, cut, is_low_energy

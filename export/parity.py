@@ -15,8 +15,8 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 
-from voxedge.audio import Samples
 from voxedge.errors import ParityError
+from voxedge.limits import Samples
 from voxedge.nn.speaker_net import ExportedNet
 from voxedge.windows import batches
 

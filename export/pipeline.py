@@ -14,10 +14,11 @@ from voxedge.export.trace import trace
 
 from voxedge import artifact
 from voxedge.artifact import Metadata
-from voxedge.audio import Limits, Samples, load_audio
+from voxedge.audio import load_audio
 from voxedge.data.manifest import Clip
 from voxedge.errors import AudioError, CorpusError
 from voxedge.files import atomic_write
+from voxedge.limits import Limits, Samples
 from voxedge.nn.speaker_net import ExportedNet
 from voxedge.train.build import load_net
 from voxedge.train.run import Run

@@ -9,8 +9,9 @@ import soxr
 
 from tests.conftest import RATE, voice
 from voxedge import load_audio
-from voxedge.audio import Limits, decode, from_array
+from voxedge.audio import decode, from_array
 from voxedge.errors import AudioError, BadSamples, OutsideLimits, TooShort
+from voxedge.limits import Limits
 
 SOUND = voice(150, 2.0, 1)
 

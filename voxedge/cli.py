@@ -275,7 +275,7 @@ def identify(
     as_json: Json = False,
 ) -> None:
     """Say who speaks in each clip."""
-    from voxedge.audio import Limits
+    from voxedge.limits import Limits
     from voxedge.runtime import Failure, Identifier
 
     identifier = Identifier(

@@ -22,7 +22,7 @@ from voxedge.errors import UsageError, VoxedgeError
 from voxedge.files import write_text
 
 HELD_BACK = 2  # sentences of each voice that training never sees
-TRAIN = ("train", "data", "--epochs", "40", "--batch-size", "16", "--image-size", "80")
+TRAIN = ("train", "data", "--epochs", "20", "--batch-size", "16", "--image-size", "80")
 NOTE = "Made by voxedge's demonstration (python -m voxedge.demo). Delete this folder as you like.\n"
 
 

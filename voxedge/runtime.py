@@ -18,13 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from voxedge import artifact, audio
-from voxedge.audio import Limits, Samples, Source
+from voxedge.audio import Source
 from voxedge.errors import (
     ModelError,
     NonFiniteOutput,
     UsageError,
     VoxedgeError,
 )
+from voxedge.limits import Limits, Samples
 from voxedge.parallel import available_processors, ordered_map
 from voxedge.session import check_interface, open_session
 from voxedge.windows import Policy, make_batch, speech

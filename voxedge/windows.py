@@ -13,7 +13,7 @@ from typing import Generic, Literal, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from voxedge.audio import Samples
+from voxedge.limits import Samples
 
 Policy: TypeAlias = Literal["all", "first"]
 Owner = TypeVar("Owner")

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voxedge.audio import Audio, Limits, Source, decode
+from voxedge.audio import Audio, Source, decode
 from voxedge.errors import AudioError
+from voxedge.limits import Limits
 
 _SECONDS = 1.0  # of processor time: a busy machine does not change it
 MEGABYTES = 300

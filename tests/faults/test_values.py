@@ -14,8 +14,9 @@ from tests.faults.check import decoded, records, refused, same, voxedge
 from tests.faults.conftest import CLEAN
 from tests.faults.make import LABELS, RATE, float_wav, sealed, small_model, sound, wav
 from voxedge import Identifier, artifact
-from voxedge.audio import Samples, from_array
+from voxedge.audio import from_array
 from voxedge.errors import AudioError, BadSamples, ModelError, NonFiniteOutput, TooShort
+from voxedge.limits import Samples
 from voxedge.runtime import Failure
 
 WINDOW = RATE  # of the models made here: one second

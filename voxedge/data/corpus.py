@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from voxedge import audio
-from voxedge.audio import Limits, Samples
 from voxedge.data.manifest import Clip, Manifest
 from voxedge.errors import AudioError, CorpusError
+from voxedge.limits import Limits, Samples
 from voxedge.parallel import ordered_map
 from voxedge.windows import is_low_energy
 

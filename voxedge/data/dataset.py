@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from voxedge.audio import Samples
 from voxedge.data.corpus import Corpus, Entry
+from voxedge.limits import Samples
 from voxedge.parallel import ordered_map
 from voxedge.windows import Batch, Policy, batches, cut, speech
 
