@@ -20,7 +20,7 @@ ALLOWED = {
     "limits": {"errors"},
     "decoder": {"errors", "limits"},
     "audio": AUDIO,
-    "windows": {*AUDIO, "audio"},
+    "windows": {"errors", "limits"},
     "metrics": set(),
     "artifact": {"errors", "onnx_wire"},
     "session": {"errors", "onnx_wire", "artifact"},
