@@ -129,12 +129,12 @@ def test_bombs_stop_at_the_cap_within_their_memory(tmp_path, small_file):
     code, seconds, warnings, spent, peak = claimed
     assert (code, seconds) == ("ok", 1.0)
     assert "cut off" in warnings[0]
-    assert spent < 1
+    assert spent < 10
     assert peak < MEGABYTES / 2
     code, seconds, warnings, spent, peak = stopped
     assert (code, seconds) == ("ok", 3600.0)
     assert "the rest is left out" in warnings[0]
-    assert spent < 3
+    assert spent < 30
     assert peak < MEGABYTES
     answer = Identifier(small_file, limits=Limits(max_seconds=60)).identify(bomb)
     assert (answer.seconds, answer.speaker, answer.reason) == (60.0, None, "low_energy")

@@ -92,7 +92,7 @@ def test_silence_is_an_answer_and_not_a_failure(tmp_path, small_file):
 
 
 def test_denormals_are_not_slow():
-    """Within a factor of two of ordinary sound, and a little for the clock."""
+    """Arithmetic on denormals is 10 to 100 times slower where it is not kept away from them."""
     ordinary = float_wav(sound(20.0, 44_100), 44_100)
     quiet = float_wav(np.resize(NOTHING["denormals"], 20 * 44_100), 44_100)
 
@@ -102,7 +102,7 @@ def test_denormals_are_not_slow():
         return time.process_time() - start
 
     expected = min(seconds(ordinary) for _ in range(5))
-    assert min(seconds(quiet) for _ in range(5)) < 2 * expected + 0.02
+    assert min(seconds(quiet) for _ in range(5)) < 6 * expected + 0.1
 
 
 @pytest.mark.parametrize("length", [0, 1, 2, 3_999])
