@@ -16,7 +16,7 @@ setup: .venv/ready  ## make .venv and install voxedge into it, with all that dev
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade-strategy only-if-needed -c constraints.txt -e '.[$(RUNTIME),export,dev]'
 	@touch $@
 
-demo: setup  ## speak a small corpus, train on it, export, identify unseen clips (about 5 minutes)
+demo: setup  ## speak a small corpus, train on it, export, identify unheard clips (2 to 3 minutes)
 	@$(BIN)/python -m voxedge.demo build/demo
 
 test: setup  ## run the tests

@@ -37,6 +37,7 @@ from voxedge.errors import UsageError, VoxedgeError
 from voxedge.files import write_json
 from voxedge.limits import Samples
 from voxedge.train import recipe as recipes
+from voxedge.train.build import load_net
 from voxedge.train.run import Run, find_run
 from voxedge.windows import batches, cut, is_low_energy
 
@@ -215,8 +216,9 @@ def _seed_run(run: Run, budget: Budget) -> Run:
 def _trained(name: str, data: Path, recipe: str, changes: Mapping[str, Any]) -> Run:
     """The finished run of that name and recipe; trained now if there is none."""
     folder = BUILD / "runs" / name
-    with suppress(VoxedgeError):
+    with suppress(VoxedgeError):  # none, of another recipe, not finished or not readable any more
         run = find_run(folder)
+        load_net(run)
         if run.metrics_path.is_file() and run.recipe() == recipes.load(recipe).with_values(changes):
             say(f"trained before: {_from_root(run.folder)}")
             return run

@@ -225,6 +225,11 @@ def test_silent_clips_are_answered_as_they_come(identifier):
     assert len(asked) < 20
 
 
+def test_one_path_is_not_many(identifier):
+    with pytest.raises(UsageError, match="pass a list"):
+        next(identifier.identify_many("clip.wav"))
+
+
 def test_a_bad_clip_raises_from_the_single_call(identifier):
     with pytest.raises(AudioError):
         identifier.identify("nowhere.wav")

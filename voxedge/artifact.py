@@ -198,7 +198,10 @@ def _bytes_of(path: Path) -> bytes:
         if not path.is_file():
             if path.exists():
                 raise ModelError(f"{path} is not a regular file")
-            raise ModelNotFound(f"there is no model file {path}", "voxedge export model.onnx")
+            raise ModelNotFound(
+                f"there is no model file {path}",
+                "name one by --model or $VOXEDGE_MODEL, or make one: voxedge export model.onnx",
+            )
         size = path.stat().st_size
         _require(size <= _MAX_FILE, f"{size} bytes")
         return path.read_bytes()

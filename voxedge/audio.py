@@ -196,7 +196,7 @@ def _opened(source: Source) -> contextlib.AbstractContextManager[BinaryIO]:
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
-        raise NotAFile(f"a {_kind(mode)}, not a regular file")
+        raise NotAFile(f"a {_kind(mode)}, not an audio file")
     return os.fdopen(handle, "rb")
 
 

@@ -442,8 +442,11 @@ def _run() -> int:
     except VoxedgeError as error:
         if debug:
             raise
+        if isinstance(error, Interrupted):
+            console.say(str(error))
+            return error.status
         console.complain(error)
-        return error.status if isinstance(error, Interrupted) else error.exit_code
+        return error.exit_code
     except typer.Abort:
         return 130
     except KeyboardInterrupt:

@@ -192,8 +192,11 @@ class Identifier:
         """Who speaks in each of many clips, in order, as the answers come.
 
         Decoding runs on ``workers`` threads beside inference, windows of different clips share
-        batches, and only a few clips are in memory at a time.
+        batches, and only a few clips are in memory at a time. A clip that cannot be used gives a
+        ``Failure`` with its ``path`` and ``error``.
         """
+        if isinstance(sources, str | bytes | os.PathLike):
+            raise UsageError("identify_many takes several clips", f"pass a list: [{sources!r}]")
         items = (_Item(source, None) for source in sources)
         return self._answers(items, top_k, windows, self.threads if workers is None else workers)
 

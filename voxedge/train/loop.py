@@ -183,8 +183,7 @@ class _Trainer:
             self._save_last()
             raise Interrupted(
                 self.stop.signum,
-                f"stopped after {self.position.epoch} epochs and {self.position.step} steps,"
-                " all saved",
+                f"stopped in epoch {self.position.epoch + 1}, all saved",
                 f"go on with: voxedge train --resume {self.run.folder}",
             )
 

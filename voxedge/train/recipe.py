@@ -208,7 +208,11 @@ class Recipe:
         for path, new in changes.items():
             section, _, key = path.partition(".")
             if not key or section not in value or not isinstance(value[section], dict):
-                raise UsageError(f"there is no recipe value {path!r}", "write section.key=value")
+                tables = ", ".join(key for key in value if key != "name")
+                raise UsageError(
+                    f"there is no recipe value {path!r}",
+                    f"write section.key=value; the sections are {tables}",
+                )
             value[section][key] = new
         return Recipe.from_dict(value)
 
