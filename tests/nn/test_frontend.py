@@ -6,13 +6,18 @@ import dataclasses
 
 import librosa
 import numpy as np
+import onnx_ir as ir
+import onnxruntime
 import pytest
 import torch
+from voxedge.export.passes import PASSES
+from voxedge.export.trace import trace
 
 from tests.conftest import RATE, voice
 from voxedge.nn.frontend import Window, dft_basis, mel_filters, resize_matrix
+from voxedge.nn.speaker_net import ExportedNet
 from voxedge.train import recipe as recipes
-from voxedge.train.build import build_frontend
+from voxedge.train.build import build_frontend, build_net
 from voxedge.train.recipe import FrontendRecipe
 
 
@@ -147,3 +152,21 @@ def test_every_normalisation_is_finite_on_silence():
         for normalise in ("bins", "minmax", "none"):
             recipe = dataclasses.replace(FrontendRecipe(), feature=feature, normalise=normalise)
             assert np.isfinite(image_of(recipe, np.zeros(16_000, np.float32))).all()
+
+
+def test_the_exporter_keeps_the_seeds_floor():
+    """It deletes the addition of a constant below 1e-8; log(0) would follow for padded clips."""
+    recipe = recipes.load("seed-baseline").with_values(
+        {"model.init": "random", "frontend.image_size": 32, "frontend.window_seconds": 0.5}
+    )
+    net = ExportedNet(build_net(recipe, 3), 1.0).eval()
+    model = trace(net)
+    for apply in PASSES:
+        apply(model)
+    model.ir_version = 10
+    session = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString())
+    pcm = voice(150, 0.3, 1)[None]
+    logits = session.run(["logits"], {"pcm": pcm})[0]
+    assert np.isfinite(logits).all()
+    expected = net(torch.from_numpy(pcm), torch.tensor([pcm.shape[1]]))[0].detach().numpy()
+    np.testing.assert_allclose(logits, expected, atol=1e-2)

@@ -73,6 +73,7 @@ class Frontend(nn.Module):
 
     basis: Tensor
     bands: Tensor
+    seed_floor: Tensor
     rows: Tensor
     columns: Tensor
 
@@ -110,6 +111,9 @@ class Frontend(nn.Module):
         else:
             bands = mel_filters(_SEED_MEL_RATE, n_fft, n_mels, 0.0, _SEED_MEL_RATE / 2)
         self.register_buffer("bands", bands, persistent=False)  # [M, N]
+        # A buffer of more than one value: the exporter drops the addition of a constant below 1e-8.
+        floor = torch.full((len(bands), 1), _SEED_FLOOR)
+        self.register_buffer("seed_floor", floor, persistent=False)
         antialias = feature != "seed"
         rows = resize_matrix(len(bands), image_size, antialias)
         columns = resize_matrix(frames, image_size, antialias).T.contiguous()
@@ -141,10 +145,10 @@ class Frontend(nn.Module):
         peak = window.abs().amax(dim=1, keepdim=True).clamp(min=1e-12)
         window = F.pad((window / peak).unsqueeze(1), (self.reflect, self.reflect), mode="reflect")
         real, imaginary = self._spectrum(window.squeeze(1))
-        real = self.bands @ real + _SEED_FLOOR
+        real = self.bands @ real + self.seed_floor
         imaginary = self.bands @ imaginary
-        log = 0.5 * torch.log(real * real + imaginary * imaginary + 1e-37)  # 1e-37: log(0) is -inf
-        angle = torch.atan(imaginary.abs() / (real.abs() + 1e-37))
+        log = 0.5 * torch.log((real * real + imaginary * imaginary).clamp(min=1e-37))
+        angle = torch.atan(imaginary.abs() / real.abs().clamp(min=1e-37))
         angle = torch.where(real < 0, math.pi - angle, angle)
         magnitude = torch.sqrt(log * log + angle * angle)
         return log / magnitude.amax(dim=1, keepdim=True).clamp(min=1e-12)
