@@ -82,8 +82,8 @@ def test_unknown_trunks_and_missing_files_are_refused():
 
 def test_spec_augment_blanks_one_band_and_one_stretch():
     image = torch.randn(8, 1, 40, 40)
-    masked = spec_augment(image, 10, 12, torch.Generator().manual_seed(3))
-    again = spec_augment(image, 10, 12, torch.Generator().manual_seed(3))
+    masked = spec_augment(image, 0.3, 0.4, torch.Generator().manual_seed(3))
+    again = spec_augment(image, 0.3, 0.4, torch.Generator().manual_seed(3))
     assert torch.equal(masked, again)
     changed = masked != image
     for one in changed[:, 0]:

@@ -27,9 +27,10 @@ TINY = Recipe.from_dict(
     {
         "name": "tiny",
         "frontend": {"image_size": 32, "window_seconds": 0.5, "n_mels": 40},
-        "loss": {"center": "paper"},
+        "loss": {"center": "paper", "head": "cosine", "margin": 0.2},
         "optimizer": {"name": "adamw", "learning_rate": 1e-3, "schedule": "cosine"},
-        "training": {"epochs": 3, "batch_size": 6, "crop": "random", "frequency_mask": 5},
+        "training": {"epochs": 3, "batch_size": 6, "crop": "random", "average": 0.9},
+        "augment": {"speed": 0.1, "noise": 0.5, "rooms": 0.3, "frequency_mask": 0.15},
     }
 )
 

@@ -66,11 +66,13 @@ class Frontend(nn.Module):
         n_mels: mel bands, where the feature has them.
         f_min: Hz, lower edge of the first band.
         f_max: Hz, upper edge of the last band (and of the linear bins).
-        normalise: ``bins`` gives each band zero mean and unit deviation over time, which removes
-            gain and the microphone's colour; ``minmax`` scales the image to [0, 1].
+        normalise: ``clip`` gives the whole image zero mean and unit deviation, which removes gain;
+            ``bins`` each band of it over time, which removes the microphone's colour too, and with
+            it the speaker's; ``minmax`` scales the image to [0, 1].
         image_size: P.
     """
 
+    taper: Tensor
     basis: Tensor
     bands: Tensor
     seed_floor: Tensor
@@ -96,45 +98,66 @@ class Frontend(nn.Module):
         super().__init__()
         self.feature = feature
         self.normalise = normalise
+        self.n_fft = n_fft
         self.hop_length = hop_length
+        self._bands = (sample_rate, n_mels, f_min, f_max)
         self.window = Window(round(window_seconds * sample_rate), padding)
         samples = self.window.samples
         self.reflect = n_fft // 2 if feature == "seed" else 0  # librosa centres its frames
-        frames = 1 + (samples + 2 * self.reflect - n_fft) // hop_length
+        self.frames = 1 + (samples + 2 * self.reflect - n_fft) // hop_length
+        self.register_buffer("taper", hann_window(n_fft, win_length).float(), persistent=False)
         self.register_buffer("basis", dft_basis(n_fft, win_length), persistent=False)
-        if feature == "linear":
-            hertz = torch.arange(n_fft // 2 + 1) * sample_rate / n_fft
-            keep = (hertz >= f_min) & (hertz <= f_max)
-            bands = torch.eye(len(hertz))[keep]
-        elif feature == "mel":
-            bands = mel_filters(sample_rate, n_fft, n_mels, f_min, f_max)
-        else:
-            bands = mel_filters(_SEED_MEL_RATE, n_fft, n_mels, 0.0, _SEED_MEL_RATE / 2)
+        bands = self.bands_at(1.0)
         self.register_buffer("bands", bands, persistent=False)  # [M, N]
         # A buffer of more than one value: the exporter drops the addition of a constant below 1e-8.
         floor = torch.full((len(bands), 1), _SEED_FLOOR)
         self.register_buffer("seed_floor", floor, persistent=False)
         antialias = feature != "seed"
         rows = resize_matrix(len(bands), image_size, antialias)
-        columns = resize_matrix(frames, image_size, antialias).T.contiguous()
+        columns = resize_matrix(self.frames, image_size, antialias).T.contiguous()
         self.register_buffer("rows", rows, persistent=False)  # [P, M]
         self.register_buffer("columns", columns, persistent=False)  # [T, P]
 
     def forward(self, pcm: Tensor, lengths: Tensor) -> Tensor:
         """Samples [B, S] with their valid lengths [B] -> image [B, 1, P, P]."""
-        window = self.window(pcm, lengths)
+        return self.image(self.window(pcm, lengths))
+
+    def image(self, window: Tensor) -> Tensor:
+        """[B, W] -> image [B, 1, P, P]."""
         features = self.seed_features(window) if self.feature == "seed" else self.features(window)
+        return self.picture(features)
+
+    def picture(self, features: Tensor) -> Tensor:
+        """Features [B, M, T] -> normalised and resized, [B, 1, P, P]."""
         return (self.rows @ self._normalised(features) @ self.columns).unsqueeze(1)
 
     def features(self, window: Tensor) -> Tensor:
-        """[B, W] -> log power in bands above the floor, [B, M, T].
+        """[B, W] -> log power in bands above the floor, [B, M, T]."""
+        real, imaginary = self._spectrum(window)
+        return self.log_power(self.bands @ (real * real + imaginary * imaginary))
+
+    def log_power(self, power: Tensor) -> Tensor:
+        """Power -> its logarithm above the floor.
 
         ``log(1 + p / floor)`` is ``log(p + floor)`` shifted so that silence is exactly 0: a float32
         keeps ten times more of small differences there, and no rounding is left to magnify.
         """
-        real, imaginary = self._spectrum(window)
-        power = self.bands @ (real * real + imaginary * imaginary)
         return torch.log(power * (1 / _LOG_FLOOR) + 1)
+
+    def bands_at(self, speed: float) -> Tensor:
+        """What sums the spectrum of a clip into the bands it has when played at ``speed``, [M, N].
+
+        Every frequency is ``speed`` times as high then.
+        """
+        sample_rate, n_mels, f_min, f_max = self._bands
+        if self.feature == "mel":
+            return mel_filters(sample_rate * speed, self.n_fft, n_mels, f_min, f_max)
+        if self.feature == "seed":
+            return mel_filters(_SEED_MEL_RATE * speed, self.n_fft, n_mels, 0.0, _SEED_MEL_RATE / 2)
+        hertz = torch.arange(self.n_fft // 2 + 1) * sample_rate / self.n_fft
+        wanted = hertz[(hertz >= f_min) & (hertz <= f_max)]
+        nearest = (wanted[:, None] / speed - hertz).abs()
+        return (nearest == nearest.min(dim=1, keepdim=True).values).float()
 
     def seed_features(self, window: Tensor) -> Tensor:
         """[B, W] -> the seed system's feature, [B, M, T].
@@ -159,9 +182,10 @@ class Frontend(nn.Module):
         return real, imaginary
 
     def _normalised(self, features: Tensor) -> Tensor:
-        if self.normalise == "bins":
-            centred = features - features.mean(dim=2, keepdim=True)
-            deviation = torch.sqrt((centred * centred).mean(dim=2, keepdim=True))
+        if self.normalise in ("clip", "bins"):
+            over = (1, 2) if self.normalise == "clip" else (2,)
+            centred = features - features.mean(dim=over, keepdim=True)
+            deviation = torch.sqrt((centred * centred).mean(dim=over, keepdim=True))
             return centred / (deviation + _STD_FLOOR)
         if self.normalise == "minmax":
             low = features.amin(dim=(1, 2), keepdim=True)
@@ -175,16 +199,21 @@ def dft_basis(n_fft: int, win_length: int) -> Tensor:
 
     Computed in float64: the angles reach n_fft / 2 turns.
     """
-    window = torch.hann_window(win_length, periodic=True, dtype=torch.float64)
-    left = (n_fft - win_length) // 2
-    window = F.pad(window, (left, n_fft - win_length - left))
+    window = hann_window(n_fft, win_length)
     bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64).unsqueeze(1)
     turns = (bins * torch.arange(n_fft, dtype=torch.float64)) % n_fft / n_fft
     angles = 2 * math.pi * turns
     return (torch.cat([torch.cos(angles), -torch.sin(angles)]) * window).unsqueeze(1).float()
 
 
-def mel_filters(sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float) -> Tensor:
+def hann_window(n_fft: int, win_length: int) -> Tensor:
+    """A periodic Hann window of ``win_length`` in the middle of [n_fft], float64."""
+    window = torch.hann_window(win_length, periodic=True, dtype=torch.float64)
+    left = (n_fft - win_length) // 2
+    return F.pad(window, (left, n_fft - win_length - left))
+
+
+def mel_filters(sample_rate: float, n_fft: int, n_mels: int, f_min: float, f_max: float) -> Tensor:
     """Triangular mel filters of unit area [M, N]: Slaney's scale and norm (Auditory Toolbox, 1998).
 
     Linear below 1 kHz (200/3 Hz a mel), logarithmic above (27 mels for a factor of 6.4).

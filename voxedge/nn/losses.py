@@ -1,12 +1,13 @@
-"""The contrastive-center loss: compact classes, far from each other.
+"""Losses for compact classes, far from each other: the angular margin, and learned centers.
 
-It pulls an embedding to the center of its class and away from the other centers, which are learned
-(Qi and Su 2017, "Contrastive-center loss for deep neural networks").
+The contrastive-center loss pulls an embedding to the center of its class and away from the other
+centers, which are learned (Qi and Su 2017, "Contrastive-center loss for deep neural networks").
 Shapes: B batch, E embedding, K classes.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -14,8 +15,34 @@ from torch import Tensor, nn
 
 from voxedge.train.recipe import CenterForm
 
+_MARGIN_STARTS, _MARGIN_FULL = 0.3, 0.6  # of the training
 _SEED_EPSILON = 1e-6
 _SEED_SCALE = 0.1
+
+
+def margin_at(margin: float, progress: float) -> float:
+    """The margin at a point of training: none at first, since it keeps a new network from learning.
+
+    Args:
+        margin: the full one, radians.
+        progress: fraction of all steps done.
+    """
+    risen = (progress - _MARGIN_STARTS) / (_MARGIN_FULL - _MARGIN_STARTS)
+    return margin * min(1.0, max(0.0, risen))
+
+
+def with_margin(logits: Tensor, labels: Tensor, scale: float, margin: float) -> Tensor:
+    """Scaled cosines [B, K], the true class's angle widened by ``margin`` radians.
+
+    ``s cos(theta + m)`` (Deng et al. 2019, "ArcFace", eq. 3); beyond a half-turn, where that would
+    rise again, ``s (cos(theta) - m sin(m))`` as in the authors' code.
+    """
+    own = logits.gather(1, labels.unsqueeze(1)) / scale
+    angle = torch.acos(own.clamp(-1 + 1e-6, 1 - 1e-6))
+    widened = torch.where(
+        angle + margin < math.pi, torch.cos(angle + margin), own - margin * math.sin(margin)
+    )
+    return logits.scatter(1, labels.unsqueeze(1), scale * widened)
 
 
 class CenterTerms(NamedTuple):

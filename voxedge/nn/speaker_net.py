@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from voxedge.errors import RunError, UsageError
 from voxedge.nn.frontend import Frontend
 
+_TINY = 1e-12  # keeps a length of zero from dividing
 IMAGENET_FILE = "resnet18-f37072fd.pth"  # torchvision's name for ResNet18_Weights.IMAGENET1K_V1
 
 
@@ -30,23 +31,43 @@ def _resnet18() -> tuple[nn.Module, int]:
 TRUNKS: dict[str, Callable[[], tuple[nn.Module, int]]] = {"resnet18": _resnet18}
 
 
+class CosineHead(nn.Module):
+    """Embedding [B, E] -> ``scale`` times its cosines with K directions, [B, K].
+
+    Lengths carry no information here, so that embeddings can be compared by their angle (Deng et
+    al. 2019, "ArcFace", sec. 2.1). Batch normalisation centres the trunk's output first, which is
+    never negative and would else point one way for everybody.
+    """
+
+    def __init__(self, in_features: int, classes: int, scale: float) -> None:
+        super().__init__()
+        self.in_features = in_features
+        self.scale = scale
+        self.weight = nn.Parameter(torch.empty(classes, in_features))
+        nn.init.xavier_normal_(self.weight)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        directions = self.weight / self.weight.norm(dim=1, keepdim=True)
+        length = embedding.norm(dim=1, keepdim=True).clamp(min=_TINY)
+        return self.scale * (embedding / length @ directions.T)
+
+
 class SpeakerNet(nn.Module):
     """Raw samples in, logits and embedding out.
 
     Args:
         frontend: samples -> one-channel image.
-        trunk: three-channel image -> embedding.
-        embedding_dim: E, of the trunk.
-        classes: K.
+        trunk: three-channel image -> features [B, E].
+        head: embedding -> logits; before a ``CosineHead`` the features are batch-normalised.
     """
 
-    def __init__(
-        self, frontend: Frontend, trunk: nn.Module, embedding_dim: int, classes: int
-    ) -> None:
+    def __init__(self, frontend: Frontend, trunk: nn.Module, head: nn.Linear | CosineHead) -> None:
         super().__init__()
         self.frontend = frontend
         self.trunk = trunk
-        self.head = nn.Linear(embedding_dim, classes)
+        cosine = isinstance(head, CosineHead)
+        self.neck = nn.BatchNorm1d(head.in_features) if cosine else nn.Identity()
+        self.head = head
 
     def forward(self, pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Samples [B, S], valid lengths int64 [B] -> logits [B, K], embedding [B, E]."""
@@ -54,7 +75,7 @@ class SpeakerNet(nn.Module):
 
     def classify(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Image [B, 1, P, P] -> logits [B, K], embedding [B, E] (not normalised)."""
-        embedding = self.trunk(torch.cat([image, image, image], dim=1))
+        embedding = self.neck(self.trunk(torch.cat([image, image, image], dim=1)))
         return self.head(embedding), embedding
 
 
@@ -70,7 +91,7 @@ class ExportedNet(nn.Module):
         """Samples [B, S], lengths -> logits, probabilities [B, K], unit-length embedding [B, E]."""
         logits, embedding = self.net(pcm, lengths)
         probabilities = torch.softmax(logits / self.temperature, dim=1)
-        length = embedding.norm(dim=1, keepdim=True).clamp(min=1e-12)
+        length = embedding.norm(dim=1, keepdim=True).clamp(min=_TINY)
         return logits, probabilities, embedding / length
 
 

@@ -8,6 +8,7 @@ Shapes: B batch, S samples, K classes, E embedding.
 
 from __future__ import annotations
 
+import copy
 import math
 import platform
 import time
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import torchvision
-from torch import Tensor
+from torch import Tensor, nn
 
 import voxedge
 from voxedge.data.corpus import Corpus
@@ -30,9 +31,10 @@ from voxedge.data.split import Split
 from voxedge.errors import Interrupted, RunError, TrainingError
 from voxedge.files import write_json
 from voxedge.metrics import fit_temperature, top_k_hits
-from voxedge.nn.augment import spec_augment
+from voxedge.nn.losses import margin_at, with_margin
 from voxedge.report import draw_curves
-from voxedge.train.build import build_center_loss, build_net
+from voxedge.train.average import update_average
+from voxedge.train.build import build_center_loss, build_head, build_net
 from voxedge.train.checkpoint import (
     load_checkpoint,
     module_tensors,
@@ -46,6 +48,7 @@ from voxedge.train.optimizers import build_center_optimizer, build_optimizer, le
 from voxedge.train.recipe import Recipe
 from voxedge.train.run import Run
 from voxedge.train.signals import Stop, stop_signals
+from voxedge.train.view import View
 from voxedge.windows import Policy
 
 
@@ -130,18 +133,24 @@ class _Trainer:
         init = "random" if resume else None  # a checkpoint holds all weights
         self.net = build_net(recipe, len(self.labels), init).to(device)
         self.net.trunk.to(memory_format=torch.channels_last)
-        width = self.net.head.in_features
-        self.centers = build_center_loss(recipe.loss, len(self.labels), width)
+        classes, width = len(self.labels), self.net.head.in_features
+        self.view = View(recipe, self.net.frontend, classes, device)
+        voices = self.view.voices
+        self.centers = build_center_loss(recipe.loss, voices, width)
         if self.centers is not None:
             self.centers.to(device)
-        self.optimizer = build_optimizer(recipe.optimizer, self.net)
+        self.learned = nn.ModuleDict({"net": self.net})
+        if voices > classes:
+            others = build_head(recipe.loss, voices - classes, width)
+            self.learned["others"] = others.to(device)
+        self.averaged = copy.deepcopy(self.net) if recipe.training.average else self.net
+        self.optimizer = build_optimizer(recipe.optimizer, self.learned)
         self.center_optimizer = build_center_optimizer(recipe.optimizer, self.centers)
-        self.window = self.net.frontend.window.samples
         self.training_set = TrainingSet(
             corpus,
             made.of(corpus.entries, "train"),
             recipe.training.batch_size,
-            self.window,
+            self.view.whole.samples,
             recipe.training.crop == "random",
             recipe.training.seed,
             recipe.training.min_steps,
@@ -189,16 +198,18 @@ class _Trainer:
 
     def _step(self, pcm: Tensor, lengths: Tensor, labels: Tensor) -> None:
         recipe = self.recipe
-        self.net.train()
-        with torch.no_grad():  # nothing in front of the trunk is learned
-            image = self.net.frontend(pcm, lengths)
-            masks = recipe.training.frequency_mask, recipe.training.time_mask
-            if any(masks):
-                image = spec_augment(image, *masks, self._generator())
+        self.learned.train()
+        image, labels = self.view(pcm, lengths, labels, self._generator())
         with self._autocast():
             logits, embedding = self.net.classify(image.to(memory_format=torch.channels_last))
+            if "others" in self.learned:
+                logits = torch.cat([logits, self.learned["others"](embedding)], dim=1)
         logits, embedding = logits.float(), embedding.float()
-        loss = F.cross_entropy(logits, labels, label_smoothing=recipe.loss.label_smoothing)
+        judged = logits
+        if recipe.loss.head == "cosine":
+            margin = margin_at(recipe.loss.margin, self._progress_of_all())
+            judged = with_margin(logits, labels, recipe.loss.scale, margin)
+        loss = F.cross_entropy(judged, labels, label_smoothing=recipe.loss.label_smoothing)
         sums = {"train_loss": loss}
         if self.centers is not None:
             terms = self.centers(embedding, labels)
@@ -220,6 +231,9 @@ class _Trainer:
         loss.backward()  # type: ignore[no-untyped-call]
         for optimizer in optimizers:
             optimizer.step()
+        if self.averaged is not self.net:
+            steps = self.position.epoch * self.training_set.steps + self.position.step
+            update_average(self.averaged, self.net, recipe.training.average, steps)
         for name, value in sums.items():
             weighted = value.item() * len(labels)
             self.position.sums[name] = self.position.sums.get(name, 0.0) + weighted
@@ -244,13 +258,13 @@ class _Trainer:
         for name, value in row.items():
             events.add_scalar(name, value, position.epoch)
         if max(position.history, key=_merit) is row:
-            save_checkpoint(self.run.best, module_tensors("net", self.net), self._state())
+            save_checkpoint(self.run.best, module_tensors("net", self.averaged), self._state())
         self._save_last()
         self.run.write_history(position.history)
 
     def finish(self) -> dict[str, Any]:
         """Measure the best network the way ``identify`` answers, write it down, draw the curves."""
-        restore_module("net", self.net, load_checkpoint(self.run.best))
+        restore_module("net", self.averaged, load_checkpoint(self.run.best))
         scores = self._scores("validation", "all")
         temperature = fit_temperature(scores.logits, scores.window_truth)
         history = self.position.history
@@ -275,7 +289,13 @@ class _Trainer:
     def _scores(self, side: Side, policy: Policy) -> Scores:
         entries = self.split.of(self.corpus.entries, side)
         return score(
-            self.net, self.corpus, entries, self.device, policy, self.workers, self._heed_signals
+            self.averaged,
+            self.corpus,
+            entries,
+            self.device,
+            policy,
+            self.workers,
+            self._heed_signals,
         )
 
     # --- state ------------------------------------------------------------------------------
@@ -293,7 +313,9 @@ class _Trainer:
         if state["bf16"] != self.bf16:
             begun = "bf16" if state["bf16"] else "fp32"
             raise RunError(f"{self.run.folder} was begun in {begun}", f"--precision {begun}")
-        restore_module("net", self.net, checkpoint)
+        restore_module("learned", self.learned, checkpoint)
+        if self.averaged is not self.net:
+            restore_module("averaged", self.averaged, checkpoint)
         restore_optimizer("optimizer", self.optimizer, checkpoint)
         if self.centers is not None and self.center_optimizer is not None:
             restore_module("centers", self.centers, checkpoint)
@@ -301,7 +323,9 @@ class _Trainer:
         self.position = _Position(**state["position"])
 
     def _save_last(self) -> None:
-        tensors = module_tensors("net", self.net)
+        tensors = module_tensors("learned", self.learned)
+        if self.averaged is not self.net:
+            tensors |= module_tensors("averaged", self.averaged)
         tensors |= optimizer_tensors("optimizer", self.optimizer)
         if self.centers is not None and self.center_optimizer is not None:
             tensors |= module_tensors("centers", self.centers)

@@ -26,7 +26,8 @@ def build_optimizer(recipe: OptimizerRecipe, net: nn.Module) -> torch.optim.Opti
             groups, recipe.learning_rate, recipe.beta1, nesterov=recipe.beta1 > 0
         )
     kind = torch.optim.Adam if recipe.name == "adam" else torch.optim.AdamW
-    return kind(groups, recipe.learning_rate, (recipe.beta1, recipe.beta2), recipe.epsilon)
+    betas = (recipe.beta1, recipe.beta2)
+    return kind(groups, recipe.learning_rate, betas, recipe.epsilon, fused=True)
 
 
 def build_center_optimizer(

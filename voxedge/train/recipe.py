@@ -22,8 +22,9 @@ from voxedge.errors import UsageError
 Section = TypeVar("Section")
 
 Feature: TypeAlias = Literal["mel", "linear", "seed"]
-Normalise: TypeAlias = Literal["bins", "minmax", "none"]
+Normalise: TypeAlias = Literal["clip", "bins", "minmax", "none"]
 Padding: TypeAlias = Literal["repeat", "zero"]
+Head: TypeAlias = Literal["linear", "cosine"]
 CenterForm: TypeAlias = Literal["paper", "seed", "split"]
 
 
@@ -95,8 +96,11 @@ class ModelRecipe:
 
 @dataclass(frozen=True)
 class LossRecipe:
-    """Cross-entropy, and the contrastive-center loss beside it."""
+    """Cross-entropy over a linear or a cosine head, and the contrastive-center loss beside it."""
 
+    head: Head = "linear"
+    scale: float = 30.0  # of the cosines
+    margin: float = 0.0  # radians that the true class has to be ahead by, for cosines
     center: Literal["none"] | CenterForm = "none"
     center_weight: float = 1.0
     delta: float = 1.0
@@ -108,6 +112,9 @@ class LossRecipe:
         for name in ("center_weight", "delta", "intra_weight", "inter_weight"):
             _check(getattr(self, name) >= 0, f"loss.{name} must not be negative")
         _check(0 <= self.label_smoothing < 1, "loss.label_smoothing: 0 to 1")
+        _check(0 < self.scale <= 1000, "loss.scale: above 0, at most 1000")
+        _check(0 <= self.margin <= 1, "loss.margin: 0 to 1 rad")
+        _check(self.head == "cosine" or not self.margin, "loss.margin needs loss.head = cosine")
 
 
 @dataclass(frozen=True)
@@ -137,6 +144,36 @@ class OptimizerRecipe:
 
 
 @dataclass(frozen=True)
+class AugmentRecipe:
+    """What is done to clips before they are trained on; shares are fractions of the clips."""
+
+    speed: float = 0.0  # clips also play this much slower and faster, as other speakers
+    noise: float = 0.0  # share
+    snr_low: float = 0.0  # dB
+    snr_high: float = 20.0
+    noise_folder: str = ""  # of recordings; none: noise is made up, and clips talk over each other
+    rooms: float = 0.0  # share
+    rooms_folder: str = ""  # of impulse responses; none: made up
+    channel: float = 0.0  # share that passes a telephone
+    gain: float = 0.0  # dB, up or down
+    shorter: float = 0.0  # share that is cut shorter than the window
+    frequency_mask: float = 0.0  # SpecAugment: widest mask, as a fraction of the image's side
+    time_mask: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("noise", "rooms", "channel", "shorter", "frequency_mask", "time_mask"):
+            _check(0 <= getattr(self, name) <= 1, f"augment.{name}: 0 to 1")
+        _check(0 <= self.speed <= 0.5, "augment.speed: 0 to 0.5")
+        _check(-20 <= self.snr_low <= self.snr_high <= 60, "augment.snr_low, snr_high: -20 to 60")
+        _check(0 <= self.gain <= 60, "augment.gain: 0 to 60 dB")
+
+    @property
+    def of_sound(self) -> bool:
+        """Whether anything is done to the samples themselves."""
+        return any((self.noise, self.rooms, self.channel, self.gain, self.shorter))
+
+
+@dataclass(frozen=True)
 class TrainingRecipe:
     """The loop."""
 
@@ -145,17 +182,14 @@ class TrainingRecipe:
     min_steps: int = 1  # of an epoch; a small corpus gets smaller batches, then several passes
     seed: int = 0
     crop: Literal["random", "first"] = "first"  # which window of a longer clip is trained on
-    frequency_mask: int = 0  # SpecAugment: widest mask, in pixels of the image; 0 for none
-    time_mask: int = 0
+    average: float = 0.0  # decay of the running average of the weights; 0: the last weights
 
     def __post_init__(self) -> None:
         _check(self.epochs >= 1, "training.epochs: at least 1")
         _check(self.batch_size >= 2, "training.batch_size: at least 2, for batch normalisation")
         _check(self.min_steps >= 1, "training.min_steps: at least 1")
         _check(self.seed >= 0, "training.seed must not be negative")
-        _check(
-            min(self.frequency_mask, self.time_mask) >= 0, "training: masks must not be negative"
-        )
+        _check(0 <= self.average < 1, "training.average: 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -168,9 +202,12 @@ class Recipe:
     model: ModelRecipe = field(default_factory=ModelRecipe)
     loss: LossRecipe = field(default_factory=LossRecipe)
     optimizer: OptimizerRecipe = field(default_factory=OptimizerRecipe)
+    augment: AugmentRecipe = field(default_factory=AugmentRecipe)
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
 
     def __post_init__(self) -> None:
+        spoken = self.frontend.feature != "seed"
+        _check(spoken or not self.augment.speed, "augment.speed: not with the seed feature")
         plain = re.fullmatch(r"\w[\w.-]{0,63}", self.name) is not None
         _check(plain, f"name: letters, digits, '.', '_' and '-', not {self.name!r}")
 
