@@ -24,7 +24,12 @@ ALLOWED = {
     "metrics": set(),
     "artifact": {"errors", "onnx_wire"},
     "session": {"errors", "onnx_wire", "artifact"},
-    "runtime": {*AUDIO, "audio", "windows", "onnx_wire", "artifact", "parallel", "session"},
+    "scoring": {"errors", "limits", "windows"},
+    "stress": {*AUDIO, "audio"},
+    "runtime": {
+        *(*AUDIO, "audio", "windows", "scoring"),
+        *("onnx_wire", "artifact", "parallel", "session"),
+    },
     "cli": {"errors", "console"},
     "train.recipe": {"errors", "train"},
 }
