@@ -9,10 +9,11 @@ import torch
 from voxedge.errors import RunError
 from voxedge.nn.frontend import Frontend
 from voxedge.nn.losses import ContrastiveCenterLoss
-from voxedge.nn.speaker_net import SpeakerNet, build_trunk
+from voxedge.nn.speaker_net import SpeakerNet
 from voxedge.train.checkpoint import load_checkpoint, restore_module
 from voxedge.train.recipe import FrontendRecipe, LossRecipe, Recipe
 from voxedge.train.run import Run
+from voxedge.train.weights import build_trunk
 
 
 def build_frontend(recipe: FrontendRecipe) -> Frontend:
