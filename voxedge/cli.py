@@ -108,7 +108,9 @@ def train(
     epsilon: Annotated[float | None, typer.Option(help="Of Adam.")] = None,
     step_size: Annotated[int | None, typer.Option(help="Epochs between two decays.")] = None,
     gamma: Annotated[float | None, typer.Option(help="Factor of a decay.")] = None,
-    init: Annotated[str | None, typer.Option(help="random, imagenet, or a weights FILE.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="First weights: random, imagenet, a run, or a weights FILE.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of split, weights and order.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
@@ -170,6 +172,57 @@ def train(
         memory=memory << 20,
         strict=strict,
         moved=moved,
+    )
+
+
+@app.command()
+def tune(
+    data: Annotated[Path, typer.Argument(help="DATA/<speaker>/**/<clip>, or a CSV.")] = Path(
+        "data"
+    ),
+    recipe: Annotated[str, typer.Option(help="What to begin from.")] = "default",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any recipe value: section.key=value.")
+    ] = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(help="Search this too: section.key=low:high[:log], or section.key=a,b,c."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the study; goes on where it was.")] = Path(
+        "tune"
+    ),
+    trials: Annotated[int, typer.Option(min=1, help="In all, earlier calls included.")] = 20,
+    hours: Annotated[
+        float | None, typer.Option(min=0, help="Begin no trial after so many, likewise.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="Threads that decode.")] = None,
+    memory: Annotated[int, typer.Option(help="MiB of decoded audio to hold.")] = 2048,
+    strict: Annotated[bool, typer.Option(help="Stop at the first clip that is unusable.")] = False,
+) -> None:
+    """Search for the recipe that validates best; by default optimisers, rates and loss weight.
+
+    Ctrl-C keeps what is done; the same command goes on. Writes OUT/best.toml for train --recipe.
+    """
+    from voxedge.train import recipe as recipes
+
+    chosen = recipes.load(recipe).with_values(recipes.parse_settings(settings or []))
+    with _extra("tune"):
+        from voxedge.train.tune import tune_command
+
+    tune_command(
+        data,
+        chosen,
+        search or [],
+        out=out,
+        trials=trials,
+        hours=hours,
+        device=device,
+        precision=precision,
+        workers=workers,
+        memory=memory << 20,
+        strict=strict,
     )
 
 
