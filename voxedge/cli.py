@@ -391,6 +391,89 @@ def _sources(paths: list[str], max_bytes: int) -> Iterator[str | bytes]:
 
 
 @app.command()
+def evaluate(
+    run: Annotated[
+        Path | None, typer.Argument(help="A run folder, or a folder of runs; else the latest.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A model file to measure, instead of the run's network.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Any labelled folder or CSV, without RUN; with RUN where its corpus lies, if it"
+            " moved."
+        ),
+    ] = None,
+    split: Annotated[
+        Literal["test", "validation"], typer.Option(help="Which side of a split corpus.")
+    ] = "test",
+    conditions: Annotated[
+        str, typer.Option("--stress", help="all, none, or names: noise10,room,opus12,cut1,...")
+    ] = "all",
+    noise: Annotated[Path | None, typer.Option(help="Folder of noises, for noise20 to 0.")] = None,
+    rooms: Annotated[Path | None, typer.Option(help="Folder of impulse responses.")] = None,
+    groups: Annotated[
+        Path | None, typer.Option(help="CSV with the column speaker, and age, gender, ...")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; else evaluation/ in the run.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Windows computed together.")] = 32,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Threads that decode and spoil clips.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a run or a model file: accuracy with intervals, clean and under stress.
+
+    Writes evaluation.json and evaluation.html. Only half of the noises and rooms is used; training
+    may use the other half.
+    """
+    with _extra("train"):
+        from voxedge.evaluation import command
+
+        command.evaluate_command(
+            run,
+            model=model,
+            data=data,
+            split=split,
+            conditions=conditions,
+            noise=noise,
+            rooms=rooms,
+            groups=groups,
+            out=out,
+            device=device,
+            batch_size=batch_size,
+            workers=workers,
+            as_json=as_json,
+        )
+
+
+@app.command()
+def compare(
+    places: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Runs, or evaluation.json files; A,B,C is the mean of three; NAME=RUN names it.",
+        ),
+    ],
+    as_json: Json = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="A table for a document.")
+    ] = False,
+) -> None:
+    """Lay evaluated runs side by side, each against the first: a difference, or chance?"""
+    from voxedge.evaluation import command
+
+    if as_json and as_markdown:
+        raise UsageError("--json or --markdown, not both")
+    command.compare_command(places, as_json=as_json, as_markdown=as_markdown)
+
+
+@app.command()
 def inspect(
     model: Annotated[str | None, typer.Argument(help="The model file.")] = None,
     as_json: Json = False,
