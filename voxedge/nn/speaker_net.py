@@ -25,7 +25,7 @@ def _vgg11_bn() -> tuple[nn.Module, int]:
     """Without its classifier, 120 of its 129 million weights; its 7 x 7 pool becomes a mean."""
     features = vgg.make_layers(vgg.cfgs["A"], batch_norm=True)
     for layer in features:
-        if isinstance(layer, nn.Conv2d):  # as torchvision begins
+        if isinstance(layer, nn.Conv2d) and layer.bias is not None:  # as torchvision begins
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             nn.init.zeros_(layer.bias)
     layers = {"features": features, "avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
