@@ -24,7 +24,12 @@ ALLOWED = {
     "metrics": set(),
     "artifact": {"errors", "onnx_wire"},
     "session": {"errors", "onnx_wire", "artifact"},
-    "runtime": {*AUDIO, "audio", "windows", "onnx_wire", "artifact", "parallel", "session"},
+    "scoring": {"errors", "limits", "windows"},
+    "stress": {*AUDIO, "audio"},
+    "runtime": {
+        *(*AUDIO, "audio", "windows", "scoring"),
+        *("onnx_wire", "artifact", "parallel", "session"),
+    },
     "cli": {"errors", "console"},
     "train.recipe": {"errors", "train"},
 }
@@ -61,8 +66,8 @@ assert answer.windows == 1
     assert not loaded_by(code) & HEAVY
 
 
-@pytest.mark.parametrize("command", ["identify", "inspect", "--help"])
-def test_the_commands_of_a_device_load_nothing_heavy(workshop, command):
+@pytest.mark.parametrize("command", ["identify", "inspect", "evaluate", "--help"])
+def test_the_commands_of_a_device_load_nothing_heavy(workshop, command, tmp_path):
     arguments = {
         "identify": [
             "identify",
@@ -71,6 +76,10 @@ def test_the_commands_of_a_device_load_nothing_heavy(workshop, command):
             str(workshop / "model.onnx"),
         ],
         "inspect": ["inspect", str(workshop / "model.onnx")],
+        "evaluate": [
+            *("evaluate", "--model", str(workshop / "model.onnx"), "--stress", "opus12"),
+            *("--data", str(workshop / "data"), "--out", str(tmp_path)),
+        ],
         "--help": ["--help"],
     }[command]
     code = f"""

@@ -108,7 +108,9 @@ def train(
     epsilon: Annotated[float | None, typer.Option(help="Of Adam.")] = None,
     step_size: Annotated[int | None, typer.Option(help="Epochs between two decays.")] = None,
     gamma: Annotated[float | None, typer.Option(help="Factor of a decay.")] = None,
-    init: Annotated[str | None, typer.Option(help="random, imagenet, or a weights FILE.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="First weights: random, imagenet, a run, or a weights FILE.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of split, weights and order.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
@@ -170,6 +172,57 @@ def train(
         memory=memory << 20,
         strict=strict,
         moved=moved,
+    )
+
+
+@app.command()
+def tune(
+    data: Annotated[Path, typer.Argument(help="DATA/<speaker>/**/<clip>, or a CSV.")] = Path(
+        "data"
+    ),
+    recipe: Annotated[str, typer.Option(help="What to begin from.")] = "default",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any recipe value: section.key=value.")
+    ] = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(help="Search this too: section.key=low:high[:log], or section.key=a,b,c."),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the study; goes on where it was.")] = Path(
+        "tune"
+    ),
+    trials: Annotated[int, typer.Option(min=1, help="In all, earlier calls included.")] = 20,
+    hours: Annotated[
+        float | None, typer.Option(min=0, help="Begin no trial after so many, likewise.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="Threads that decode.")] = None,
+    memory: Annotated[int, typer.Option(help="MiB of decoded audio to hold.")] = 2048,
+    strict: Annotated[bool, typer.Option(help="Stop at the first clip that is unusable.")] = False,
+) -> None:
+    """Search for the recipe that validates best; by default optimisers, rates and loss weight.
+
+    Ctrl-C keeps what is done; the same command goes on. Writes OUT/best.toml for train --recipe.
+    """
+    from voxedge.train import recipe as recipes
+
+    chosen = recipes.load(recipe).with_values(recipes.parse_settings(settings or []))
+    with _extra("tune"):
+        from voxedge.train.tune import tune_command
+
+    tune_command(
+        data,
+        chosen,
+        search or [],
+        out=out,
+        trials=trials,
+        hours=hours,
+        device=device,
+        precision=precision,
+        workers=workers,
+        memory=memory << 20,
+        strict=strict,
     )
 
 
@@ -335,6 +388,89 @@ def _sources(paths: list[str], max_bytes: int) -> Iterator[str | bytes]:
             yield from _sources(matched, max_bytes) if matched else [path]
         else:
             yield path
+
+
+@app.command()
+def evaluate(
+    run: Annotated[
+        Path | None, typer.Argument(help="A run folder, or a folder of runs; else the latest.")
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A model file to measure, instead of the run's network.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Any labelled folder or CSV, without RUN; with RUN where its corpus lies, if it"
+            " moved."
+        ),
+    ] = None,
+    split: Annotated[
+        Literal["test", "validation"], typer.Option(help="Which side of a split corpus.")
+    ] = "test",
+    conditions: Annotated[
+        str, typer.Option("--stress", help="all, none, or names: noise10,room,opus12,cut1,...")
+    ] = "all",
+    noise: Annotated[Path | None, typer.Option(help="Folder of noises, for noise20 to 0.")] = None,
+    rooms: Annotated[Path | None, typer.Option(help="Folder of impulse responses.")] = None,
+    groups: Annotated[
+        Path | None, typer.Option(help="CSV with the column speaker, and age, gender, ...")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to; else evaluation/ in the run.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Windows computed together.")] = 32,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Threads that decode and spoil clips.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a run or a model file: accuracy with intervals, clean and under stress.
+
+    Writes evaluation.json and evaluation.html. Only half of the noises and rooms is used; training
+    may use the other half.
+    """
+    with _extra("train"):
+        from voxedge.evaluation import command
+
+        command.evaluate_command(
+            run,
+            model=model,
+            data=data,
+            split=split,
+            conditions=conditions,
+            noise=noise,
+            rooms=rooms,
+            groups=groups,
+            out=out,
+            device=device,
+            batch_size=batch_size,
+            workers=workers,
+            as_json=as_json,
+        )
+
+
+@app.command()
+def compare(
+    places: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN...",
+            help="Runs, or evaluation.json files; A,B,C is the mean of three; NAME=RUN names it.",
+        ),
+    ],
+    as_json: Json = False,
+    as_markdown: Annotated[
+        bool, typer.Option("--markdown", help="A table for a document.")
+    ] = False,
+) -> None:
+    """Lay evaluated runs side by side, each against the first: a difference, or chance?"""
+    from voxedge.evaluation import command
+
+    if as_json and as_markdown:
+        raise UsageError("--json or --markdown, not both")
+    command.compare_command(places, as_json=as_json, as_markdown=as_markdown)
 
 
 @app.command()

@@ -83,11 +83,41 @@ def min_detection_cost(scores: Floats, same: Booleans, prior: float = 0.01) -> f
     return float(costs.min() / min(prior, 1 - prior))
 
 
+class Bin(NamedTuple):
+    """One bar of a reliability diagram."""
+
+    low: float
+    high: float
+    clips: int
+    confidence: float | None  # mean of those in it; None where there are none
+    accuracy: float | None
+
+
+def reliability(confidences: Floats, correct: Booleans, bins: int = 15) -> list[Bin]:
+    """Confidences [N] in equal-width bins, beside how often they are right (Guo et al. 2017)."""
+    index = np.clip((np.asarray(confidences) * bins).astype(int), 0, bins - 1)
+    counts = np.bincount(index, minlength=bins)
+    sums = np.bincount(index, weights=confidences, minlength=bins)
+    hits = np.bincount(index, weights=correct, minlength=bins)
+    return [
+        Bin(
+            k / bins,
+            (k + 1) / bins,
+            int(count),
+            float(sums[k] / count) if count else None,
+            float(hits[k] / count) if count else None,
+        )
+        for k, count in enumerate(counts)
+    ]
+
+
 def calibration_error(confidences: Floats, correct: Booleans, bins: int = 15) -> float:
     """Expected calibration error over equal-width bins (Guo et al. 2017, eq. 3)."""
-    index = np.clip((np.asarray(confidences) * bins).astype(int), 0, bins - 1)
-    gaps = np.bincount(index, weights=confidences - correct.astype(np.float64), minlength=bins)
-    return float(np.abs(gaps).sum() / len(confidences))
+    return sum(
+        abs(row.accuracy - row.confidence) * row.clips / len(confidences)
+        for row in reliability(confidences, correct, bins)
+        if row.accuracy is not None and row.confidence is not None
+    )
 
 
 def _error_rates(scores: Floats, same: Booleans) -> tuple[Floats, Floats]:

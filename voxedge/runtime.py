@@ -9,10 +9,9 @@ Shapes: B windows of a batch, W samples of a window, K classes, E embedding.
 from __future__ import annotations
 
 import os
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,15 +26,15 @@ from voxedge.errors import (
 )
 from voxedge.limits import Limits, Samples
 from voxedge.parallel import available_processors, ordered_map
+from voxedge.scoring import ClipScores, Outputs, Owner, average_windows
 from voxedge.session import check_interface, open_session
-from voxedge.windows import Policy, make_batch, speech
+from voxedge.windows import Policy
 
 DEFAULT_MODEL = "model.onnx"
 MODEL_VARIABLE = "VOXEDGE_MODEL"
 
 _MAX_BATCH, _MAX_THREADS = 4_096, 1_024  # a slip of the finger must not take the machine down
 
-Array: TypeAlias = npt.NDArray[Any]
 _NOTHING = np.zeros(0, np.float32)
 
 
@@ -44,14 +43,6 @@ class Score(NamedTuple):
 
     speaker: str
     probability: float
-
-
-class Outputs(NamedTuple):
-    """What the model computes for a batch of windows."""
-
-    logits: npt.NDArray[np.float32]  # [B, K]
-    probabilities: npt.NDArray[np.float32]  # [B, K]
-    embedding: npt.NDArray[np.float32]  # [B, E], unit length
 
 
 @dataclass(frozen=True)
@@ -215,6 +206,13 @@ class Identifier:
             raise ModelError(f"the model's outputs are not of the shapes {shapes}")
         return outputs
 
+    def score(
+        self, clips: Iterable[tuple[Owner, Samples]], windows: Policy = "all"
+    ) -> Iterator[ClipScores[Owner]]:
+        """Probabilities of (owner, samples [S] at ``sample_rate`` Hz), taken as they are."""
+        window = self.metadata.window
+        return average_windows(clips, self.run, window, self.batch_size, windows)
+
     def _answers(
         self, items: Iterable[_Item], top_k: int, policy: Policy, workers: int
     ) -> Iterator[Prediction | Failure]:
@@ -222,36 +220,12 @@ class Identifier:
             raise UsageError(f"top_k must be at least 1, not {top_k}")
         if policy not in ("all", "first"):
             raise UsageError(f"windows: all or first, not {policy!r}")
-        waiting: deque[_Job] = deque()
-        held: list[tuple[_Job, Samples]] = []
-        for job in ordered_map(self._decoded, items, workers):
-            waiting.append(job)
-            parts = speech(job.samples, self.metadata.window, policy)
-            job.windows = job.missing = len(parts)
-            job.samples = _NOTHING  # the windows keep what is still needed of it
-            for part in parts:
-                held.append((job, part))
-                if len(held) == self.batch_size:
-                    self._score(held)
-                    held = []
-            while waiting and waiting[0].missing == 0:
-                yield self._answer(waiting.popleft(), top_k)
-        if held:
-            self._score(held)
-        for job in waiting:
-            yield self._answer(job, top_k)
+        clips = ordered_map(self._decoded, items, workers)
+        for scores in self.score(clips, policy):
+            yield self._answer(scores, top_k)
 
-    def _score(self, held: list[tuple[_Job, Samples]]) -> None:
-        batch = make_batch(held, self.metadata.window)
-        outputs = self.run(batch.pcm, batch.lengths)
-        for job, probabilities, embedding in zip(
-            batch.owners, outputs.probabilities, outputs.embedding, strict=True
-        ):
-            job.add(probabilities, embedding)
-
-    def _decoded(self, item: _Item) -> _Job:
-        source = item.source
-        job = _Job(_name(source))
+    def _decoded(self, item: _Item) -> tuple[_Job, Samples]:
+        source, path = item.source, _name(item.source)
         try:
             if isinstance(source, bytearray | memoryview):
                 source = bytes(source)
@@ -261,39 +235,30 @@ class Identifier:
                 rate = item.sample_rate or self.sample_rate
                 decoded = audio.from_array(source, rate, self.sample_rate, self._limits)
         except VoxedgeError as error:
-            job.error = error
-        else:
-            job.samples, job.seconds, job.warnings = (
-                decoded.samples,
-                decoded.seconds,
-                decoded.warnings,
-            )
-        return job
+            return _Job(path, error=error), _NOTHING
+        return _Job(path, decoded.seconds, decoded.warnings), decoded.samples
 
-    def _answer(self, job: _Job, top_k: int) -> Prediction | Failure:
+    def _answer(self, scores: ClipScores[_Job], top_k: int) -> Prediction | Failure:
+        job = scores.owner
         if job.error is not None:
             return Failure(job.path, job.error)
         common: dict[str, Any] = {
             "path": job.path,
             "seconds": job.seconds,
-            "windows": job.windows,
+            "windows": scores.windows,
             "model": self.artifact.path.name,
             "provider": self.providers[0],
             "warnings": job.warnings,
         }
-        if job.windows == 0:
+        if scores.windows == 0:
             return Prediction(speaker=None, predictions=(), reason="low_energy", **common)
-        probabilities = job.probabilities / job.windows
-        if not (np.isfinite(probabilities).all() and np.isfinite(job.embedding).all()):
+        probabilities, embedding = scores.probabilities, scores.embedding
+        if not (np.isfinite(probabilities).all() and np.isfinite(embedding).all()):
             return Failure(job.path, NonFiniteOutput("the model's answer is not a number"))
         best = np.argsort(-probabilities, kind="stable")[:top_k]
-        scores = tuple(Score(self.labels[k], float(probabilities[k])) for k in best)
-        embedding = job.embedding / max(float(np.linalg.norm(job.embedding)), 1e-12)
+        guesses = tuple(Score(self.labels[k], float(probabilities[k])) for k in best)
         return Prediction(
-            speaker=scores[0].speaker,
-            predictions=scores,
-            embedding=embedding.astype(np.float32),
-            **common,
+            speaker=guesses[0].speaker, predictions=guesses, embedding=embedding, **common
         )
 
 
@@ -302,24 +267,13 @@ class _Item(NamedTuple):
     sample_rate: int | None
 
 
-@dataclass(eq=False)
-class _Job:
-    """A clip on its way: decoded, cut, and waiting for the answers of its windows."""
+class _Job(NamedTuple):
+    """What is known of a clip beside its samples."""
 
     path: str
-    samples: Samples = field(default_factory=lambda: _NOTHING)
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
     error: VoxedgeError | None = None
-    windows: int = 0
-    missing: int = 0
-    probabilities: Array = field(default_factory=lambda: np.zeros(1))  # sums over the windows
-    embedding: Array = field(default_factory=lambda: np.zeros(1))
-
-    def add(self, probabilities: Array, embedding: Array) -> None:
-        self.probabilities = self.probabilities + probabilities
-        self.embedding = self.embedding + embedding
-        self.missing -= 1
 
 
 def _name(source: object) -> str:

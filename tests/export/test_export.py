@@ -14,13 +14,15 @@ from voxedge.export import parity
 from voxedge.export.passes import PASSES
 from voxedge.export.passes.fold_channel_repeat import fold_channel_repeat
 from voxedge.export.pipeline import export_run
+from voxedge.export.trace import trace
 
 from tests.conftest import RATE, voice
 from voxedge import artifact, metrics
 from voxedge.audio import load_audio
 from voxedge.errors import CorpusError, ParityError, RunError
-from voxedge.nn.speaker_net import ExportedNet
-from voxedge.train.build import load_net
+from voxedge.nn.speaker_net import TRUNKS, ExportedNet
+from voxedge.train.build import build_net, load_net
+from voxedge.train.recipe import Recipe
 from voxedge.train.run import find_run
 
 
@@ -255,3 +257,20 @@ def test_every_pass_does_nothing_the_second_time(model_path):
     model = ir.from_proto(onnx.load(model_path))
     model.metadata_props.clear()
     assert [apply(model) for apply in PASSES] == [False] * len(PASSES)
+
+
+@pytest.mark.parametrize("trunk", sorted(set(TRUNKS) - {"resnet18"}))  # the workshop's
+def test_every_trunk_exports_and_computes_what_was_trained(trunk):
+    settings = {"image_size": 32, "window_seconds": 0.5, "n_mels": 40}
+    recipe = Recipe.from_dict({"frontend": settings, "model": {"trunk": trunk}})
+    net = build_net(recipe, 4)
+    clips = [voice(120 + 30 * n, 1.0, n) for n in range(4)]
+    with torch.no_grad():  # batch norms that do something
+        net.train()(torch.from_numpy(np.stack(clips)), torch.full((4,), RATE))
+    exported = ExportedNet(net.eval(), 1.0)
+    model = trace(exported)
+    changed = [apply(model) for apply in PASSES]
+    assert changed[PASSES.index(fold_channel_repeat)]
+    proto = ir.to_proto(model)
+    assert not {node.op_type for node in proto.graph.node} & {"BatchNormalization", "Concat"}
+    parity.check(parity.measure(exported, proto.SerializeToString(), clips))

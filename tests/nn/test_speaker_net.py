@@ -1,16 +1,12 @@
 from __future__ import annotations
 
-import pickle
-
 import pytest
 import torch
 import torchvision
 
-from voxedge.errors import RunError, UsageError
 from voxedge.nn.augment import spec_augment
-from voxedge.nn.speaker_net import ExportedNet, build_trunk
-from voxedge.train.build import build_net
-from voxedge.train.checkpoint import module_tensors, save_checkpoint
+from voxedge.nn.speaker_net import TRUNKS, ExportedNet, SpeakerNet
+from voxedge.train.build import build_frontend, build_net
 from voxedge.train.recipe import FrontendRecipe, Recipe
 
 TINY = Recipe(frontend=FrontendRecipe(image_size=32, window_seconds=0.5))
@@ -32,52 +28,24 @@ def test_the_seed_decides_the_first_weights():
     assert not torch.equal(one.head.weight, other.head.weight)
 
 
-def test_init_takes_a_torchvision_file(tmp_path):
-    donor = torchvision.models.resnet18(weights=None)
-    torch.save(donor.state_dict(), tmp_path / "weights.pth")
-    trunk, width = build_trunk("resnet18", str(tmp_path / "weights.pth"))
-    assert width == 512
-    assert torch.equal(trunk.conv1.weight, donor.conv1.weight)
+@pytest.mark.parametrize("name", TRUNKS)
+@pytest.mark.parametrize("pixels", [32, 45])
+def test_every_trunk_learns_from_small_images(name, pixels):
+    trunk, width = TRUNKS[name]()
+    image = torch.randn(2, 1, pixels, pixels)
+    net = SpeakerNet(build_frontend(FrontendRecipe(image_size=pixels)), trunk, width, 3)
+    logits, embedding = net.classify(image)
+    assert embedding.shape == (2, width)
+    torch.nn.functional.cross_entropy(logits, torch.tensor([0, 2])).backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in trunk.parameters())
 
 
-def test_init_takes_a_checkpoint_of_ours(tmp_path):
-    donor = build_net(TINY, 5)
-    save_checkpoint(tmp_path / "best.safetensors", module_tensors("net", donor), {})
-    trunk, _ = build_trunk("resnet18", str(tmp_path / "best.safetensors"))
-    assert torch.equal(trunk.conv1.weight, donor.trunk.conv1.weight)
-
-
-def test_init_refuses_another_architecture(tmp_path):
-    torch.save(torchvision.models.resnet34(weights=None).state_dict(), tmp_path / "weights.pth")
-    with pytest.raises(RunError, match="does not hold the weights of a resnet18"):
-        build_trunk("resnet18", str(tmp_path / "weights.pth"))
-
-
-def test_init_never_runs_a_pickles_code(tmp_path):
-    class Bomb:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "harm"), "w"))
-
-    (tmp_path / "weights.pth").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(RunError, match="not a file of weights"):
-        build_trunk("resnet18", str(tmp_path / "weights.pth"))
-    assert not (tmp_path / "harm").exists()
-
-
-def test_init_imagenet_without_a_network_says_what_to_bring(monkeypatch):
-    def offline(*_args, **_kwargs):
-        raise OSError("no route")
-
-    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
-    with pytest.raises(UsageError, match=r"resnet18-f37072fd\.pth"):
-        build_trunk("resnet18", "imagenet")
-
-
-def test_unknown_trunks_and_missing_files_are_refused():
-    with pytest.raises(UsageError, match="resnet18"):
-        build_trunk("resnet99", "random")
-    with pytest.raises(UsageError, match="no file"):
-        build_trunk("resnet18", "nowhere.pth")
+def test_vgg_is_torchvisions_without_its_classifier():
+    with torch.device("meta"):
+        whole = torchvision.models.vgg11_bn()
+    names = {k: v.shape for k, v in whole.state_dict().items() if k.startswith("features.")}
+    trunk, _ = TRUNKS["vgg11_bn"]()
+    assert {k: v.shape for k, v in trunk.state_dict().items()} == names
 
 
 def test_spec_augment_blanks_one_band_and_one_stretch():

@@ -5,30 +5,48 @@ Shapes: B batch, S samples, P pixels of a side, E embedding, K classes.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
-import torchvision
-from safetensors.torch import load_file
 from torch import Tensor, nn
+from torchvision.models import mobilenet_v3_small, resnet18, resnet34, vgg
 
-from voxedge.errors import RunError, UsageError
 from voxedge.nn.frontend import Frontend
 
 _TINY = 1e-12  # keeps a length of zero from dividing
-IMAGENET_FILE = "resnet18-f37072fd.pth"  # torchvision's name for ResNet18_Weights.IMAGENET1K_V1
 
-
-def _resnet18() -> tuple[nn.Module, int]:
-    trunk = torchvision.models.resnet18(weights=None)
-    width: int = trunk.fc.in_features
+def _resnet(build: Callable[[], nn.Module]) -> tuple[nn.Module, int]:
+    trunk = build()
     trunk.fc = nn.Identity()
-    return trunk, width
+    return trunk, 512
 
 
-#: Trunks by name: each builder gives a module [B, 3, P, P] -> [B, E], and E.
-TRUNKS: dict[str, Callable[[], tuple[nn.Module, int]]] = {"resnet18": _resnet18}
+def _vgg11_bn() -> tuple[nn.Module, int]:
+    """Without its classifier, 120 of its 129 million weights; its 7 x 7 pool becomes a mean."""
+    features = vgg.make_layers(vgg.cfgs["A"], batch_norm=True)
+    for layer in features:
+        if isinstance(layer, nn.Conv2d) and layer.bias is not None:  # as torchvision begins
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    layers = {"features": features, "avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    return nn.Sequential(OrderedDict(layers)), 512
+
+
+def _mobilenet_v3_small() -> tuple[nn.Module, int]:
+    trunk = mobilenet_v3_small()
+    trunk.classifier = nn.Identity()
+    return trunk, 576
+
+
+#: Trunks by torchvision's names: each builder gives a module [B, 3, P, P] -> [B, E], and E. All
+#: halve the image five times, so that P is at least 32.
+TRUNKS: dict[str, Callable[[], tuple[nn.Module, int]]] = {
+    "resnet18": lambda: _resnet(resnet18),
+    "resnet34": lambda: _resnet(resnet34),
+    "vgg11_bn": _vgg11_bn,
+    "mobilenet_v3_small": _mobilenet_v3_small,
+}
 
 
 class CosineHead(nn.Module):
@@ -93,65 +111,3 @@ class ExportedNet(nn.Module):
         probabilities = torch.softmax(logits / self.temperature, dim=1)
         length = embedding.norm(dim=1, keepdim=True).clamp(min=_TINY)
         return logits, probabilities, embedding / length
-
-
-def build_trunk(name: str, init: str) -> tuple[nn.Module, int]:
-    """A trunk by name with its first weights, and its E.
-
-    Args:
-        name: a key of ``TRUNKS``.
-        init: ``random``, ``imagenet`` (torchvision's file, from torch's cache or downloaded),
-            or a file: a torchvision state dict (``.pth``) or safetensors of this network.
-
-    Raises:
-        UsageError: an unknown trunk, or weights that cannot be had.
-        RunError: a file that is not the weights of such a trunk.
-    """
-    if name not in TRUNKS:
-        raise UsageError(f"there is no trunk {name!r}; there are: {', '.join(TRUNKS)}")
-    trunk, width = TRUNKS[name]()
-    if init == "random":
-        return trunk, width
-    state = _imagenet() if init == "imagenet" else _state_of(Path(init))
-    own = trunk.state_dict()
-    state = {
-        key: value for key, value in state.items() if not key.startswith(("fc.", "classifier."))
-    }
-    wrong = [k for k in own.keys() | state.keys() if k not in own or k not in state]
-    wrong += [k for k in own.keys() & state.keys() if own[k].shape != state[k].shape]
-    if wrong:
-        raise RunError(
-            f"{init} does not hold the weights of a {name}: {len(wrong)} entries differ,"
-            f" {sorted(wrong)[0]} for one"
-        )
-    trunk.load_state_dict(state)
-    return trunk, width
-
-
-def _imagenet() -> dict[str, Tensor]:
-    weights = torchvision.models.ResNet18_Weights.IMAGENET1K_V1
-    try:
-        state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:
-        raise UsageError(
-            f"the ImageNet weights cannot be downloaded: {error}",
-            f"bring {IMAGENET_FILE} here and pass --init {IMAGENET_FILE}",
-        ) from None
-    return state
-
-
-def _state_of(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UsageError(f"--init: there is no file {path}", "say random, imagenet or a file")
-    try:
-        if path.suffix == ".safetensors":
-            state = load_file(path)
-            return {k.removeprefix("net.trunk."): v for k, v in state.items() if "trunk." in k}
-        loaded = torch.load(
-            path, map_location="cpu", weights_only=True
-        )  # never runs a pickle's code
-    except Exception as error:  # noqa: BLE001 - the readers raise whatever damaged bytes lead to
-        raise RunError(f"{path} is not a file of weights: {error}") from None
-    if not isinstance(loaded, dict):
-        raise RunError(f"{path} is not a state dict")
-    return loaded

@@ -14,10 +14,11 @@ from voxedge.limits import Limits
 from voxedge.nn.augment import WaveAugment
 from voxedge.nn.frontend import Frontend, Window
 from voxedge.nn.losses import ContrastiveCenterLoss
-from voxedge.nn.speaker_net import CosineHead, SpeakerNet, build_trunk
+from voxedge.nn.speaker_net import CosineHead, SpeakerNet
 from voxedge.train.checkpoint import load_checkpoint, restore_module
 from voxedge.train.recipe import FrontendRecipe, LossRecipe, Recipe
 from voxedge.train.run import Run
+from voxedge.train.weights import build_trunk
 
 _ANY_LENGTH = Limits(min_seconds=0.01)
 

@@ -13,12 +13,12 @@ from voxedge.data.manifest import Manifest, read_manifest
 from voxedge.data.split import Split, split
 from voxedge.files import write_text
 from voxedge.metrics import Interval
-from voxedge.nn.speaker_net import build_trunk
 from voxedge.parallel import available_processors
 from voxedge.train.device import choose_device, choose_precision
 from voxedge.train.loop import train
 from voxedge.train.recipe import Recipe
 from voxedge.train.run import Run, find_run, new_run
+from voxedge.train.weights import build_trunk
 
 DEFAULT_DATA = Path("data")
 
@@ -57,7 +57,7 @@ def train_command(
     else:
         build_trunk(recipe.model.trunk, recipe.model.init)  # what cannot be had is said at once
     manifest = run.manifest(moved) if run else read_manifest(data)
-    corpus = _loaded(manifest, recipe, threads, memory, strict)
+    corpus = corpus_of(manifest, recipe, threads, memory, strict)
     made = split(corpus.entries, recipe.data.train_size, recipe.data.val_size, recipe.training.seed)
     resume = run is not None
     if run is None:
@@ -79,7 +79,14 @@ def train_command(
     _conclude(run, runs, metrics)
 
 
-def _loaded(manifest: Manifest, recipe: Recipe, threads: int, memory: int, strict: bool) -> Corpus:
+def corpus_of(
+    manifest: Manifest, recipe: Recipe, threads: int, memory: int, strict: bool
+) -> Corpus:
+    """Decode what a recipe wants of a manifest, and name what is left out.
+
+    Raises:
+        CorpusError: too little is left, or ``strict`` and a clip that is unusable.
+    """
     with console.Progress("decoding") as progress:
         corpus = load_corpus(
             manifest,

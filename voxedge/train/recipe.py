@@ -90,8 +90,8 @@ class FrontendRecipe:
 class ModelRecipe:
     """The network behind the front end."""
 
-    trunk: str = "resnet18"
-    init: str = "random"  # random, imagenet, or a file of weights
+    trunk: str = "resnet18"  # a key of voxedge.nn.speaker_net.TRUNKS
+    init: str = "random"  # random, imagenet, a run folder, or a file of weights
 
 
 @dataclass(frozen=True)
@@ -234,6 +234,11 @@ class Recipe:
         for section, entries in value.items():
             lines += ["", f"[{section}]", *(f"{k} = {_toml(v)}" for k, v in entries.items())]
         return "\n".join(lines) + "\n"
+
+    def value(self, path: str) -> Any:  # noqa: ANN401 - any TOML value
+        """The value at ``section.key``, which must be there."""
+        section, key = path.split(".")
+        return getattr(getattr(self, section), key)
 
     def with_values(self, changes: Mapping[str, Any]) -> Recipe:
         """A copy with ``{"section.key": value}`` put in.

@@ -1,0 +1,1 @@
+"""How accurate others are on the very clips of a run: ``python -m bench.accuracy rivals``."""

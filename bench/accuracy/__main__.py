@@ -1,0 +1,160 @@
+"""``python -m bench.accuracy rivals``: train the rivals on a run's clips, judge them on its others.
+
+Each gets a folder with an evaluation.json in OUT, which ``voxedge compare`` reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from bench.accuracy import rivals
+from voxedge import stress
+from voxedge.console import Progress, answer, complain, say, show_table, warn
+from voxedge.data.corpus import load_corpus
+from voxedge.data.manifest import Clip, read_manifest
+from voxedge.data.split import split
+from voxedge.errors import CorpusError, MissingExtra, VoxedgeError
+from voxedge.evaluation.answers import FILE, ask
+from voxedge.evaluation.measures import measure
+from voxedge.metrics import Interval
+from voxedge.parallel import available_processors
+from voxedge.train.run import find_run
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train, judge, tell; the exit code of docs/design.md."""
+    options = _options(arguments)
+    try:
+        return _rivals(options)
+    except VoxedgeError as error:
+        complain(error)
+        return error.exit_code
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.accuracy", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("rivals", help="a linear discriminant, and Resemblyzer")
+    one.add_argument("--run", type=Path, help="take the clips and the split of this run")
+    one.add_argument("--data", type=Path, help="without a run: the corpus; with one: if it moved")
+    one.add_argument("--seed", type=int, default=0, help="of the split, without a run (default: 0)")
+    one.add_argument("--out", type=Path, required=True, help="folder to write to")
+    one.add_argument("--split", choices=("validation", "test"), default="test")
+    one.add_argument("--conditions", default="all", help="all, none, or names with commas")
+    one.add_argument("--noise", type=Path, default=DATA / "noise", help="folder of noises")
+    one.add_argument("--rooms", type=Path, default=DATA / "rir", help="folder of responses")
+    one.add_argument("--only", choices=tuple(rivals.METHODS), help="one of them")
+    options = parser.parse_args(arguments)
+    if not options.run and not options.data:
+        parser.error("--run or --data is needed")
+    return options
+
+
+def _rivals(options: argparse.Namespace) -> int:
+    stress.chosen(options.conditions, stress.Surroundings())  # a mistyped name is said at once
+    clips, subject = _clips(options)
+    labels = tuple(sorted({clip.speaker for clip in clips}))
+    sides = {side: [clip for clip in clips if clip.split == side] for side in _SIDES}
+    say(", ".join(f"{len(own)} {side}" for side, own in sides.items()) + " clips")
+    around = stress.Surroundings()
+    if options.conditions != "none":
+        around = _surroundings(options.noise, options.rooms)
+    conditions, missing = stress.chosen(options.conditions, around)
+    if missing:
+        warn(f"left out for want of noises or rooms: {', '.join(missing)}")
+    measured: dict[str, Any] = {}
+    for name in [options.only] if options.only else rivals.METHODS:
+        try:
+            with Progress(f"training {name}") as progress:
+                rival = rivals.train(
+                    name, labels, sides["train"], sides["validation"], progress.update
+                )
+        except MissingExtra as error:
+            warn(f"{name} is left out: {error}")
+            continue
+        own = subject | {"model": name, "kind": "rival", "split": options.split}
+        own |= {"train_seconds": rival.seconds, "clips_per_second": rival.clips_per_second}
+        with Progress(f"judging {name}") as progress:
+            evaluation = ask(
+                rival,
+                sides[options.split],
+                conditions,
+                around,
+                subject=own,
+                workers=available_processors(),
+                progress=progress.update,
+            )
+        folder = options.out / name
+        folder.mkdir(parents=True, exist_ok=True)
+        measured[name] = {"rival": rival, "figures": measure(evaluation)}
+        evaluation.write(folder / FILE, measured[name]["figures"])
+    if not measured:
+        raise MissingExtra("no rival can be trained here")
+    _show(measured)
+    first = options.run or "RUN"
+    say(f"next: voxedge compare {first} {' '.join(str(options.out / name) for name in measured)}")
+    return 0
+
+
+_SIDES = ("train", "validation", "test")
+
+
+def _clips(options: argparse.Namespace) -> tuple[list[Clip], dict[str, Any]]:
+    """Every clip with its side, and what they are of."""
+    if options.run:
+        run = find_run(options.run)
+        return list(run.manifest(options.data).clips), {"data": run.folder.name}
+    with Progress("decoding") as progress:
+        corpus = load_corpus(
+            read_manifest(options.data),
+            rivals.RATE,
+            min_clips=3,
+            workers=available_processors(),
+            progress=progress.update,
+        )
+    made = split(corpus.entries, seed=options.seed)
+    clips = [replace(entry.clip, split=made.sides[entry.clip.name]) for entry in corpus.entries]
+    return clips, {"data": f"{options.data}, seed {options.seed}"}
+
+
+def _surroundings(noise: Path, rooms: Path) -> stress.Surroundings:
+    """The halves that no network is trained with, of what there is."""
+    found: dict[str, Any] = {}
+    for name, load, folder in (
+        ("noises", stress.load_noises, noise),
+        ("rooms", stress.load_rooms, rooms),
+    ):
+        try:
+            found[name] = load(folder, rivals.RATE, "evaluation")
+        except CorpusError as error:
+            warn(str(error))
+    return stress.Surroundings(**found)
+
+
+def _show(measured: dict[str, Any]) -> None:
+    for name, own in measured.items():
+        rival, figures = own["rival"], own["figures"]
+        show_table(
+            f"{name}: {figures['clips']} clips of {figures['speakers']} speakers",
+            ["", "top-1, 95 % interval", "top-5, 95 % interval", "calibration error"],
+            [
+                [
+                    condition,
+                    *(Interval(**row[key]).percent() for key in ("top1", "top5")),
+                    f"{100 * row['calibration_error']:.1f} %",
+                ]
+                for condition, row in figures["conditions"].items()
+            ],
+        )
+        answer(f"  trained in {rival.seconds:.1f} s, {rival.clips_per_second:.1f} clips/s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""The rivals: what a person would try first, trained on the clips that a run is trained on.
+
+- ``mfcc-lda``: means and deviations of MFCCs over time, a linear discriminant with Ledoit-Wolf
+  shrinkage (scikit-learn). 60 coefficients were best on a validation split, see
+  docs/experiments.md.
+- ``resemblyzer``: a network pretrained on 8,000 strangers (Wan et al. 2018, "Generalized
+  end-to-end loss for speaker verification"), and the nearest centroid of each speaker's clips.
+
+Each is a ``voxedge.evaluation.answers.Model``, so that ``voxedge compare`` lays it beside ours.
+Shapes: N clips, D features, K classes, S samples.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import librosa
+import numpy as np
+import numpy.typing as npt
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from voxedge.audio import load_audio
+from voxedge.data.manifest import Clip
+from voxedge.errors import MissingExtra
+from voxedge.limits import Samples
+from voxedge.metrics import fit_temperature, softmax
+from voxedge.scoring import ClipScores, Owner
+
+RATE = 16_000  # Hz; what Resemblyzer takes
+
+Features: TypeAlias = npt.NDArray[np.floating]  # [N, D], or [D] of one clip
+Classes: TypeAlias = npt.NDArray[np.int64]  # [N]
+Describe: TypeAlias = Callable[[Samples], Features]  # [S] -> [D]
+Classify: TypeAlias = Callable[[Features], Features]  # [N, D] -> probabilities [N, K]
+
+_COEFFICIENTS = 60
+_SCALE = 30.0  # of cosines, so that the temperature lies within the range that is searched
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Described clips with their classes."""
+
+    features: Features
+    classes: Classes
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to describe a clip, and a way to learn from described clips."""
+
+    load: Callable[[], Describe]
+    fit: Callable[[Examples, Examples], Classify]  # on training and validation clips
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A trained rival.
+
+    Args:
+        labels: the speakers, in class order.
+        describe: see ``Method``.
+        classify: see ``Method``.
+        seconds: that training took, decoding aside.
+        clips_per_second: that were described in it.
+    """
+
+    labels: tuple[str, ...]
+    describe: Describe
+    classify: Classify
+    seconds: float
+    clips_per_second: float
+    sample_rate: int = RATE
+
+    def score(self, clips: Iterable[tuple[Owner, Samples]]) -> Iterator[ClipScores[Owner]]:
+        """Probabilities of (owner, samples [S]), in order; each clip is taken whole."""
+        for owner, samples in clips:
+            features = self.describe(samples)
+            scores = ClipScores(owner, 1, 1)
+            scores.add(self.classify(features[None])[0], features)
+            yield scores
+
+
+def train(
+    name: str,
+    labels: tuple[str, ...],
+    training: Sequence[Clip],
+    validation: Sequence[Clip],
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Rival:
+    """Train one of ``METHODS`` on clips of the speakers ``labels``.
+
+    Args:
+        name: of the method.
+        labels: the speakers, in class order.
+        training: what it learns from.
+        validation: for the temperature alone.
+        progress: called with (clips done, clips in all).
+
+    Raises:
+        AudioError: a clip cannot be read.
+        MissingExtra: its package is not installed.
+    """
+    method = METHODS[name]
+    describe = method.load()
+    classes = {label: index for index, label in enumerate(labels)}
+    every = [*training, *validation]
+    features: list[Features] = []
+    spent = 0.0
+    for done, clip in enumerate(every, 1):
+        samples = load_audio(clip.path, RATE)
+        start = time.perf_counter()
+        features.append(describe(samples))
+        spent += time.perf_counter() - start
+        progress(done, len(every))
+    found = np.stack(features)
+    truth = np.array([classes[clip.speaker] for clip in every])
+    cut = len(training)
+    start = time.perf_counter()
+    classify = method.fit(Examples(found[:cut], truth[:cut]), Examples(found[cut:], truth[cut:]))
+    seconds = spent + time.perf_counter() - start
+    return Rival(labels, describe, classify, round(seconds, 1), round(len(every) / spent, 1))
+
+
+def _mfcc_statistics(samples: Samples) -> Features:
+    """Means and deviations over time of the MFCCs of 25 ms frames, 10 ms apart; [120]."""
+    frames = librosa.feature.mfcc(
+        y=samples,
+        sr=RATE,
+        n_mfcc=_COEFFICIENTS,
+        n_fft=512,
+        win_length=400,
+        hop_length=160,
+        n_mels=80,
+    )
+    return np.concatenate([frames.mean(axis=1), frames.std(axis=1)])
+
+
+def _discriminant(training: Examples, _validation: Examples) -> Classify:
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto")
+    model.fit(training.features, training.classes)
+    classify: Classify = model.predict_proba  # every class has clips: columns are the classes
+    return classify
+
+
+def _resemblyzer() -> Describe:
+    try:
+        from resemblyzer import VoiceEncoder, preprocess_wav
+    except ImportError as error:
+        raise MissingExtra(
+            f"Resemblyzer is not installed ({error})",
+            "pip install --no-deps Resemblyzer webrtcvad-wheels",
+        ) from None
+    encoder = VoiceEncoder("cpu", verbose=False)
+
+    def describe(samples: Samples) -> Features:
+        voiced = preprocess_wav(samples)  # level, and pauses cut out
+        embedding: Features = encoder.embed_utterance(voiced if len(voiced) else samples)
+        return embedding
+
+    return describe
+
+
+def _nearest_centroid(training: Examples, validation: Examples) -> Classify:
+    """Softmax of the cosines to the mean of each speaker's unit-length embeddings."""
+    sums = np.zeros((int(training.classes.max()) + 1, training.features.shape[1]))
+    np.add.at(sums, training.classes, training.features)
+    centroids = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+
+    def cosines(features: Features) -> Features:
+        scaled: Features = _SCALE * features @ centroids.T
+        return scaled
+
+    temperature = fit_temperature(cosines(validation.features), validation.classes)
+    return lambda features: softmax(cosines(features) / temperature)
+
+
+#: The rivals by name.
+METHODS: dict[str, Method] = {
+    "mfcc-lda": Method(lambda: _mfcc_statistics, _discriminant),
+    "resemblyzer": Method(_resemblyzer, _nearest_centroid),
+}

@@ -1,0 +1,64 @@
+"""A model made by hand that tells the voices of ``tests.conftest`` by their pitch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.conftest import RATE, SPEAKERS, write_corpus
+from voxedge.data.manifest import read_manifest
+from voxedge.evaluation.answers import ask
+from voxedge.metrics import softmax
+from voxedge.scoring import Outputs, average_windows
+from voxedge.stress import CONDITIONS
+
+
+class PitchModel:
+    """Compares the energy at the harmonics of every speaker's pitch."""
+
+    sample_rate = RATE
+
+    def __init__(self, labels=tuple(SPEAKERS), sharpness=40.0):
+        self.labels = labels
+        self.sharpness = sharpness
+        self.batches = 0
+
+    def score(self, clips):
+        return average_windows(clips, self._run, RATE, 8)
+
+    def _run(self, pcm, lengths):
+        self.batches += 1
+        power = np.abs(np.fft.rfft(pcm, RATE)) ** 2  # a bin is a hertz
+        share = np.stack(
+            [
+                sum(
+                    power[:, round(h * SPEAKERS[name]) + d] for h in (1, 2, 3) for d in range(-6, 7)
+                )
+                for name in self.labels
+            ],
+            axis=1,
+        )
+        logits = self.sharpness * share / share.sum(axis=1, keepdims=True)
+        return Outputs(logits, softmax(logits), np.eye(len(pcm), 4))
+
+
+@pytest.fixture(scope="package")
+def corpus(tmp_path_factory):
+    """Four voices, four clips each; one clip broken, one silent."""
+    folder = write_corpus(tmp_path_factory.mktemp("evaluated") / "data", clips=4)
+    (folder / "ada" / "broken.wav").write_bytes(b"nothing")
+    (folder / "ben" / "silent.wav").write_bytes((folder / "ben" / "00.wav").read_bytes()[:44])
+    return folder
+
+
+@pytest.fixture(scope="package")
+def clips(corpus):
+    return read_manifest(corpus).clips
+
+
+@pytest.fixture(scope="package")
+def evaluation(clips):
+    """Of a model that has never heard of dan."""
+    model = PitchModel(("ada", "ben", "cleo"))
+    conditions = [CONDITIONS["gain-20"], CONDITIONS["cut0.5"]]
+    return ask(model, clips, conditions, subject={"model": "pitch", "data": "voices"})

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.evaluation.test_measures import record
+from voxedge.errors import CorpusError, UsageError
+from voxedge.evaluation.answers import Evaluation
+from voxedge.evaluation.compare import Contestant, compare, markdown, read_contestant
+from voxedge.stress import CLEAN
+
+
+def evaluation(hits, speakers=20):
+    """Clips in turn of ``speakers``; ``hits`` says which are right."""
+    records = tuple(
+        record(n, f"s{n % speakers}", 0 if hit else 1, f"s{n % speakers}" if hit else "other")
+        for n, hit in enumerate(hits)
+    )
+    return Evaluation({}, (CLEAN,), records)
+
+
+@pytest.fixture
+def hits():
+    return np.random.default_rng(0).random(200) < 0.8
+
+
+def test_paired_differences_find_what_intervals_of_each_do_not(hits):
+    better = hits.copy()
+    better[np.flatnonzero(~hits)[::4]] = True
+    result = compare([Contestant("a", (evaluation(hits),)), Contestant("b", (evaluation(better),))])
+    first, second = result["conditions"][CLEAN]
+    assert first["top1"]["high"] > second["top1"]["low"]  # they overlap
+    found = second["difference"]["top1"]
+    assert found["value"] == pytest.approx(better.mean() - hits.mean())
+    assert found["verdict"] == "better"
+    assert second["errors_ratio"] == pytest.approx((1 - better.mean()) / (1 - hits.mean()))
+    assert second["difference"]["top5"]["verdict"] == "no difference"
+
+
+def test_chance_is_no_difference_and_the_order_only_turns_the_sign(hits):
+    other = np.random.default_rng(1).permutation(hits)
+    a, b = Contestant("a", (evaluation(hits),)), Contestant("b", (evaluation(other),))
+    forth = compare([a, b])["conditions"][CLEAN][1]["difference"]["top1"]
+    back = compare([b, a])["conditions"][CLEAN][1]["difference"]["top1"]
+    assert forth["verdict"] == back["verdict"] == "no difference"
+    assert (forth["low"], forth["high"]) == pytest.approx((-back["high"], -back["low"]))
+
+
+def test_members_are_averaged_clip_by_clip(hits):
+    group = Contestant("three", tuple(evaluation(np.roll(hits, n)) for n in range(3)))
+    row = compare([Contestant("one", (evaluation(hits),)), group])["conditions"][CLEAN][1]
+    assert row["top1"]["value"] == pytest.approx(hits.mean())
+    assert row["members_top1"] == pytest.approx([hits.mean()] * 3)
+
+
+def test_clips_that_not_all_have_are_left_out(hits):
+    whole, part = evaluation(hits), evaluation(hits)
+    part = replace(part, records=part.records[:150])
+    result = compare([Contestant("a", (whole,)), Contestant("b", (part,))])
+    assert (result["clips"], result["left_out"]) == (150, 50)
+    assert result["conditions"][CLEAN][1]["difference"]["top1"]["value"] == 0
+    none = replace(part, records=())
+    with pytest.raises(CorpusError, match="no clip in common"):
+        compare([Contestant("a", (whole,)), Contestant("b", (none,))])
+    with pytest.raises(UsageError, match="two are needed"):
+        compare([Contestant("a", (whole,))])
+
+
+def test_contestants_are_read_from_runs_folders_and_files(tmp_path, hits):
+    for name in ("one", "two"):
+        (tmp_path / name / "evaluation").mkdir(parents=True)
+        evaluation(hits).write(tmp_path / name / "evaluation" / "evaluation.json", {})
+    evaluation(hits).write(tmp_path / "rival.json", {})
+    alone = read_contestant(str(tmp_path / "one"))
+    assert (alone.name, len(alone.members)) == ("one", 1)
+    both = read_contestant(f"both={tmp_path / 'one'},{tmp_path / 'two' / 'evaluation'}")
+    assert (both.name, len(both.members)) == ("both", 2)
+    assert read_contestant(f"{tmp_path / 'one'},{tmp_path / 'two'}").name == "one and 1 more"
+    assert read_contestant(str(tmp_path / "rival.json")).name == "rival"
+    with pytest.raises(CorpusError, match="holds no evaluation"):
+        read_contestant(str(tmp_path))
+    with pytest.raises(UsageError, match="names no run"):
+        read_contestant(",")
+    table = markdown(compare([alone, both]))
+    assert table.splitlines()[0] == "| top-1 % | one | both |"
+    assert "no difference" in table.splitlines()[2]

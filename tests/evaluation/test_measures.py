@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from voxedge.errors import CorpusError
+from voxedge.evaluation.answers import Answer, Evaluation, Record
+from voxedge.evaluation.measures import measure, read_groups
+from voxedge.evaluation.page import render
+from voxedge.stress import CLEAN
+
+
+def record(number, speaker, rank, given, probability=0.8, seconds=2.5, windows=1, known=True):
+    guesses = ((given, probability),) if given else ()
+    answers = {CLEAN: Answer(rank, windows, guesses)}
+    return Record(f"{number}.wav", speaker, seconds, f"{number:x}", known, answers)
+
+
+@pytest.fixture
+def by_hand():
+    """Six clips of ada, one taken for ben; three of ben, two taken for ada; one of a stranger."""
+    records = [record(n, "ada", 0, "ada") for n in range(5)]
+    records += [record(5, "ada", 5, "ben", 0.5, seconds=7, windows=4)]
+    records += [
+        record(6, "ben", 0, "ben", 1.0),
+        record(7, "ben", 1, "ada"),
+        record(8, "ben", 1, "ada"),
+    ]
+    records += [record(9, "eve", 9, "ada", 0.9, known=False)]
+    problems = ({"path": "x.wav", "code": "unreadable", "message": "torn"},)
+    return Evaluation({"model": "m"}, (CLEAN,), tuple(records), problems)
+
+
+def test_figures_by_hand(by_hand):
+    figures = measure(by_hand)
+    clean = figures["conditions"][CLEAN]
+    assert (figures["clips"], figures["speakers"], clean["clips"]) == (9, 2, 9)
+    assert clean["top1"]["value"] == pytest.approx(6 / 9)
+    assert clean["top5"]["value"] == pytest.approx(8 / 9)
+    assert clean["top1"]["low"] <= 1 / 3 + 1e-9  # clusters are speakers: only ben drawn twice
+    gaps = 7 * abs(5 / 7 - 0.8) + 0.5 + 0
+    assert clean["calibration_error"] == pytest.approx(gaps / 9)
+    assert sum(row["clips"] for row in clean["reliability"]) == 9
+    assert len(clean["reliability"]) == 15
+
+
+def test_parts_by_hand(by_hand):
+    figures = measure(by_hand, {"age": {"ada": "9 to 12", "ben": "2 to 8"}})
+    assert figures["confusions"] == [
+        {"speaker": "ben", "answer": "ada", "clips": 2, "of": 3},
+        {"speaker": "ada", "answer": "ben", "clips": 1, "of": 6},
+    ]
+    assert [row["name"] for row in figures["per_speaker"]] == ["ben", "ada"]
+    seconds = [(row["name"], row["clips"]) for row in figures["by_seconds"]]
+    assert seconds == [("2 to 3 s", 8), ("5 to 10 s", 1)]
+    assert [(row["name"], row["clips"]) for row in figures["by_windows"]] == [("1", 8), ("4", 1)]
+    ages = [(row["name"], row["top1"]["value"]) for row in figures["groups"]["age"]]
+    assert ages == [("2 to 8", pytest.approx(1 / 3)), ("9 to 12", pytest.approx(5 / 6))]
+    strangers = {"clips": 1, "speakers": 1, "mean_probability": pytest.approx(0.9)}
+    assert figures["strangers"] == strangers
+
+
+def test_a_model_that_knows_nobody_is_an_error(by_hand):
+    strangers = Evaluation({}, (CLEAN,), tuple(by_hand.strangers))
+    with pytest.raises(CorpusError, match="knows none of the 1 speakers"):
+        measure(strangers)
+
+
+def test_groups_from_a_csv(tmp_path):
+    path = tmp_path / "speakers.csv"
+    lines = [f"s{n:02d},known,{n},{'m' if n % 2 else 'f'},note {n}" for n in range(20)]
+    path.write_text("\n".join(["speaker,group,age,gender,note", *lines, "s99,known,,m,"]))
+    groups = read_groups(path)
+    assert set(groups) == {"age", "gender"}  # all are known, and no two have the same note
+    assert set(groups["gender"].values()) == {"m", "f"}
+    assert sorted(set(groups["age"].values())) == ["0 to 4", "10 to 14", "15 to 19", "5 to 9"]
+    assert "s99" not in groups["age"]
+    path.write_text("name,age\na,3\n")
+    with pytest.raises(CorpusError, match="column speaker"):
+        read_groups(path)
+
+
+def test_the_page_holds_all_and_escapes_names(by_hand):
+    evil = '<script>alert("1")</script>\u202e'
+    figures = measure(by_hand, {evil: {"ada": evil, "ben": "x"}})
+    page = render({"model": evil, "data": "d"}, figures, by_hand.problems)
+    assert "<script" not in page
+    assert "\u202e" not in page
+    assert "&lt;script&gt;" in page
+    for words in ("66.7 %", "Most often taken for another", "<svg", "torn", "5 to 10 s"):
+        assert words in page
+    assert "http" not in page.replace("http-equiv", "")  # nothing is loaded

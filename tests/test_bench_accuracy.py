@@ -1,0 +1,97 @@
+"""The rivals: they learn from the training side alone, and are judged on the other."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from bench.accuracy import rivals
+from bench.accuracy.__main__ import _clips, _options, main
+from tests.conftest import RATE, voice
+from voxedge.data.corpus import load_corpus
+from voxedge.data.manifest import read_manifest
+from voxedge.data.split import split
+from voxedge.errors import MissingExtra
+from voxedge.evaluation.answers import Evaluation
+from voxedge.metrics import calibration_error
+from voxedge.train.recipe import Recipe
+from voxedge.train.run import Run
+
+
+@pytest.fixture(scope="module")
+def corpus(corpus_folder):
+    return load_corpus(read_manifest(corpus_folder), RATE, memory=1 << 30)
+
+
+def test_the_discriminant_is_judged_like_a_run(
+    corpus_folder, corpus, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "resemblyzer", None)
+    words = ["rivals", "--data", corpus_folder, "--out", tmp_path, "--conditions", "gain-20,cut0.5"]
+    assert main(list(map(str, words))) == 0
+    said = capsys.readouterr()
+    assert "resemblyzer is left out" in said.err
+    assert "--no-deps Resemblyzer" in said.err
+    assert f"next: voxedge compare RUN {tmp_path / 'mfcc-lda'}" in said.err
+    assert "trained in" in said.out
+    written = Evaluation.read(tmp_path / "mfcc-lda" / "evaluation.json")
+    made = split(corpus.entries)
+    judged = {record.path for record in written.records}
+    assert judged == {name for name, side in made.sides.items() if side == "test"}
+    assert written.conditions == ("clean", "gain-20", "cut0.5")
+    assert written.subject["train_seconds"] > 0
+    assert all(record.answers["clean"].rank == 0 for record in written.records)  # easy voices
+
+
+def test_a_run_and_its_corpus_and_seed_give_the_same_split(corpus_folder, corpus, tmp_path):
+    run = Run(tmp_path / "run")
+    run.describe(Recipe(), corpus, split(corpus.entries, seed=3))
+    of_run, _ = _clips(_options(["rivals", "--run", str(run.folder), "--out", "o"]))
+    words = ["rivals", "--data", str(corpus_folder), "--seed", "3", "--out", "o"]
+    of_data, _ = _clips(_options(words))
+    sides = [{clip.name: clip.split for clip in clips} for clips in (of_run, of_data)]
+    assert sides[0] == sides[1]
+    assert set(sides[0].values()) == {"train", "validation", "test"}
+
+
+def test_nothing_to_train_and_mistakes_are_said(corpus_folder, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "resemblyzer", None)
+    words = ["rivals", "--data", str(corpus_folder), "--out", str(tmp_path)]
+    assert main([*words, "--conditions", "none", "--only", "resemblyzer"]) == MissingExtra.exit_code
+    assert main([*words, "--conditions", "underwater"]) == 2
+    assert "underwater" in capsys.readouterr().err
+
+
+def test_the_nearest_centroid_by_hand():
+    training = rivals.Examples(np.array([[1.0, 0], [0.6, 0.8], [0, 1]]), np.array([0, 0, 1]))
+    validation = rivals.Examples(np.array([[1.0, 0], [0, 1]]), np.array([0, 1]))
+    classify = rivals._nearest_centroid(training, validation)
+    angle = np.array([[1.6, 0.8]]) / np.hypot(1.6, 0.8)  # the first centroid itself
+    probabilities = classify(np.concatenate([angle, [[0, 1]]]))
+    assert probabilities.argmax(axis=1).tolist() == [0, 1]
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    ratio = np.log(probabilities[0, 0] / probabilities[0, 1])
+    other = np.log(probabilities[1, 1] / probabilities[1, 0])
+    assert ratio / other == pytest.approx(1)  # both are a cosine of 1 against one of 0.447
+
+
+def test_its_temperature_calibrates_where_classes_overlap():
+    random = np.random.default_rng(0)
+    truth = random.integers(5, size=600)
+    noisy = np.eye(5)[truth] + random.normal(0, 0.6, (600, 5))
+    unit = noisy / np.linalg.norm(noisy, axis=1, keepdims=True)
+    parts = [rivals.Examples(unit[a:b], truth[a:b]) for a, b in ((0, 200), (200, 400))]
+    probabilities = rivals._nearest_centroid(*parts)(unit[400:])
+    right = probabilities.argmax(axis=1) == truth[400:]
+    assert 0.4 < right.mean() < 0.95
+    assert calibration_error(probabilities.max(axis=1), right) < 0.12
+
+
+def test_resemblyzer_describes_even_what_it_hears_no_voice_in():
+    pytest.importorskip("resemblyzer")
+    describe = rivals._resemblyzer()
+    quiet = np.random.default_rng(0).normal(0, 1e-3, RATE // 2).astype(np.float32)
+    for samples in (voice(150, 1.0, 0), quiet):
+        assert np.linalg.norm(describe(samples)) == pytest.approx(1, abs=1e-5)

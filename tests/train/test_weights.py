@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+import torchvision
+
+from voxedge.errors import RunError, UsageError
+from voxedge.nn.speaker_net import TRUNKS
+from voxedge.train.build import build_net
+from voxedge.train.checkpoint import module_tensors, save_checkpoint
+from voxedge.train.recipe import FrontendRecipe, Recipe
+from voxedge.train.weights import build_trunk
+
+TINY = Recipe(frontend=FrontendRecipe(image_size=32, window_seconds=0.5))
+
+
+@pytest.fixture(scope="module")
+def donor():
+    return build_net(TINY, 5)
+
+
+@pytest.fixture(scope="module")
+def run(donor, tmp_path_factory):
+    """A run folder, as far as weights go."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "recipe.toml").write_text(TINY.to_toml())
+    state = {"recipe": TINY.to_dict()}
+    save_checkpoint(folder / "best.safetensors", module_tensors("net", donor), state)
+    return folder
+
+
+def test_a_torchvision_file_even_without_batch_counters(tmp_path):
+    donor = torchvision.models.mobilenet_v3_small(weights=None)
+    state = {k: v for k, v in donor.state_dict().items() if "num_batches" not in k}
+    torch.save(state, tmp_path / "weights.pth")
+    trunk, width = build_trunk("mobilenet_v3_small", str(tmp_path / "weights.pth"))
+    assert width == 576
+    assert torch.equal(trunk.features[0][0].weight, donor.features[0][0].weight)
+
+
+def test_a_run_or_its_checkpoint_gives_the_trunk_and_never_the_head(donor, run):
+    for source in (run, run / "best.safetensors"):
+        net = build_net(TINY, 7, init=str(source))
+        assert net.head.out_features == 7
+        taken, given = net.trunk.state_dict(), donor.trunk.state_dict()
+        assert all(torch.equal(taken[key], given[key]) for key in given)
+
+
+def test_every_tensor_name_with_the_trunk_in_it_is_found(donor, tmp_path):
+    save_checkpoint(tmp_path / "last.safetensors", module_tensors("learned.net", donor), {})
+    trunk, _ = build_trunk("resnet18", str(tmp_path / "last.safetensors"))
+    assert torch.equal(trunk.conv1.weight, donor.trunk.conv1.weight)
+
+
+def test_another_trunk_is_refused(run, tmp_path):
+    with pytest.raises(RunError, match=r"holds a resnet18.*model\.trunk=resnet18"):
+        build_trunk("mobilenet_v3_small", str(run))
+    mobile, _ = TRUNKS["mobilenet_v3_small"]()
+    torch.save(mobile.state_dict(), tmp_path / "weights.pth")
+    with pytest.raises(RunError, match="does not hold the weights of a resnet18"):
+        build_trunk("resnet18", str(tmp_path / "weights.pth"))
+
+
+def test_a_damaged_checkpoint_is_refused(run, tmp_path):
+    data = bytearray((run / "best.safetensors").read_bytes())
+    data[-100] ^= 1
+    (tmp_path / "best.safetensors").write_bytes(data)
+    with pytest.raises(RunError, match="damaged"):
+        build_trunk("resnet18", str(tmp_path / "best.safetensors"))
+
+
+def test_a_model_file_is_refused_for_its_folded_norms():
+    with pytest.raises(UsageError, match="pass the run folder"):
+        build_trunk("resnet18", "model.onnx")
+
+
+def test_a_pickles_code_never_runs(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "harm"), "w"))
+
+    (tmp_path / "weights.pth").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(RunError, match="not a file of weights"):
+        build_trunk("resnet18", str(tmp_path / "weights.pth"))
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("resnet18", "resnet18-f37072fd.pth"),
+        ("resnet34", "resnet34-b627a593.pth"),
+        ("vgg11_bn", "vgg11_bn-6002323d.pth"),
+        ("mobilenet_v3_small", "mobilenet_v3_small-047dcff4.pth"),
+    ],
+)
+def test_imagenet_without_a_network_says_what_to_bring(monkeypatch, name, file):
+    def offline(*_args, **_kwargs):
+        raise OSError("no route")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
+    with pytest.raises(UsageError, match=f"pass --init {file}"):
+        build_trunk(name, "imagenet")
+
+
+def test_unknown_trunks_missing_files_and_folders_without_a_run_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="resnet34"):
+        build_trunk("resnet99", "random")
+    with pytest.raises(UsageError, match="no file"):
+        build_trunk("resnet18", "nowhere.pth")
+    with pytest.raises(RunError, match="no run"):
+        build_trunk("resnet18", str(tmp_path))

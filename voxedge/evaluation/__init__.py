@@ -1,0 +1,1 @@
+"""How good a model is: its answers on labelled clips, the figures, the page, and comparisons."""

@@ -1,0 +1,106 @@
+"""A clip's answer is the mean over its windows: one stream of clips in, one of answers out.
+
+Identifying and measuring both go this way, so that what is measured is what is answered.
+
+Shapes: B windows of a batch, S samples, K classes, E embedding.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from voxedge.limits import Samples
+from voxedge.windows import Policy, make_batch, speech
+
+Owner = TypeVar("Owner")
+Array: TypeAlias = npt.NDArray[Any]
+
+
+class Outputs(NamedTuple):
+    """What the model computes for a batch of windows."""
+
+    logits: npt.NDArray[np.float32]  # [B, K]
+    probabilities: npt.NDArray[np.float32]  # [B, K]
+    embedding: npt.NDArray[np.float32]  # [B, E], unit length
+
+
+@dataclass(eq=False)
+class ClipScores(Generic[Owner]):
+    """The windows of one clip, averaged."""
+
+    owner: Owner  # whoever handed the clip in
+    windows: int = 0  # that hold sound; with none there is nothing to answer
+    _missing: int = 0
+    _probabilities: Array = field(default_factory=lambda: np.zeros(1))  # sums over the windows
+    _embedding: Array = field(default_factory=lambda: np.zeros(1))
+
+    @property
+    def probabilities(self) -> Array:
+        """[K], their mean."""
+        return self._probabilities / self.windows
+
+    @property
+    def embedding(self) -> npt.NDArray[np.float32]:
+        """[E], their mean, of unit length."""
+        length = max(float(np.linalg.norm(self._embedding)), 1e-12)
+        return (self._embedding / length).astype(np.float32)
+
+    def add(self, probabilities: Array, embedding: Array) -> None:
+        """One more of its windows is computed."""
+        self._probabilities = self._probabilities + probabilities
+        self._embedding = self._embedding + embedding
+        self._missing -= 1
+
+    @property
+    def complete(self) -> bool:
+        """Whether all its windows are computed."""
+        return self._missing == 0
+
+
+def average_windows(
+    clips: Iterable[tuple[Owner, Samples]],
+    run: Callable[[Samples, npt.NDArray[np.int64]], Outputs],
+    window: int,
+    batch_size: int,
+    policy: Policy = "all",
+) -> Iterator[ClipScores[Owner]]:
+    """Scores of (owner, samples [S]), in order, as they come; clips share batches.
+
+    Args:
+        clips: whose they are, and their samples; with none, or silence, a clip has no windows.
+        run: the model: pcm [B, window], lengths [B].
+        window: samples of one.
+        batch_size: B.
+        policy: ``all`` windows of a clip, or its ``first``.
+    """
+    waiting: deque[ClipScores[Owner]] = deque()
+    held: list[tuple[ClipScores[Owner], Samples]] = []
+
+    def compute() -> None:
+        batch = make_batch(held, window)
+        outputs = run(batch.pcm, batch.lengths)
+        for scores, probabilities, embedding in zip(
+            batch.owners, outputs.probabilities, outputs.embedding, strict=True
+        ):
+            scores.add(probabilities, embedding)
+        held.clear()
+
+    for owner, samples in clips:
+        parts = speech(samples, window, policy)  # they keep what is still needed of the samples
+        scores = ClipScores(owner, len(parts), len(parts))
+        waiting.append(scores)
+        for part in parts:
+            held.append((scores, part))
+            if len(held) == batch_size:
+                compute()
+        while waiting and waiting[0].complete:
+            yield waiting.popleft()
+    if held:
+        compute()
+    yield from waiting

@@ -1,0 +1,50 @@
+"""The trained network of a run, answering as its exported file would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from voxedge.limits import Samples
+from voxedge.nn.speaker_net import ExportedNet
+from voxedge.scoring import ClipScores, Outputs, Owner, average_windows
+from voxedge.train.build import load_net
+from voxedge.train.device import choose_device
+from voxedge.train.run import Run
+
+
+class TrainedModel:
+    """The best network of a finished run.
+
+    Args:
+        run: see there.
+        device: auto, cpu or cuda.
+        batch_size: windows that are computed together.
+
+    Raises:
+        RunError: the run has not ended, or is damaged.
+        UsageError: a device that cannot be used.
+    """
+
+    def __init__(self, run: Run, device: str = "auto", batch_size: int = 32) -> None:
+        self._device = choose_device(device)
+        temperature = run.metrics()["temperature"]
+        self._net = ExportedNet(load_net(run), temperature).eval().to(self._device)
+        self._batch_size = batch_size
+        self.labels = run.labels()
+        self.sample_rate = run.recipe().frontend.sample_rate
+
+    def score(self, clips: Iterable[tuple[Owner, Samples]]) -> Iterator[ClipScores[Owner]]:
+        """Probabilities of (owner, samples [S] at ``sample_rate`` Hz), in order."""
+        window = self._net.net.frontend.window.samples
+        return average_windows(clips, self._run, window, self._batch_size)
+
+    @torch.inference_mode()
+    def _run(self, pcm: Samples, lengths: npt.NDArray[np.int64]) -> Outputs:
+        outputs = self._net(
+            torch.from_numpy(pcm).to(self._device), torch.from_numpy(lengths).to(self._device)
+        )
+        return Outputs(*(output.float().cpu().numpy() for output in outputs))

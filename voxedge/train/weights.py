@@ -1,0 +1,96 @@
+"""A trunk's first weights: drawn, ImageNet's, or those of an earlier training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torchvision.models import get_model_weights
+
+from voxedge.errors import RunError, UsageError
+from voxedge.nn.speaker_net import TRUNKS
+from voxedge.train.checkpoint import load_checkpoint
+from voxedge.train.run import find_run
+
+_OURS = "net.trunk."  # what stands in a checkpoint before their names
+_COUNTER = ".num_batches_tracked"  # of batch norms; torchvision's older files have none
+
+
+def build_trunk(name: str, init: str) -> tuple[nn.Module, int]:
+    """A trunk by name with its first weights, and its E.
+
+    Args:
+        name: a key of ``TRUNKS``.
+        init: ``random``; ``imagenet`` (torchvision's file, from torch's cache or downloaded); or
+            where to take the trunk from: a run folder, its checkpoint (``.safetensors``), a
+            torchvision state dict (``.pth``). Classifiers are never taken over.
+
+    Raises:
+        UsageError: an unknown trunk, or weights that cannot be had.
+        RunError: a file that is not the weights of such a trunk.
+    """
+    if name not in TRUNKS:
+        raise UsageError(f"there is no trunk {name!r}; there are: {', '.join(TRUNKS)}")
+    trunk, width = TRUNKS[name]()
+    if init == "random":
+        return trunk, width
+    state = _imagenet(name) if init == "imagenet" else _state_of(Path(init), name)
+    own = trunk.state_dict()
+    state = {k: v for k, v in state.items() if not k.startswith(("fc.", "classifier."))}
+    state = {k: v for k, v in own.items() if k.endswith(_COUNTER)} | state
+    wrong = [k for k in own.keys() | state.keys() if k not in own or k not in state]
+    wrong += [k for k in own.keys() & state.keys() if own[k].shape != state[k].shape]
+    if wrong:
+        raise RunError(
+            f"{init} does not hold the weights of a {name}: {len(wrong)} entries differ,"
+            f" {sorted(wrong)[0]} for one"
+        )
+    trunk.load_state_dict(state)
+    return trunk, width
+
+
+def _imagenet(name: str) -> dict[str, Tensor]:
+    weights = get_model_weights(name)["IMAGENET1K_V1"]
+    file = weights.url.rsplit("/", 1)[1]
+    try:
+        state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise UsageError(
+            f"the ImageNet weights cannot be downloaded: {error}",
+            f"bring {file} here and pass --init {file}",
+        ) from None
+    return state
+
+
+def _state_of(path: Path, name: str) -> dict[str, Tensor]:
+    if path.suffix == ".onnx":
+        raise UsageError(
+            f"--init: {path} cannot be trained on: its batch norms are folded into it",
+            "pass the run folder that it was exported from",
+        )
+    if path.is_dir():
+        path = find_run(path).best
+    if not path.is_file():
+        raise UsageError(f"--init: there is no file {path}", "random, imagenet, a run or a file")
+    if path.suffix == ".safetensors":
+        return _state_of_checkpoint(path, name)
+    try:  # weights_only: never runs a pickle's code
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - the reader raises whatever damaged bytes lead to
+        raise RunError(f"{path} is not a file of weights: {error}") from None
+    if not isinstance(loaded, dict):
+        raise RunError(f"{path} is not a state dict")
+    return loaded
+
+
+def _state_of_checkpoint(path: Path, name: str) -> dict[str, Tensor]:
+    checkpoint = load_checkpoint(path)
+    theirs = checkpoint.state.get("recipe", {}).get("model", {}).get("trunk", name)
+    if theirs != name:
+        raise RunError(
+            f"{path} holds a {theirs}, the recipe asks for a {name}",
+            f"--set model.trunk={theirs}",
+        )
+    parts = ((key.partition(_OURS)[2], value) for key, value in checkpoint.tensors.items())
+    return {key: value for key, value in parts if key}
