@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
 from voxedge.export import parity
+from voxedge.export.accuracy import Accuracy, Labelled
+from voxedge.export.lower import Precision, lower
 from voxedge.export.passes import PASSES
+from voxedge.export.serialise import serialise
 from voxedge.export.trace import trace
 
 from voxedge import artifact
@@ -24,6 +30,8 @@ from voxedge.train.build import load_net
 from voxedge.train.run import Run
 
 _PARITY_CLIPS = 64
+_CALIBRATION_CLIPS = 256  # at least, and one of every speaker
+_VALIDATION_CLIPS = 2_000  # at most: half a point is 10 of them
 _IR_VERSION = 10
 
 
@@ -35,6 +43,7 @@ class Exported:
     bytes: int
     metadata: Metadata
     parity: list[parity.Row]
+    accuracy: Accuracy | None  # of a lower precision, beside float32
 
 
 def export_run(
@@ -43,6 +52,7 @@ def export_run(
     *,
     data: Path | None = None,
     licence: str = "",
+    precision: Precision = "fp32",
     say: Callable[[str], None] = lambda _: None,
     passes: tuple[Callable[[ir.Model], bool], ...] = PASSES,
 ) -> Exported:
@@ -53,13 +63,15 @@ def export_run(
         path: the file to write; an old one stays until the new one has passed.
         data: where the run's corpus lies now, if it moved.
         licence: of the model, for its metadata.
+        precision: of the trunk: ``fp32``, ``fp16`` or ``int8``.
         say: told what is being done.
         passes: graph passes, in order.
 
     Raises:
         RunError: the run has not ended or is damaged.
         CorpusError: no clip of the run is left to show parity on.
-        ParityError: the graph does not compute what was trained; nothing is written.
+        ParityError: the graph does not compute what was trained, or the precision costs too much
+            accuracy; nothing is written.
     """
     metrics = run.metrics()
     net = ExportedNet(load_net(run), metrics["temperature"]).eval()
@@ -71,17 +83,35 @@ def export_run(
     model.ir_version = _IR_VERSION
     model.producer_name, model.producer_version = "voxedge", ""
     say(f"comparing ONNX Runtime with PyTorch on {len(clips)} clips")
-    rows = parity.measure(net, _serialise(model), clips)
+    rows = parity.measure(net, serialise(model), clips)
     parity.check(rows)
-    metadata = _metadata(run, net.net.head.in_features, licence, rows)
+    accuracy = None
+    if precision != "fp32":
+        model, accuracy = lower(
+            model,
+            precision,
+            calibration=_calibration_clips(run, data),
+            validation=lambda: _validation_clips(run, data),
+            window=net.net.frontend.window.samples,
+            temperature=net.temperature,
+            say=say,
+        )
+    metadata = _metadata(run, net.net.head.in_features, licence, precision, rows, accuracy)
     model.metadata_props[artifact.KEY] = metadata.to_json()
-    sealed = artifact.seal(_serialise(model))
+    sealed = artifact.seal(serialise(model))
     with atomic_write(path) as file:
         file.write(sealed)
-    return Exported(path, len(sealed), artifact.read(path).metadata, rows)
+    return Exported(path, len(sealed), artifact.read(path).metadata, rows, accuracy)
 
 
-def _metadata(run: Run, width: int, licence: str, rows: list[parity.Row]) -> Metadata:
+def _metadata(
+    run: Run,
+    width: int,
+    licence: str,
+    precision: Precision,
+    rows: list[parity.Row],
+    accuracy: Accuracy | None,
+) -> Metadata:
     recipe, metrics = run.recipe(), run.metrics()
     return Metadata(
         labels=run.labels(),
@@ -92,7 +122,8 @@ def _metadata(run: Run, width: int, licence: str, rows: list[parity.Row]) -> Met
         temperature=metrics["temperature"],
         input={"dtype": "float32", "rate": recipe.frontend.sample_rate, "channels": 1},
         frontend=asdict(recipe.frontend),
-        parity=parity.summary(rows),
+        precision=precision,
+        parity=parity.summary(rows) | ({"accuracy": accuracy.summary()} if accuracy else {}),
         metrics=metrics["test"],
         training={
             "recipe": recipe.to_dict(),
@@ -118,13 +149,33 @@ def _real_clips(run: Run, data: Path | None) -> list[Samples]:
     return found
 
 
+def _validation_clips(run: Run, data: Path | None) -> Iterator[Labelled]:
+    """Validation clips of the run that can still be read, decoded one at a time."""
+    recipe = run.recipe()
+    classes = {label: index for index, label in enumerate(run.labels())}
+    clips = [clip for clip in run.manifest(data).clips if clip.split == "validation"]
+    for clip in clips[:: math.ceil(len(clips) / _VALIDATION_CLIPS)]:
+        if (samples := _decoded(clip, recipe.frontend.sample_rate)) is not None:
+            yield classes[clip.speaker], samples
+
+
+def _calibration_clips(run: Run, data: Path | None) -> list[Samples]:
+    """Training clips by speaker and name: the first of every speaker, the second, and so on."""
+    clips: dict[str, list[Clip]] = defaultdict(list)
+    for clip in sorted(run.manifest(data).clips, key=lambda clip: (clip.speaker, clip.name)):
+        if clip.split == "train":
+            clips[clip.speaker].append(clip)
+    found: list[Samples] = []
+    for turn in zip_longest(*clips.values()):
+        decoded = (_decoded(clip, run.recipe().frontend.sample_rate) for clip in turn if clip)
+        found += [samples for samples in decoded if samples is not None]
+        if len(found) >= _CALIBRATION_CLIPS:
+            break
+    return found
+
+
 def _decoded(clip: Clip, rate: int) -> Samples | None:
     try:
         return load_audio(clip.path, rate)
     except AudioError:
         return None
-
-
-def _serialise(model: ir.Model) -> bytes:
-    data: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
-    return data

@@ -117,6 +117,40 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
         answer(f"  {line}".rstrip())
 
 
+def show_accuracy(found: dict[str, Any], precision: str) -> None:
+    """What lower precision cost (``parity.accuracy`` of a model file's metadata)."""
+    show_table(
+        f"{precision} beside float32: {found['clips']} validation clips",
+        ["", "float32", precision, "lost", "allowed", "agreement"],
+        [
+            [
+                f"top-{k}",
+                f"{found[f'top{k}']['float32']:.1%}",
+                f"{found[f'top{k}'][precision]:.1%}",
+                f"{found[f'top{k}']['lost']} clips",
+                f"{found[f'top{k}']['allowed']} clips",
+                f"{found[f'top{k}']['agreement']:.1%}",
+            ]
+            for k in (1, 5)
+        ],
+    )
+    show_table(
+        "answers changed, by the confidence of float32",
+        ["", "clips", "changed", ""],
+        [
+            [
+                f"{band['low']:.0%} to {band['high']:.0%}",
+                band["clips"],
+                band["changed"],
+                f"{band['changed'] / max(1, band['clips']):.1%}",
+            ]
+            for band in found["changed_by_confidence"]
+        ],
+    )
+    if found["in_float"]:
+        answer(f"left in float32: {', '.join(found['in_float'])}")
+
+
 def show_model(facts: dict[str, Any]) -> None:
     """A model file's metadata, as ``voxedge inspect --json`` has it; parts of it may be missing."""
     from voxedge.metrics import Interval
@@ -144,10 +178,23 @@ def show_model(facts: dict[str, Any]) -> None:
                 f" {parity['top1']:.0%}, {parity['windows']} windows",
             )
         )
+    with suppress(KeyError, TypeError, ValueError, AttributeError):
+        accuracy = facts["parity"]["accuracy"]
+        for name in ("top1", "top5"):
+            figures = accuracy[name]
+            rows.append(
+                (
+                    f"{facts['precision']} {name}",
+                    f"{figures[facts['precision']]:.1%}, float32 {figures['float32']:.1%}, agree in"
+                    f" {figures['agreement']:.1%} of {accuracy['clips']} validation clips",
+                )
+            )
+        rows.append(("in float32", ", ".join(accuracy["in_float"]) or "front end and head"))
+    measured = "" if facts["precision"] == "fp32" else " in float32"
     for name in ("top1", "top5"):
         with suppress(KeyError, TypeError, ValueError, AttributeError):
             test = Interval(**facts["metrics"][name])
-            rows.append((f"test {name}", test.percent()))
+            rows.append((f"test {name}", test.percent() + measured))
     with suppress(KeyError, TypeError, ValueError, AttributeError):
         origin = facts["training"]
         versions = " ".join(f"{key} {value}" for key, value in origin["versions"].items())
