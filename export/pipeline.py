@@ -124,7 +124,7 @@ def _metadata(
         frontend=asdict(recipe.frontend),
         precision=precision,
         parity=parity.summary(rows) | ({"accuracy": accuracy.summary()} if accuracy else {}),
-        metrics=metrics["test"],
+        metrics=metrics["test"] or {},
         training={
             "recipe": recipe.to_dict(),
             "data_digest": run.corpus_info()["digest"],

@@ -98,3 +98,21 @@ def test_a_few_right_answers_do_not_make_certainty():
     temperature = fit_temperature(logits, np.arange(12) % 4)
     confidence = softmax(logits / temperature).max()
     assert confidence == pytest.approx(13 / 14, abs=0.01)
+
+
+def test_temperature_of_clips_is_judged_by_the_mean_over_their_windows():
+    random = np.random.default_rng(5)
+    labels = random.integers(6, size=200)
+    owners = np.repeat(np.arange(200), 3)
+    logits = random.normal(0, 4, (600, 6))
+    logits[np.arange(600), labels[owners]] += 4
+    temperature = fit_temperature(logits, labels, owners)
+
+    def cost(t):
+        answers = softmax(logits / t).reshape(200, 3, 6).mean(axis=1)
+        targets = np.full((200, 6), 1 / 202 / 5)
+        targets[np.arange(200), labels] = 201 / 202
+        return -(targets * np.log(answers)).sum()
+
+    assert cost(temperature) <= min(cost(0.9 * temperature), cost(1.1 * temperature))
+    assert temperature < fit_temperature(logits, labels[owners])  # the mean is less sure

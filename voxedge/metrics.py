@@ -141,20 +141,30 @@ def softmax(logits: Floats) -> npt.NDArray[np.float64]:
     return result
 
 
-def fit_temperature(logits: Floats, labels: Integers) -> float:
-    """The T that minimises the cross-entropy of ``logits / T`` (Guo et al. 2017, sec. 4.2).
+def fit_temperature(logits: Floats, labels: Integers, owners: Integers | None = None) -> float:
+    """The T that minimises the cross-entropy of softmax(logits / T) (Guo et al. 2017, sec. 4.2).
 
-    Logits are [N, K]. The true class is held to be right in N + 1 of N + 2 cases (Platt 1999, sec.
-    2.2): else a network that makes no mistake on N clips would be told that it never will. The
-    minimum in log T is found by golden-section search between 0.05 and 20.
+    The true class is held to be right in C + 1 of C + 2 cases (Platt 1999, sec. 2.2): else a
+    network that makes no mistake on C clips would be told that it never will. The minimum in
+    log T is found by golden-section search between 0.05 and 20.
+
+    Args:
+        logits: [N, K].
+        labels: [C].
+        owners: [N], whose window each row is, where the answer for a clip is the mean over its
+            windows; without it every row is a clip.
     """
-    count, classes = logits.shape
+    count, classes = len(labels), logits.shape[1]
+    owners = np.arange(count) if owners is None else owners
+    windows = np.bincount(owners, minlength=count)[:, None]
     doubt = 1 / (count + 2)
     targets = np.full((count, classes), doubt / max(1, classes - 1))
     targets[np.arange(count), labels] = 1 - doubt
 
     def cost(log_t: float) -> float:
-        return float(-(targets * np.log(np.maximum(softmax(logits / np.exp(log_t)), 1e-300))).sum())
+        answers = np.zeros((count, classes))
+        np.add.at(answers, owners, softmax(logits / np.exp(log_t)))
+        return float(-(targets * np.log(np.maximum(answers / windows, 1e-300))).sum())
 
     low, high = np.log(0.05), np.log(20.0)
     ratio = (np.sqrt(5) - 1) / 2

@@ -124,3 +124,13 @@ def test_equal_audio_on_two_sides_is_found():
 def test_two_clips_are_too_few():
     with pytest.raises(CorpusError, match="three are needed"):
         split([entry("a", 1), entry("a", 2)])
+
+
+@pytest.mark.parametrize("sessions", [1, 2, 4])
+def test_sizes_that_make_up_one_leave_no_test_side(sessions):
+    entries = corpus(30, 12, sessions)
+    made = split(entries, 0.75, 0.25)
+    counts = [len(made.of(entries, side)) for side in SIDES]
+    assert counts[0] > counts[1] > 0
+    assert counts[2] == 0
+    assert made.by_session == (30 if sessions == 4 else 0)

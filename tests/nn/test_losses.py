@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from voxedge.nn.losses import ContrastiveCenterLoss
+from voxedge.nn.losses import ContrastiveCenterLoss, margin_at, with_margin
 
 
 def worked_example(form: str, **options) -> ContrastiveCenterLoss:
@@ -75,3 +75,23 @@ def test_gradient_is_finite_when_an_embedding_sits_on_its_center():
     loss(points, torch.tensor([0])).loss.backward()
     assert torch.isfinite(points.grad).all()
     assert torch.isfinite(loss.centers.grad).all()
+
+
+def test_the_margin_widens_the_true_angle_alone():
+    angles = torch.tensor([[0.3, 1.2, 2.0], [1.0, 3.1, 0.5]])
+    judged = with_margin(30 * torch.cos(angles), torch.tensor([1, 2]), 30.0, 0.2)
+    expected = torch.tensor([[0.3, 1.4, 2.0], [1.0, 3.1, 0.7]])
+    torch.testing.assert_close(judged, 30 * torch.cos(expected))
+
+
+def test_beyond_a_half_turn_the_margin_still_costs():
+    logits = 30 * torch.cos(torch.tensor([[0.1, 3.1]]))
+    judged = with_margin(logits, torch.tensor([1]), 30.0, 0.2)
+    assert judged[0, 1] < logits[0, 1]
+    assert torch.equal(judged[0, 0], logits[0, 0])
+
+
+def test_the_margin_comes_when_something_is_learned():
+    assert [margin_at(0.2, p) for p in (0.0, 0.3, 0.45, 0.6, 1.0)] == pytest.approx(
+        [0, 0, 0.1, 0.2, 0.2]
+    )

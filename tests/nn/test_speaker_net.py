@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 import torchvision
+from torch import nn
 
-from voxedge.nn.augment import spec_augment
-from voxedge.nn.speaker_net import TRUNKS, ExportedNet, SpeakerNet
+from voxedge.nn.speaker_net import TRUNKS, CosineHead, ExportedNet, SpeakerNet
 from voxedge.train.build import build_frontend, build_net
 from voxedge.train.recipe import FrontendRecipe, Recipe
 
@@ -33,7 +33,7 @@ def test_the_seed_decides_the_first_weights():
 def test_every_trunk_learns_from_small_images(name, pixels):
     trunk, width = TRUNKS[name]()
     image = torch.randn(2, 1, pixels, pixels)
-    net = SpeakerNet(build_frontend(FrontendRecipe(image_size=pixels)), trunk, width, 3)
+    net = SpeakerNet(build_frontend(FrontendRecipe(image_size=pixels)), trunk, nn.Linear(width, 3))
     logits, embedding = net.classify(image)
     assert embedding.shape == (2, width)
     torch.nn.functional.cross_entropy(logits, torch.tensor([0, 2])).backward()
@@ -48,16 +48,11 @@ def test_vgg_is_torchvisions_without_its_classifier():
     assert {k: v.shape for k, v in trunk.state_dict().items()} == names
 
 
-def test_spec_augment_blanks_one_band_and_one_stretch():
-    image = torch.randn(8, 1, 40, 40)
-    masked = spec_augment(image, 0.3, 0.4, torch.Generator().manual_seed(3))
-    again = spec_augment(image, 0.3, 0.4, torch.Generator().manual_seed(3))
-    assert torch.equal(masked, again)
-    changed = masked != image
-    for one in changed[:, 0]:
-        rows, columns = one.all(dim=1).sum(), one.all(dim=0).sum()
-        assert rows <= 10
-        assert columns <= 12
-        assert one.sum() == 40 * rows + 40 * columns - rows * columns
-    assert changed.any()
-    assert torch.equal(spec_augment(image, 0, 0, torch.Generator()), image)
+def test_a_cosine_head_compares_angles():
+    head = CosineHead(16, 5, scale=30.0)
+    embedding = torch.randn(4, 16)
+    logits = head(embedding)
+    expected = torch.cosine_similarity(embedding[:, None], head.weight[None], dim=2)
+    torch.testing.assert_close(logits, 30 * expected)
+    torch.testing.assert_close(logits, head(7 * embedding))
+    assert head(torch.zeros(1, 16)).isfinite().all()

@@ -272,3 +272,14 @@ def test_devices_and_precisions_that_cannot_be_are_refused():
 
 def digest(run: Run) -> str:
     return tensors_digest(load_checkpoint(run.last).tensors)
+
+
+def test_a_frozen_trunk_stays_as_it_came(finished, corpus, tmp_path):
+    donor, _, _ = finished
+    changes = {"model.init": str(donor.folder), "training.frozen": 1.0, "training.epochs": 1}
+    run, _, _ = run_training(tmp_path / "run", corpus, TINY.with_values(changes))
+    before, after = (load_checkpoint(one.best).tensors for one in (donor, run))
+    trunk = [name for name in before if name.startswith("net.trunk.")]
+    assert len(trunk) > 100
+    assert all(torch.equal(before[name], after[name]) for name in trunk)
+    assert not torch.equal(before["net.head.weight"], after["net.head.weight"])

@@ -19,6 +19,8 @@ from voxedge.data.corpus import Entry
 from voxedge.data.manifest import SIDES, Side
 from voxedge.errors import CorpusError
 
+_WHOLE = 1 - 1e-9  # two sizes beyond that leave nothing
+
 
 @dataclass(frozen=True)
 class Split:
@@ -53,7 +55,7 @@ def split(
     The same seed gives the same split, whatever the order; clips of equal content share a side.
     A speaker with two sessions is tested on the smaller; the other is split by utterance into
     training and validation. Every speaker has at least one unit on each side, and at least half
-    its share in training.
+    its share in training. Where the sizes make up 1 there is no test side.
 
     Raises:
         CorpusError: a speaker with fewer than three clips, or (for a given split) none in training.
@@ -65,14 +67,15 @@ def split(
         speakers[entry.clip.speaker].append(entry)
     sides: dict[str, Side] = {}
     by_session = 0
+    tested = train_size + val_size < _WHOLE
     for speaker, own in sorted(speakers.items()):
         if len(own) < 3:
             raise CorpusError(f"{speaker} has {len(own)} clips; three are needed, one a side")
         sessions = {entry.clip.session for entry in own}
-        by_session += len(sessions) > 1
+        by_session += len(sessions) > (1 if tested else 2)
         if len(sessions) >= 3:
             sides |= _cut(own, _session, train_size, val_size, seed)
-        elif len(sessions) == 2:
+        elif len(sessions) == 2 and tested:
             rest = _larger_rest(own, seed)
             sides |= {entry.clip.name: "test" for entry in own}
             share = train_size / (train_size + val_size)
@@ -107,7 +110,7 @@ def _cut(
     units = sorted({key(entry) for entry in entries}, key=lambda unit: _position(unit, seed))
     positions = [_position(unit, seed) for unit in units]
     count = len(units)
-    reserved = 1 if train + val < 1 - 1e-9 else 0  # for the test side
+    reserved = 1 if train + val < _WHOLE else 0  # for the test side
     first = bisect_left(positions, train)
     first = min(max(first, math.ceil(train * count / 2), 1), count - 1 - reserved)
     second = count

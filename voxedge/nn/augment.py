@@ -191,6 +191,8 @@ class Playback(nn.Module):
         features = window.new_empty(shape)
         for index, (bands, hop) in enumerate(zip(self.bands, self.hops, strict=True)):
             rows = (speed == index).nonzero().squeeze(1)
+            if not len(rows):
+                continue  # an FFT of nothing is an error
             spectrum = torch.stft(
                 window[rows],
                 front.n_fft,

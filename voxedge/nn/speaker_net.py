@@ -16,6 +16,7 @@ from voxedge.nn.frontend import Frontend
 
 _TINY = 1e-12  # keeps a length of zero from dividing
 
+
 def _resnet(build: Callable[[], nn.Module]) -> tuple[nn.Module, int]:
     trunk = build()
     trunk.fc = nn.Identity()

@@ -23,6 +23,7 @@ from voxedge.train.weights import build_trunk
 DEFAULT_DATA = Path("data")
 
 _SHOWN = 10
+_FROZEN = ((2_000, 0.0), (300, 0.2), (0, 0.5))  # training clips, share of the steps
 
 
 def train_command(
@@ -61,6 +62,7 @@ def train_command(
     made = split(corpus.entries, recipe.data.train_size, recipe.data.val_size, recipe.training.seed)
     resume = run is not None
     if run is None:
+        recipe = _thawing(recipe, made)
         run = new_run(runs, recipe.name)
         run.describe(recipe, corpus, made)
     _announce(run, recipe, corpus, made, f"{place}, {'bf16' if bf16 else 'fp32'}")
@@ -108,6 +110,19 @@ def corpus_of(
     return corpus
 
 
+def _thawing(recipe: Recipe, made: Split) -> Recipe:
+    """A trunk that has learned elsewhere stays as it came for longer, the less there is to learn.
+
+    What the recipe says itself is left as it is.
+    """
+    if recipe.model.init == "random" or recipe.training.frozen:
+        return recipe
+    clips = sum(side == "train" for side in made.sides.values())
+    share = next(share for fewest, share in _FROZEN if clips >= fewest)
+    console.say(f"weights of {recipe.model.init}; the trunk learns after {share:.0%} of the steps")
+    return recipe.with_values({"training.frozen": share})
+
+
 def _announce(run: Run, recipe: Recipe, corpus: Corpus, made: Split, place: str) -> None:
     counts = [len(made.of(corpus.entries, side)) for side in ("train", "validation", "test")]
     hours = sum(entry.seconds for entry in corpus.entries) / 3600
@@ -120,12 +135,14 @@ def _announce(run: Run, recipe: Recipe, corpus: Corpus, made: Split, place: str)
 
 
 def _conclude(run: Run, runs: Path, metrics: dict[str, Any]) -> None:
-    test = metrics["test"]
-    top1, top5 = (Interval(**test[name]).percent() for name in ("top1", "top5"))
     console.say(
         f"trained in {console.duration(metrics['seconds'])},"
         f" {metrics['clips_per_second']:.1f} clips/s; best epoch {metrics['best_epoch']}"
     )
-    console.answer(f"test: top-1 {top1}, top-5 {top5}  ({test['clips']} clips, 95 % intervals)")
+    if test := metrics["test"]:
+        top1, top5 = (Interval(**test[name]).percent() for name in ("top1", "top5"))
+        console.answer(f"test: top-1 {top1}, top-5 {top5}  ({test['clips']} clips, 95 % intervals)")
+    else:
+        console.answer("no clips were held back to test on")
     where = "" if runs == Path("runs") else f" --run {run.folder}"
     console.say(f"next: voxedge export model.onnx{where}")

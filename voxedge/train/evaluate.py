@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from voxedge.data.corpus import Corpus, Entry
 from voxedge.data.dataset import evaluation_batches
@@ -70,10 +71,19 @@ def score(
     policy: Policy = "all",
     workers: int = 0,
     between: Callable[[], None] = lambda: None,
+    heard: Callable[[Tensor, Tensor], Tensor] | None = None,
 ) -> Scores:
     """Run a network over the windows of clips whose speakers are classes of the corpus.
 
-    ``between`` is called after every batch, and may raise.
+    Args:
+        net: see there; a window of a clip is as long as its front end's.
+        corpus: where the samples are.
+        entries: the clips.
+        device: where the network is.
+        policy: which windows of a clip.
+        workers: threads that decode.
+        between: called after every batch, and may raise.
+        heard: what becomes of samples [B, S] with their valid lengths [B] on the way, if anything.
     """
     net.eval()
     window = net.frontend.window.samples
@@ -81,7 +91,10 @@ def score(
     owners: list[int] = []
     for batch in evaluation_batches(corpus, entries, _BATCH, window, policy, workers):
         pcm = torch.from_numpy(batch.pcm).to(device)
-        logits, _ = net(pcm, torch.from_numpy(batch.lengths).to(device))
+        lengths = torch.from_numpy(batch.lengths).to(device)
+        if heard is not None:
+            pcm, lengths = heard(pcm, lengths), torch.full_like(lengths, window)
+        logits, _ = net(pcm, lengths)
         rows.append(logits.float().cpu().numpy())
         owners += batch.owners
         between()

@@ -12,7 +12,7 @@ import copy
 import math
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -199,6 +199,8 @@ class _Trainer:
     def _step(self, pcm: Tensor, lengths: Tensor, labels: Tensor) -> None:
         recipe = self.recipe
         self.learned.train()
+        frozen = self._progress_of_all() < recipe.training.frozen
+        self.net.trunk.requires_grad_(not frozen).train(not frozen)
         image, labels = self.view(pcm, lengths, labels, self._generator())
         with self._autocast():
             logits, embedding = self.net.classify(image.to(memory_format=torch.channels_last))
@@ -265,13 +267,12 @@ class _Trainer:
     def finish(self) -> dict[str, Any]:
         """Measure the best network the way ``identify`` answers, write it down, draw the curves."""
         restore_module("net", self.averaged, load_checkpoint(self.run.best))
-        scores = self._scores("validation", "all")
-        temperature = fit_temperature(scores.logits, scores.window_truth)
+        temperature = self._temperature()
         history = self.position.history
         best = max(history, key=_merit)
         trained = self.training_set.clips * len(history)
         metrics = {
-            "test": self._scores("test", "all").measured(temperature),
+            "test": self._scores("test", "all").measured(temperature) if self._tested else None,
             "validation": {name: best[name] for name in ("val_top1", "val_top5", "val_loss")},
             "best_epoch": int(best["epoch"]),
             "epochs": len(history),
@@ -286,7 +287,37 @@ class _Trainer:
         draw_curves(history, self.recipe.name, self.run.folder / "curves.png")
         return metrics
 
-    def _scores(self, side: Side, policy: Policy) -> Scores:
+    @property
+    def _tested(self) -> bool:
+        return bool(self.split.of(self.corpus.entries, "test"))
+
+    def _temperature(self) -> float:
+        """Fitted on the validation clips; where training heard noise, on noisy copies as well.
+
+        Else confidence would be right for clean recordings alone, and too high for the rest.
+        """
+        kinds = [self._scores("validation", "all")]
+        augment, window = self.view.augment, self.net.frontend.window.samples
+        if augment is not None:
+            random = self._generator()
+
+            def heard(pcm: Tensor, lengths: Tensor) -> Tensor:
+                return augment(pcm, lengths, random)[:, :window]
+
+            kinds.append(self._scores("validation", "all", heard))
+        clips = len(kinds[0].truth)
+        return fit_temperature(
+            np.concatenate([scores.logits for scores in kinds]),
+            np.concatenate([scores.truth for scores in kinds]),
+            np.concatenate([scores.owners + clips * i for i, scores in enumerate(kinds)]),
+        )
+
+    def _scores(
+        self,
+        side: Side,
+        policy: Policy,
+        heard: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> Scores:
         entries = self.split.of(self.corpus.entries, side)
         return score(
             self.averaged,
@@ -296,6 +327,7 @@ class _Trainer:
             policy,
             self.workers,
             self._heed_signals,
+            heard,
         )
 
     # --- state ------------------------------------------------------------------------------

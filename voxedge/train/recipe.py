@@ -34,16 +34,14 @@ class DataRecipe:
 
     speakers: int = 0  # the first so many in sorted order; 0: all
     train_size: float = 0.6
-    val_size: float = 0.2
+    val_size: float = 0.2  # the rest is tested on, if there is one
     min_clips: int = 3  # a speaker with fewer is left out
 
     def __post_init__(self) -> None:
         _check(self.speakers >= 0 and self.speakers != 1, "data.speakers: 0 (all) or at least 2")
         _check(self.train_size > 0, "data.train_size must be above 0")
         _check(self.val_size > 0, "data.val_size must be above 0")
-        _check(
-            self.train_size + self.val_size < 1, "data.train_size + data.val_size must be below 1"
-        )
+        _check(self.train_size + self.val_size <= 1, "data.train_size + data.val_size: at most 1")
         _check(self.min_clips >= 3, "data.min_clips: at least 3, one for each side of the split")
 
 
@@ -182,6 +180,7 @@ class TrainingRecipe:
     min_steps: int = 1  # of an epoch; a small corpus gets smaller batches, then several passes
     seed: int = 0
     crop: Literal["random", "first"] = "first"  # which window of a longer clip is trained on
+    frozen: float = 0.0  # share of the steps, the first, in which the trunk stays as it came
     average: float = 0.0  # decay of the running average of the weights; 0: the last weights
 
     def __post_init__(self) -> None:
@@ -189,6 +188,7 @@ class TrainingRecipe:
         _check(self.batch_size >= 2, "training.batch_size: at least 2, for batch normalisation")
         _check(self.min_steps >= 1, "training.min_steps: at least 1")
         _check(self.seed >= 0, "training.seed must not be negative")
+        _check(0 <= self.frozen <= 1, "training.frozen: 0 to 1")
         _check(0 <= self.average < 1, "training.average: 0 to below 1")
 
 
