@@ -6,21 +6,19 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from voxedge.audio import SUFFIXES, decode
-from voxedge.errors import RunError, UsageError
-from voxedge.limits import Limits
+from voxedge.errors import RunError
+from voxedge.limits import Samples
 from voxedge.nn.augment import WaveAugment
 from voxedge.nn.frontend import Frontend, Window
 from voxedge.nn.losses import ContrastiveCenterLoss
 from voxedge.nn.speaker_net import CosineHead, SpeakerNet
+from voxedge.stress import load_noises, load_rooms
 from voxedge.train.checkpoint import load_checkpoint, restore_module
 from voxedge.train.recipe import FrontendRecipe, LossRecipe, Recipe
 from voxedge.train.run import Run
 from voxedge.train.weights import build_trunk
-
-_ANY_LENGTH = Limits(min_seconds=0.01)
 
 
 def build_frontend(recipe: FrontendRecipe) -> Frontend:
@@ -53,24 +51,18 @@ def build_augment(recipe: Recipe, whole: Window) -> WaveAugment | None:
     """What is done to the samples, if anything is; ``whole`` says how many are wanted.
 
     Raises:
-        UsageError: a folder of noises or rooms that holds none.
+        CorpusError: a folder of noises or rooms that holds none for training.
     """
     wanted, rate = recipe.augment, recipe.frontend.sample_rate
     if not wanted.of_sound:
         return None
-    noises = _recordings(wanted.noise_folder, rate)
-    rooms = _recordings(wanted.rooms_folder, rate)
+    sounds: list[tuple[Samples, ...]] = [(), ()]
+    if wanted.noise_folder:
+        sounds[0] = load_noises(Path(wanted.noise_folder), rate, "training")
+    if wanted.rooms_folder:
+        sounds[1] = load_rooms(Path(wanted.rooms_folder), rate, "training")
+    noises, rooms = ([torch.from_numpy(sound) for sound in kind] for kind in sounds)
     return WaveAugment(wanted, rate, whole, noises, rooms)
-
-
-def _recordings(folder: str, rate: int) -> list[Tensor]:
-    if not folder:
-        return []
-    paths = sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
-    found = [torch.from_numpy(decode(path, rate, _ANY_LENGTH).samples) for path in paths]
-    if not found:
-        raise UsageError(f"there are no recordings in {folder}")
-    return found
 
 
 def build_center_loss(recipe: LossRecipe, classes: int, width: int) -> ContrastiveCenterLoss | None:
