@@ -44,7 +44,8 @@ def test_figures_by_hand(by_hand):
 
 
 def test_parts_by_hand(by_hand):
-    figures = measure(by_hand, {"age": {"ada": "9 to 12", "ben": "2 to 8"}})
+    figures = measure(by_hand, {"age": {"ada": "9 to 12", "ben": "2 to 8"}, "x": {"eve": "y"}})
+    assert set(figures["groups"]) == {"age"}  # nobody known has an x
     assert figures["confusions"] == [
         {"speaker": "ben", "answer": "ada", "clips": 2, "of": 3},
         {"speaker": "ada", "answer": "ben", "clips": 1, "of": 6},

@@ -49,8 +49,9 @@ def measure(evaluation: Evaluation, groups: Groups | None = None) -> dict[str, A
         "by_seconds": _by(known, lambda r: _length(r.seconds), key=_natural),
         "by_windows": _by(known, _windows, key=_natural),
         "groups": {
-            column: _by(known, lambda r, of=of: of.get(r.speaker, _UNSTATED), key=_natural)  # type: ignore[misc]
+            column: rows
             for column, of in (groups or {}).items()
+            if len(rows := _by(known, _group(of), key=_natural)) > 1
         },
         "strangers": {
             "clips": len(strangers),
@@ -154,6 +155,10 @@ def _length(seconds: float) -> str:
 def _windows(record: Record) -> str:
     count = record.answers[CLEAN].windows
     return str(count) if count < _MOST_WINDOWS else f"{_MOST_WINDOWS} and more"
+
+
+def _group(of: dict[str, str]) -> Callable[[Record], str]:
+    return lambda record: of.get(record.speaker, _UNSTATED)
 
 
 def _binned(of: dict[str, str]) -> dict[str, str]:
