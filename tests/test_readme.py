@@ -75,7 +75,8 @@ def test_the_shell_snippets(folder):
 
 
 def test_the_commands_named_are_commands_there_are():
-    named = set(re.findall(r"voxedge (train|export|identify|inspect|data [a-z0-9]+)", README))
+    commands = "train|export|identify|evaluate|compare|inspect|data [a-z0-9]+"
+    named = set(re.findall(rf"voxedge ({commands})", README))
     for command in named:
         arguments = [sys.executable, "-m", "voxedge", *command.split(), "--help"]
         assert subprocess.run(arguments, capture_output=True).returncode == 0, command

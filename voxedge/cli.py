@@ -417,7 +417,8 @@ def evaluate(
         Path | None, typer.Option(help="CSV with the column speaker, and age, gender, ...")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write to; else evaluation/ in the run.")
+        Path | None,
+        typer.Option(help="Folder to write to; else evaluation/ in the run, or beside --model."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Windows computed together.")] = 32,

@@ -162,7 +162,7 @@ def _noise(
     random: np.random.Generator,
     surroundings: Surroundings,
 ) -> Samples:
-    noise = surroundings.noises[random.integers(len(surroundings.noises))]
+    noise = surroundings.noises[int(random.integers(len(surroundings.noises)))]
     piece = np.resize(np.roll(noise, -int(random.integers(len(noise)))), len(samples))
     return add_noise(samples, piece, decibels, rate)
 
@@ -170,7 +170,8 @@ def _noise(
 def _reverb(
     samples: Samples, _rate: int, random: np.random.Generator, surroundings: Surroundings
 ) -> Samples:
-    return reverberate(samples, surroundings.rooms[random.integers(len(surroundings.rooms))])
+    room = surroundings.rooms[int(random.integers(len(surroundings.rooms)))]
+    return reverberate(samples, room)
 
 
 def _gain(decibels: float, samples: Samples, *_: object) -> Samples:

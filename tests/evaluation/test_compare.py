@@ -79,6 +79,9 @@ def test_contestants_are_read_from_runs_folders_and_files(tmp_path, hits):
     assert (both.name, len(both.members)) == ("both", 2)
     assert read_contestant(f"{tmp_path / 'one'},{tmp_path / 'two'}").name == "one and 1 more"
     assert read_contestant(str(tmp_path / "rival.json")).name == "rival"
+    (tmp_path / "one" / "evaluation").rename(tmp_path / "one" / "evaluation-validation")
+    assert read_contestant(str(tmp_path / "one" / "evaluation-validation")).name == "one"
+    (tmp_path / "one" / "evaluation-validation").rename(tmp_path / "one" / "evaluation")
     with pytest.raises(CorpusError, match="holds no evaluation"):
         read_contestant(str(tmp_path))
     with pytest.raises(UsageError, match="names no run"):

@@ -149,8 +149,8 @@ def _find(place: Path) -> Path:
 
 
 def _run_name(path: Path) -> str:
-    """A run's folder for its ``evaluation/evaluation.json``, else the folder, else the file."""
+    """The run of ``RUN/evaluation[-validation]/evaluation.json``, else the folder, or the file."""
     if path.name != FILE:
         return path.stem
     folder = path.resolve().parent
-    return folder.parent.name if folder.name == "evaluation" else folder.name
+    return folder.parent.name if folder.name.startswith("evaluation") else folder.name

@@ -32,7 +32,7 @@ p { margin: .2rem 0 .9rem; color: var(--faint); max-width: 46rem; }
 .cards div { padding: .9rem 1.1rem; border-radius: .6rem; background: var(--card); }
 .cards b { display: block; font-size: 1.7rem; line-height: 1.25; }
 .cards small { color: var(--faint); }
-.bars { display: grid; grid-template-columns: max-content minmax(6rem, 1fr) max-content;
+.bars { display: grid; grid-template-columns: minmax(6.5rem, max-content) minmax(6rem, 1fr) 14rem;
   gap: .4rem .9rem; align-items: center; font-variant-numeric: tabular-nums; }
 .bars span { color: var(--faint); text-align: right; }
 .track { position: relative; height: 1.05rem; border-radius: .25rem; background: var(--card); }
