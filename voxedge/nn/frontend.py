@@ -1,8 +1,8 @@
 """THE front end: raw samples -> the image that the trunk looks at. Trained through, and traced.
 
-Everything is a gather, a convolution, a matrix product or element-wise, so that the graph needs no
-``STFT`` operator (no CUDA or WebGPU kernel; slower than a convolution on a CPU) and no ``Resize``,
-and the device needs no signal processing. See docs/design.md, "The signal path".
+Everything is a gather, a matrix product, a convolution or element-wise, so that the graph needs no
+``STFT`` operator (no CUDA or WebGPU kernel; slower than a matrix product on a CPU) and no
+``Resize``, and the device needs no signal processing. See docs/design.md, "The signal path".
 
 Shapes: B batch, S samples given, W samples of the window, T frames, N bins of the spectrum,
 M features of a frame (mel bands or linear bins), P pixels of a side.
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from voxedge.nn.power_spectrum import PowerSpectrum
 from voxedge.train.recipe import Feature, Normalise, Padding
 
 _LOG_FLOOR = 1e-6  # power; a full-scale sine gives about (win_length / 4)^2
@@ -101,7 +102,6 @@ class Frontend(nn.Module):
         samples = self.window.samples
         self.reflect = n_fft // 2 if feature == "seed" else 0  # librosa centres its frames
         frames = 1 + (samples + 2 * self.reflect - n_fft) // hop_length
-        self.register_buffer("basis", dft_basis(n_fft, win_length), persistent=False)
         if feature == "linear":
             hertz = torch.arange(n_fft // 2 + 1) * sample_rate / n_fft
             keep = (hertz >= f_min) & (hertz <= f_max)
@@ -110,6 +110,11 @@ class Frontend(nn.Module):
             bands = mel_filters(sample_rate, n_fft, n_mels, f_min, f_max)
         else:
             bands = mel_filters(_SEED_MEL_RATE, n_fft, n_mels, 0.0, _SEED_MEL_RATE / 2)
+            self.register_buffer("basis", dft_basis(n_fft, win_length), persistent=False)
+        if feature != "seed":  # of power, only the bins that a band looks at are computed
+            used = bands.any(dim=0).nonzero().flatten()
+            bands = bands[:, used]
+            self.spectrum = PowerSpectrum(samples, n_fft, win_length, hop_length, used)
         self.register_buffer("bands", bands, persistent=False)  # [M, N]
         # A buffer of more than one value: the exporter drops the addition of a constant below 1e-8.
         floor = torch.full((len(bands), 1), _SEED_FLOOR)
@@ -124,7 +129,7 @@ class Frontend(nn.Module):
         """Samples [B, S] with their valid lengths [B] -> image [B, 1, P, P]."""
         window = self.window(pcm, lengths)
         features = self.seed_features(window) if self.feature == "seed" else self.features(window)
-        return (self.rows @ self._normalised(features) @ self.columns).unsqueeze(1)
+        return (self.rows @ (self._normalised(features) @ self.columns)).unsqueeze(1)
 
     def features(self, window: Tensor) -> Tensor:
         """[B, W] -> log power in bands above the floor, [B, M, T].
@@ -132,9 +137,10 @@ class Frontend(nn.Module):
         ``log(1 + p / floor)`` is ``log(p + floor)`` shifted so that silence is exactly 0: a float32
         keeps ten times more of small differences there, and no rounding is left to magnify.
         """
-        real, imaginary = self._spectrum(window)
-        power = self.bands @ (real * real + imaginary * imaginary)
-        return torch.log(power * (1 / _LOG_FLOOR) + 1)
+        power = self.spectrum(window)
+        if self.feature == "mel":
+            power = power @ self.bands.T
+        return torch.log(power.transpose(1, 2) * (1 / _LOG_FLOOR) + 1)
 
     def seed_features(self, window: Tensor) -> Tensor:
         """[B, W] -> the seed system's feature, [B, M, T].
