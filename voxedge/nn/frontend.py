@@ -45,8 +45,7 @@ class Window(nn.Module):
         batch, samples = pcm.shape
         valid = torch.clamp(lengths, min=1, max=samples).unsqueeze(1)
         index = self.positions.unsqueeze(0) % valid
-        rows = torch.arange(batch, device=pcm.device).unsqueeze(1) * samples
-        window = pcm.reshape(-1)[rows + index]
+        window = pcm.gather(1, index.expand(batch, -1))
         if self.padding == "zero":
             window = window * (self.positions.unsqueeze(0) < valid)
         return window

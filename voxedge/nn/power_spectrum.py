@@ -59,13 +59,13 @@ class PowerSpectrum(nn.Module):
 
     def forward(self, window: Tensor) -> Tensor:
         """[B, W] -> power [B, T, N]."""
-        after = self._framed(window[:, self.after :], self.forwards)
-        before = self._framed(window.flip(1)[:, self.before :], self.backwards)
+        after = self._framed(window, self.after, self.forwards)
+        before = self._framed(window.flip(1), self.before, self.backwards)
         cosine, sine = (after + before) @ self.cosines, (after - before) @ self.sines
         return cosine * cosine + sine * sine
 
-    def _framed(self, signal: Tensor, order: Tensor) -> Tensor:
-        """[B, S] -> its overlapping pieces [B, T, H]."""
-        count = signal.shape[1] // self.block
-        blocks = signal[:, : count * self.block].unflatten(1, (count, self.block))
+    def _framed(self, signal: Tensor, start: int, order: Tensor) -> Tensor:
+        """[B, W] -> its overlapping pieces from ``start`` on, [B, T, H]."""
+        count = (signal.shape[1] - start) // self.block
+        blocks = signal[:, start : start + count * self.block].unflatten(1, (count, self.block))
         return blocks.index_select(1, order).unflatten(1, (-1, self.half // self.block)).flatten(2)
