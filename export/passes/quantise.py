@@ -170,7 +170,7 @@ def new_initializer(graph: ir.Graph, name: str, value: Array) -> ir.Value:
     made = ir.Value(
         name=name, type=ir.TensorType(tensor.dtype), shape=tensor.shape, const_value=tensor
     )
-    graph.registernew_initializer(made)
+    graph.register_initializer(made)
     return made
 
 

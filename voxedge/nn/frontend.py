@@ -1,8 +1,8 @@
 """THE front end: raw samples -> the image that the trunk looks at. Trained through, and traced.
 
-Everything is a gather, a convolution, a matrix product or element-wise, so that the graph needs no
-``STFT`` operator (no CUDA or WebGPU kernel; slower than a convolution on a CPU) and no ``Resize``,
-and the device needs no signal processing. See docs/design.md, "The signal path".
+Everything is a gather, a matrix product, a convolution or element-wise, so that the graph needs no
+``STFT`` operator (no CUDA or WebGPU kernel; slower than a matrix product on a CPU) and no
+``Resize``, and the device needs no signal processing. See docs/design.md, "The signal path".
 
 Shapes: B batch, S samples given, W samples of the window, T frames, N bins of the spectrum,
 M features of a frame (mel bands or linear bins), P pixels of a side.
@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from voxedge.nn.power_spectrum import PowerSpectrum
 from voxedge.train.recipe import Feature, Normalise, Padding
 
 _LOG_FLOOR = 1e-6  # power; a full-scale sine gives about (win_length / 4)^2
@@ -44,8 +45,7 @@ class Window(nn.Module):
         batch, samples = pcm.shape
         valid = torch.clamp(lengths, min=1, max=samples).unsqueeze(1)
         index = self.positions.unsqueeze(0) % valid
-        rows = torch.arange(batch, device=pcm.device).unsqueeze(1) * samples
-        window = pcm.reshape(-1)[rows + index]
+        window = pcm.gather(1, index.expand(batch, -1))
         if self.padding == "zero":
             window = window * (self.positions.unsqueeze(0) < valid)
         return window
@@ -105,9 +105,14 @@ class Frontend(nn.Module):
         samples = self.window.samples
         self.reflect = n_fft // 2 if feature == "seed" else 0  # librosa centres its frames
         self.frames = 1 + (samples + 2 * self.reflect - n_fft) // hop_length
-        self.register_buffer("taper", hann_window(n_fft, win_length).float(), persistent=False)
-        self.register_buffer("basis", dft_basis(n_fft, win_length), persistent=False)
         bands = self.bands_at(1.0)
+        if feature == "seed":
+            self.register_buffer("basis", dft_basis(n_fft, win_length), persistent=False)
+        else:  # of power, only the bins that a band looks at are computed
+            self.register_buffer("taper", hann_window(n_fft, win_length).float(), persistent=False)
+            used = bands.any(dim=0).nonzero().flatten()
+            bands = bands[:, used]
+            self.spectrum = PowerSpectrum(samples, n_fft, win_length, hop_length, used)
         self.register_buffer("bands", bands, persistent=False)  # [M, N]
         # A buffer of more than one value: the exporter drops the addition of a constant below 1e-8.
         floor = torch.full((len(bands), 1), _SEED_FLOOR)
@@ -129,12 +134,14 @@ class Frontend(nn.Module):
 
     def picture(self, features: Tensor) -> Tensor:
         """Features [B, M, T] -> normalised and resized, [B, 1, P, P]."""
-        return (self.rows @ self._normalised(features) @ self.columns).unsqueeze(1)
+        return (self.rows @ (self._normalised(features) @ self.columns)).unsqueeze(1)
 
     def features(self, window: Tensor) -> Tensor:
         """[B, W] -> log power in bands above the floor, [B, M, T]."""
-        real, imaginary = self._spectrum(window)
-        return self.log_power(self.bands @ (real * real + imaginary * imaginary))
+        power = self.spectrum(window)
+        if self.feature == "mel":
+            power = power @ self.bands.T
+        return self.log_power(power.transpose(1, 2))
 
     def log_power(self, power: Tensor) -> Tensor:
         """Power -> its logarithm above the floor.

@@ -67,7 +67,7 @@ class FrontendRecipe:
         _check(0.25 <= self.window_seconds <= 60, "frontend.window_seconds: 0.25 to 60")
         power = self.n_fft > 0 and self.n_fft & (self.n_fft - 1) == 0
         _check(power and 64 <= self.n_fft <= 8192, "frontend.n_fft: a power of two, 64 to 8192")
-        _check(0 < self.win_length <= self.n_fft, "frontend.win_length: 1 to n_fft")
+        _check(2 <= self.win_length <= self.n_fft, "frontend.win_length: 2 to n_fft")
         _check(0 < self.hop_length <= self.n_fft, "frontend.hop_length: 1 to n_fft")
         _check(
             self.n_fft <= self.window_seconds * self.sample_rate,
