@@ -29,9 +29,9 @@ def test_the_seed_decides_the_first_weights():
 
 
 @pytest.mark.parametrize("name", TRUNKS)
-@pytest.mark.parametrize("pixels", [32, 45])
-def test_every_trunk_learns_from_small_images(name, pixels):
+def test_every_trunk_learns_from_the_smallest_image(name):
     trunk, width = TRUNKS[name]()
+    pixels = 32
     image = torch.randn(2, 1, pixels, pixels)
     net = SpeakerNet(build_frontend(FrontendRecipe(image_size=pixels)), trunk, nn.Linear(width, 3))
     logits, embedding = net.classify(image)
