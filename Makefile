@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 RUNTIME := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
+DATA   := $(or $(VOXEDGE_DATA),../shared/data)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint clean
+.PHONY: help setup demo test bench model lint clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -24,6 +25,11 @@ test: setup  ## run the tests
 
 bench: setup  ## measure latency, throughput, parity, memory and start-up, and print one table
 	@$(BIN)/python -m bench
+
+model: setup  ## train and export the model of bench/models (about an hour on 2 cores; needs the shared recordings)
+	@$(BIN)/voxedge train $(DATA)/speechocean762/known --runs build/model --set data.train_size=0.94 --set data.val_size=0.06
+	@mkdir -p bench/models
+	@$(BIN)/voxedge export bench/models/speechocean762-200.int8.onnx --precision int8 --run build/model --licence 'CC BY 4.0, trained on speechocean762 (Zhang et al. 2021)'
 
 lint: setup  ## ruff and mypy
 	@$(BIN)/ruff check .
