@@ -107,7 +107,7 @@ class WaveAugment(nn.Module):
         """Rooms and channels, in one product of spectra; the power stays the same."""
         roomy = draw.some(self.recipe.rooms, len(window))
         narrow = draw.some(self.recipe.channel, len(window))
-        rows = torch.cat([roomy, narrow]).unique()
+        rows = torch.unique(torch.cat([roomy, narrow]))
         if not len(rows):
             return window
         response = torch.ones(len(window), len(self.hertz), dtype=torch.cfloat).to(window.device)
@@ -142,7 +142,7 @@ class WaveAugment(nn.Module):
         tilt = draw.between(-10, 50, count) * torch.linspace(0, 1, _LEVELS).to(draw.device)
         amplitude = _ratio((9 * draw.normal(count, _LEVELS) - tilt) @ self.levels)
         phase = 2 * math.pi * draw.uniform(count, amplitude.shape[1])
-        block = torch.fft.irfft(torch.polar(amplitude, phase), _NOISE_POINTS)
+        block: Tensor = torch.fft.irfft(torch.polar(amplitude, phase), _NOISE_POINTS)
         noise = block.repeat(1, math.ceil(self.samples / _NOISE_POINTS))[:, : self.samples]
         for moments in (self.slow, self.quick):
             loudness = draw.between(0, 10, count) * draw.normal(count, len(moments))
@@ -173,6 +173,8 @@ class Playback(nn.Module):
         frontend: for log-power features.
         change: of the speed; 0 for clips as recorded alone.
     """
+
+    bands: Tensor
 
     def __init__(self, frontend: Frontend, change: float) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from torchvision.models import mobilenet_v3_small, resnet18, resnet34, vgg
 
 from voxedge.nn.frontend import Frontend
 
+_VARIANCE_FLOOR = 1e-4  # keeps the root's slope finite where nothing moves
 _TINY = 1e-12  # keeps a length of zero from dividing
 
 
@@ -68,7 +69,8 @@ class CosineHead(nn.Module):
     def forward(self, embedding: Tensor) -> Tensor:
         directions = self.weight / self.weight.norm(dim=1, keepdim=True)
         length = embedding.norm(dim=1, keepdim=True).clamp(min=_TINY)
-        return self.scale * (embedding / length @ directions.T)
+        cosines: Tensor = embedding / length @ directions.T
+        return self.scale * cosines
 
 
 class SpeakerNet(nn.Module):
@@ -78,12 +80,25 @@ class SpeakerNet(nn.Module):
         frontend: samples -> one-channel image.
         trunk: three-channel image -> features [B, E].
         head: embedding -> logits; before a ``CosineHead`` the features are batch-normalised.
+        statistics: whether the long-term spectrum goes past the trunk, see ``band_statistics``.
     """
 
-    def __init__(self, frontend: Frontend, trunk: nn.Module, head: nn.Linear | CosineHead) -> None:
+    def __init__(
+        self,
+        frontend: Frontend,
+        trunk: nn.Module,
+        head: nn.Linear | CosineHead,
+        statistics: bool = False,
+    ) -> None:
         super().__init__()
         self.frontend = frontend
         self.trunk = trunk
+        self.bypass: nn.Sequential | None = None
+        if statistics:
+            figures = 2 * frontend.rows.shape[0]
+            self.bypass = nn.Sequential(
+                nn.BatchNorm1d(figures), nn.Linear(figures, head.in_features)
+            )
         cosine = isinstance(head, CosineHead)
         self.neck = nn.BatchNorm1d(head.in_features) if cosine else nn.Identity()
         self.head = head
@@ -94,8 +109,24 @@ class SpeakerNet(nn.Module):
 
     def classify(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Image [B, 1, P, P] -> logits [B, K], embedding [B, E] (not normalised)."""
-        embedding = self.neck(self.trunk(torch.cat([image, image, image], dim=1)))
+        features = self.trunk(torch.cat([image, image, image], dim=1))
+        if self.bypass is not None:
+            features = features + self.bypass(band_statistics(image))
+        embedding = self.neck(features)
         return self.head(embedding), embedding
+
+
+def band_statistics(image: Tensor) -> Tensor:
+    """Mean and deviation over time of each row of [B, 1, P, P], [B, 2 P].
+
+    The long-term spectrum: what linear models of speakers live on, and what a network that looks
+    for the same pattern at every frequency, and then averages, is slow to find.
+    """
+    rows = image.squeeze(1)
+    mean = rows.mean(dim=2)
+    centred = rows - mean.unsqueeze(2)
+    deviation = torch.sqrt((centred * centred).mean(dim=2) + _VARIANCE_FLOOR)
+    return torch.cat([mean, deviation], dim=1)
 
 
 class ExportedNet(nn.Module):

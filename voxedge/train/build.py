@@ -37,7 +37,7 @@ def build_net(recipe: Recipe, classes: int, init: str | None = None) -> SpeakerN
     torch.manual_seed(recipe.training.seed)
     trunk, width = build_trunk(recipe.model.trunk, recipe.model.init if init is None else init)
     head = build_head(recipe.loss, classes, width)
-    return SpeakerNet(build_frontend(recipe.frontend), trunk, head)
+    return SpeakerNet(build_frontend(recipe.frontend), trunk, head, recipe.model.statistics)
 
 
 def build_head(recipe: LossRecipe, classes: int, width: int) -> nn.Linear | CosineHead:

@@ -302,7 +302,8 @@ class _Trainer:
             random = self._generator()
 
             def heard(pcm: Tensor, lengths: Tensor) -> Tensor:
-                return augment(pcm, lengths, random)[:, :window]
+                whole: Tensor = augment(pcm, lengths, random)
+                return whole[:, :window]
 
             kinds.append(self._scores("validation", "all", heard))
         clips = len(kinds[0].truth)

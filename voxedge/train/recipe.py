@@ -90,6 +90,9 @@ class ModelRecipe:
 
     trunk: str = "resnet18"  # a key of voxedge.nn.speaker_net.TRUNKS
     init: str = "random"  # random, imagenet, a run folder, or a file of weights
+    statistics: bool = (
+        False  # the long-term spectrum goes past the trunk, straight to the embedding
+    )
 
 
 @dataclass(frozen=True)
