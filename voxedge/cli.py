@@ -111,7 +111,7 @@ def train(
     init: Annotated[
         str | None, typer.Option(help="First weights: random, imagenet, a run, or a weights FILE.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of split, weights and order.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     workers: Annotated[int | None, typer.Option(help="Threads that decode.")] = None,

@@ -1,18 +1,20 @@
-"""``python -m bench.accuracy rivals``: train the rivals on a run's clips, judge them on its others.
+"""``python -m bench.accuracy``: who names speakers best, trained and judged on the same clips.
 
-Each gets a folder with an evaluation.json in OUT, which ``voxedge compare`` reads.
+``rivals`` trains the rivals on a run's clips and judges them on its others: a folder each in OUT
+with an evaluation.json, which ``voxedge compare`` reads. ``table`` makes all rows of the table.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.accuracy import rivals
+from bench.accuracy import rivals, table
 from voxedge import stress
 from voxedge.console import Progress, answer, complain, say, show_table, warn
 from voxedge.data.corpus import load_corpus
@@ -32,7 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train, judge, tell; the exit code of docs/design.md."""
     options = _options(arguments)
     try:
+        if options.command == "table":
+            folders = options.data, options.noise, options.rooms, options.out
+            table.make(*folders, options.rows, options.seeds)
+            return 0
         return _rivals(options)
+    except subprocess.CalledProcessError as error:
+        return int(error.returncode)
     except VoxedgeError as error:
         complain(error)
         return error.exit_code
@@ -51,7 +59,20 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     one.add_argument("--noise", type=Path, default=DATA / "noise", help="folder of noises")
     one.add_argument("--rooms", type=Path, default=DATA / "rir", help="folder of responses")
     one.add_argument("--only", choices=tuple(rivals.METHODS), help="one of them")
+    whole = commands.add_parser("table", help="all rows, trained and judged; goes on if stopped")
+    whole.add_argument("--data", type=Path, default=DATA / "speechocean762" / "known")
+    whole.add_argument("--out", type=Path, required=True, help="folder to write to")
+    whole.add_argument("--rows", default=",".join(table.ROWS), help="names, with commas")
+    whole.add_argument("--seeds", default="0,1,2", help="numbers, with commas")
+    whole.add_argument("--noise", type=Path, default=DATA / "noise", help="folder of noises")
+    whole.add_argument("--rooms", type=Path, default=DATA / "rir", help="folder of responses")
     options = parser.parse_args(arguments)
+    if options.command == "table":
+        options.rows = options.rows.split(",")
+        options.seeds = [int(seed) for seed in options.seeds.split(",")]
+        if unknown := set(options.rows) - set(table.ROWS):
+            parser.error(f"no such rows: {', '.join(unknown)}; there are {', '.join(table.ROWS)}")
+        return options
     if not options.run and not options.data:
         parser.error("--run or --data is needed")
     return options

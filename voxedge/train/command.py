@@ -59,7 +59,7 @@ def train_command(
         build_trunk(recipe.model.trunk, recipe.model.init)  # what cannot be had is said at once
     manifest = run.manifest(moved) if run else read_manifest(data)
     corpus = corpus_of(manifest, recipe, threads, memory, strict)
-    made = split(corpus.entries, recipe.data.train_size, recipe.data.val_size, recipe.training.seed)
+    made = split_of(corpus, recipe)
     resume = run is not None
     if run is None:
         recipe = _thawing(recipe, made)
@@ -108,6 +108,12 @@ def corpus_of(
     if len(corpus.problems) > _SHOWN:
         console.warn(f"and {len(corpus.problems) - _SHOWN} more: voxedge data check lists them")
     return corpus
+
+
+def split_of(corpus: Corpus, recipe: Recipe) -> Split:
+    """The corpus, split as the recipe says."""
+    data = recipe.data
+    return split(corpus.entries, data.train_size, data.val_size, data.split_seed)
 
 
 def _thawing(recipe: Recipe, made: Split) -> Recipe:

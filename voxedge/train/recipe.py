@@ -35,6 +35,7 @@ class DataRecipe:
     speakers: int = 0  # the first so many in sorted order; 0: all
     train_size: float = 0.6
     val_size: float = 0.2  # the rest is tested on, if there is one
+    split_seed: int = 0  # which clips those are; apart from training.seed, so that seeds compare
     min_clips: int = 3  # a speaker with fewer is left out
 
     def __post_init__(self) -> None:
@@ -42,6 +43,7 @@ class DataRecipe:
         _check(self.train_size > 0, "data.train_size must be above 0")
         _check(self.val_size > 0, "data.val_size must be above 0")
         _check(self.train_size + self.val_size <= 1, "data.train_size + data.val_size: at most 1")
+        _check(self.split_seed >= 0, "data.split_seed must not be negative")
         _check(self.min_clips >= 3, "data.min_clips: at least 3, one for each side of the split")
 
 

@@ -25,11 +25,11 @@ from optuna.trial import FrozenTrial, TrialState
 from voxedge import console
 from voxedge.data.corpus import Corpus
 from voxedge.data.manifest import read_manifest
-from voxedge.data.split import Split, split
+from voxedge.data.split import Split
 from voxedge.errors import Interrupted, RunError, TrainingError, UsageError
 from voxedge.files import write_text
 from voxedge.parallel import available_processors
-from voxedge.train.command import corpus_of
+from voxedge.train.command import corpus_of, split_of
 from voxedge.train.device import choose_device, choose_precision
 from voxedge.train.loop import StepProgress, train
 from voxedge.train.recipe import Recipe, parse_settings
@@ -123,7 +123,7 @@ def tune_command(
     dimensions = parse_search([*default_search(recipe), *search], recipe)
     threads = available_processors() if workers is None else workers
     corpus = corpus_of(read_manifest(data), recipe, threads, memory, strict)
-    made = split(corpus.entries, recipe.data.train_size, recipe.data.val_size, recipe.training.seed)
+    made = split_of(corpus, recipe)
     study = open_study(out, recipe, dimensions, corpus.digest)
     tuner = Tuner(
         study, recipe, dimensions, corpus, made, out, place, choose_precision(precision, place)

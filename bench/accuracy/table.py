@@ -1,0 +1,76 @@
+"""The table of docs/experiments.md: every contestant on the same split, clean and under stress.
+
+Each row is a folder in OUT; what is finished is not done again, and a run that was stopped goes on,
+so that the table can grow over several days.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from voxedge.console import say
+from voxedge.evaluation.answers import FILE
+
+#: Rows by name: what ``voxedge train`` is told, beside the data and the seed.
+ROWS = {
+    "seed-baseline": ("--recipe", "seed-baseline", "--init", "random"),
+    "seed-ccl-adagrad": ("--recipe", "seed-ccl-adagrad", "--init", "random"),
+    "seed-ccl-adam": ("--recipe", "seed-ccl-adam", "--init", "random"),
+    "default": (),
+    "default-center": ("--loss", "center"),
+}
+RIVALS = "rivals"
+
+
+def make(
+    data: Path, noise: Path, rooms: Path, out: Path, rows: Sequence[str], seeds: Sequence[int]
+) -> None:
+    """Train and evaluate every row with every seed, then compare them.
+
+    Args:
+        data: the corpus; every row has its split.
+        noise: folder of noises.
+        rooms: folder of impulse responses.
+        out: folder of the rows.
+        rows: keys of ``ROWS``.
+        seeds: of the weights and the order.
+
+    Raises:
+        subprocess.CalledProcessError: a command failed; what was finished stays.
+    """
+    around = ["--noise", str(noise), "--rooms", str(rooms)]
+    for row in rows:
+        for seed in seeds:
+            folder = out / f"{row}-{seed}"
+            if _measured(folder):
+                continue
+            if (folder / "latest" / "last.safetensors").is_file():
+                _voxedge("train", "--resume", str(folder))
+            else:
+                _voxedge("train", str(data), *ROWS[row], "--seed", str(seed), "--runs", str(folder))
+            _voxedge("evaluate", str(folder), *around)
+    if not (out / RIVALS).is_dir():
+        run = out / f"{rows[0]}-{seeds[0]}"
+        command = ["rivals", "--run", str(run), "--out", str(out / RIVALS), *around]
+        _run(sys.executable, "-m", "bench.accuracy", *command)
+    places = [
+        f"{row}=" + ",".join(str(out / f"{row}-{seed}" / "latest") for seed in seeds)
+        for row in rows
+    ]
+    _voxedge("compare", *places, *map(str, sorted((out / RIVALS).iterdir())), "--markdown")
+
+
+def _measured(folder: Path) -> bool:
+    return (folder / "latest" / "evaluation" / FILE).is_file()
+
+
+def _voxedge(*arguments: str) -> None:
+    _run(sys.executable, "-m", "voxedge", *arguments)
+
+
+def _run(*command: str) -> None:
+    say(" ".join(command[1:]))
+    subprocess.run(command, check=True)
