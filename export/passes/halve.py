@@ -37,8 +37,9 @@ def halve(model: ir.Model, in_float: Collection[str] = ()) -> bool:
             image = node.inputs[0]
             assert image is not None
             if image not in halves:
-                halves[image] = _cast(image, _HALF)
-                graph.insert_before(node, halves[image].producer())
+                cast = _cast(image, _HALF)
+                graph.insert_before(node, cast)
+                halves[image] = cast.outputs[0]
             node.replace_input_with(0, halves[image])
         elif node.op_type in _FOLLOW and all(value in halves for value in node.inputs):
             for place, value in enumerate(node.inputs):
@@ -47,16 +48,16 @@ def halve(model: ir.Model, in_float: Collection[str] = ()) -> bool:
             continue
         (result,) = node.outputs
         users = list(result.uses())
-        back = _cast(result, _FLOAT)
-        graph.insert_after(node, back.producer())
+        cast = _cast(result, _FLOAT)
+        (back,) = cast.outputs
+        graph.insert_after(node, cast)
         for user in users:
             user.node.replace_input_with(user.idx, back)
         halves[back] = result
     return bool(chosen)
 
 
-def _cast(value: ir.Value, to: int) -> ir.Value:
+def _cast(value: ir.Value, to: int) -> ir.Node:
     node = ir.node("Cast", [value], {"to": to})
-    (made,) = node.outputs
-    made.name = f"{value.name}_{'float16' if to == _HALF else 'float32'}"
-    return made
+    node.outputs[0].name = f"{value.name}_{'float16' if to == _HALF else 'float32'}"
+    return node

@@ -63,8 +63,8 @@ def quantise(model: ir.Model, ranges: Mapping[str, Range], in_float: Collection[
         if node in chosen:
             image = _input(node)
             if _grid_of(image) is None:
-                grid = _new_grid(graph, image, ranges)
-                node.replace_input_with(0, _through(graph, image, grid))
+                image = _through(graph, image, _new_grid(graph, image, ranges))
+                node.replace_input_with(0, image)
             _quantise_constants(graph, node)
         elif node.op_type not in ("MaxPool", "Add") or None in map(_grid_of, node.inputs):
             continue
@@ -168,7 +168,10 @@ def new_initializer(graph: ir.Graph, name: str, value: Array) -> ir.Value:
     """A constant of the graph."""
     tensor = ir.tensor(value, name=name)
     made = ir.Value(
-        name=name, type=ir.TensorType(tensor.dtype), shape=tensor.shape, const_value=tensor
+        name=name,
+        type=ir.TensorType(tensor.dtype),
+        shape=ir.Shape(value.shape),
+        const_value=tensor,
     )
     graph.register_initializer(made)
     return made

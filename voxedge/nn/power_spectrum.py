@@ -5,7 +5,7 @@ only the sum of x[k] and x[-k], and the sines only the difference. Power does no
 frame began, so counting from the centre changes nothing. No sample is used that the window sets to
 zero, and no bin is computed that nobody asked for.
 
-Shapes: B batch, W samples of the window, T frames, H half a frame, N bins.
+Shapes: B batch, W samples of the window, T frames, H half of a frame, N bins.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ class PowerSpectrum(nn.Module):
     ) -> None:
         super().__init__()
         frames = 1 + (samples - n_fft) // hop_length
-        self.half = win_length // 2
+        self.width = win_length // 2
         first = (n_fft - win_length) // 2
         last = first + (frames - 1) * hop_length
         self.after = first + (win_length + 1) // 2  # the second half of the first frame
         self.before = samples - 1 - (last + win_length // 2)  # first half of the last, reversed
         # Frames are put together from whole blocks of the signal: a few large copies.
-        self.block = math.gcd(hop_length, self.half)
+        self.block = math.gcd(hop_length, self.width)
         starts = torch.arange(frames)[:, None] * (hop_length // self.block)
-        blocks = starts + torch.arange(self.half // self.block)
+        blocks = starts + torch.arange(self.width // self.block)
         self.register_buffer("forwards", blocks.flatten(), persistent=False)
         self.register_buffer("backwards", blocks.flip(0).flatten(), persistent=False)
-        window = torch.hann_window(win_length, periodic=True, dtype=torch.float64)[-self.half :]
+        window = torch.hann_window(win_length, periodic=True, dtype=torch.float64)[-self.width :]
         if win_length % 2 == 0:
             window[0] /= 2  # the centre is its own mirror image
-        places = torch.arange(self.half, dtype=torch.float64) + (win_length % 2) / 2
+        places = torch.arange(self.width, dtype=torch.float64) + (win_length % 2) / 2
         angles = 2 * math.pi * places[:, None] * bins / n_fft
         cosines, sines = torch.cos(angles) * window[:, None], torch.sin(angles) * window[:, None]
         self.register_buffer("cosines", cosines.float(), persistent=False)  # [H, N]
@@ -67,5 +67,6 @@ class PowerSpectrum(nn.Module):
     def _framed(self, signal: Tensor, start: int, order: Tensor) -> Tensor:
         """[B, W] -> its overlapping pieces from ``start`` on, [B, T, H]."""
         count = (signal.shape[1] - start) // self.block
-        blocks = signal[:, start : start + count * self.block].unflatten(1, (count, self.block))
-        return blocks.index_select(1, order).unflatten(1, (-1, self.half // self.block)).flatten(2)
+        blocks = signal[:, start : start + count * self.block].reshape(-1, count, self.block)
+        frames = len(order) * self.block // self.width
+        return blocks.index_select(1, order).reshape(-1, frames, self.width)
