@@ -120,3 +120,7 @@ def restore_optimizer(
             state.setdefault(int(index), {})[name] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if value.shape == parameter.shape:  # fused steps take it for laid out alike
+                values[name] = torch.empty_like(parameter).copy_(value)
