@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import onnx
 import onnx_ir as ir
 from voxedge.export import parity
 from voxedge.export.accuracy import Accuracy, Labelled
+from voxedge.export.device import Device, agreement, with_device_input
 from voxedge.export.lower import Precision, lower
 from voxedge.export.passes import PASSES
 from voxedge.export.serialise import serialise
@@ -53,6 +54,7 @@ def export_run(
     data: Path | None = None,
     licence: str = "",
     precision: Precision = "fp32",
+    device: Device | None = None,
     say: Callable[[str], None] = lambda _: None,
     passes: tuple[Callable[[ir.Model], bool], ...] = PASSES,
 ) -> Exported:
@@ -64,6 +66,7 @@ def export_run(
         data: where the run's corpus lies now, if it moved.
         licence: of the model, for its metadata.
         precision: of the trunk: ``fp32``, ``fp16`` or ``int8``.
+        device: what the buffer holds that the file takes; None: mono float32 at the model's rate.
         say: told what is being done.
         passes: graph passes, in order.
 
@@ -73,9 +76,11 @@ def export_run(
         ParityError: the graph does not compute what was trained, or the precision costs too much
             accuracy; nothing is written.
     """
-    metrics = run.metrics()
+    metrics, sample_rate = run.metrics(), run.recipe().frontend.sample_rate
+    device = device or Device(sample_rate)
+    device.check(sample_rate)
     net = ExportedNet(load_net(run), metrics["temperature"]).eval()
-    clips = _real_clips(run, data)
+    clips = _real_clips(run, data, sample_rate)
     say("tracing the network, front end included")
     model = trace(net)
     for apply in passes:
@@ -97,6 +102,18 @@ def export_run(
             say=say,
         )
     metadata = _metadata(run, net.net.head.in_features, licence, precision, rows, accuracy)
+    if not device.is_plain(sample_rate):
+        say(f"comparing the device's {device.rate} Hz with soxr's resampling")
+        plain, window = model, net.net.frontend.window.samples
+        model = with_device_input(plain, device, sample_rate, window)
+        clips = _real_clips(run, data, device.rate)
+        found = agreement(plain, model, device, sample_rate, window, clips)
+        metadata = replace(
+            metadata,
+            sample_rate=device.rate,
+            input=device.described(),
+            parity=metadata.parity | {"input": found},
+        )
     model.metadata_props[artifact.KEY] = metadata.to_json()
     sealed = artifact.seal(serialise(model))
     with atomic_write(path) as file:
@@ -137,9 +154,8 @@ def _metadata(
     )
 
 
-def _real_clips(run: Run, data: Path | None) -> list[Samples]:
+def _real_clips(run: Run, data: Path | None, rate: int) -> list[Samples]:
     """Evenly chosen validation and test clips of the run, those that can still be read."""
-    rate = run.recipe().frontend.sample_rate
     clips = [c for c in run.manifest(data).clips if c.split in ("validation", "test")]
     step = max(1, len(clips) // _PARITY_CLIPS)
     decoded = [_decoded(clip, rate) for clip in clips[::step]]

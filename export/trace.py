@@ -6,9 +6,11 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Sequence
 
 import onnx_ir as ir
 import torch
+from torch import Tensor, nn
 
 from voxedge.nn.speaker_net import ExportedNet
 
@@ -24,14 +26,23 @@ def trace(net: ExportedNet) -> ir.Model:
     """
     samples = net.net.frontend.window.samples
     example = (torch.zeros(2, samples + 1), torch.tensor([samples]))  # a batch of 1 would be frozen
+    return trace_module(net, example, OUTPUTS)
+
+
+def trace_module(
+    module: nn.Module, example: tuple[Tensor, Tensor], outputs: Sequence[str], channels: int = 1
+) -> ir.Model:
+    """A module of ``pcm`` [batch, samples], a multiple of ``channels``, and ``lengths`` [1]."""
     batch, length = torch.export.Dim("batch"), torch.export.Dim("samples")
+    if channels > 1:
+        length = channels * length
     with _quiet():
         program = torch.onnx.export(
-            net.eval(),
+            module.eval(),
             example,
             dynamo=True,
             input_names=["pcm", "lengths"],
-            output_names=list(OUTPUTS),
+            output_names=list(outputs),
             dynamic_shapes={"pcm": {0: batch, 1: length}, "lengths": None},
             opset_version=OPSET,
             verbose=False,

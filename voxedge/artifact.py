@@ -40,7 +40,7 @@ class Metadata:
     min_seconds: float
     embedding_dim: int
     temperature: float  # logits are divided by it before the softmax
-    input: dict[str, Any] = field(default_factory=dict)  # dtype, rate, channels
+    input: dict[str, Any] = field(default_factory=dict)  # of ``pcm``: dtype, rate, channels
     frontend: dict[str, Any] = field(default_factory=dict)
     thresholds: dict[str, Any] = field(default_factory=dict)
     precision: str = "fp32"
@@ -60,6 +60,19 @@ class Metadata:
         _require(0 < self.min_seconds <= self.window_seconds, f"min_seconds {self.min_seconds}")
         _require(0 < self.embedding_dim <= 1 << 16, f"embedding_dim {self.embedding_dim}")
         _require(0 < self.temperature < 1e6, f"temperature {self.temperature}")
+        _require(self.input.get("dtype", "float32") in ("float32", "int16"), "an unknown dtype")
+        channels = self.input.get("channels", 1)
+        _require(type(channels) is int and 1 <= channels <= 32, f"channels {channels!r}")
+
+    @property
+    def dtype(self) -> str:
+        """Of the ``pcm`` input: ``float32``, or ``int16`` with full scale 32,768."""
+        return str(self.input.get("dtype", "float32"))
+
+    @property
+    def channels(self) -> int:
+        """Of the ``pcm`` input, interleaved."""
+        return int(self.input.get("channels", 1))
 
     @property
     def window(self) -> int:

@@ -267,6 +267,15 @@ def export(
         Literal["fp32", "fp16", "int8"],
         typer.Option(help="int8: a quarter of the size, faster on a CPU; fp16: for GPUs."),
     ] = "fp32",
+    input_rate: Annotated[
+        int | None, typer.Option(help="Hz of the device's buffer; the file resamples it.")
+    ] = None,
+    input_type: Annotated[
+        Literal["float32", "int16"], typer.Option(help="Of the device's buffer.")
+    ] = "float32",
+    input_channels: Annotated[
+        int, typer.Option(help="Of the device's buffer, interleaved; the file takes their mean.")
+    ] = 1,
 ) -> None:
     """Write the best network of a run as ONE file: samples in, names out.
 
@@ -274,6 +283,7 @@ def export(
     more than 0.5 points of top-1 or 0.3 of top-5 on the validation clips.
     """
     with _extra("export"):
+        from voxedge.export.device import Device
         from voxedge.export.pipeline import export_run
         from voxedge.train.run import find_run
 
@@ -284,7 +294,15 @@ def export(
     chosen = find_run(run)
     console.say(f"exporting {chosen.folder}")
     done = export_run(
-        chosen, model, data=data, licence=licence, precision=precision, say=console.say
+        chosen,
+        model,
+        data=data,
+        licence=licence,
+        precision=precision,
+        device=Device(
+            input_rate or chosen.recipe().frontend.sample_rate, input_type, input_channels
+        ),
+        say=console.say,
     )
     console.show_table(
         "parity with PyTorch",

@@ -158,9 +158,12 @@ def show_model(facts: dict[str, Any]) -> None:
     labels = facts["labels"]
     names = ", ".join(printable(label, _NAME) for label in labels[:8])
     more = f" and {len(labels) - 8} more" if len(labels) > 8 else ""
+    dtype = facts["input"].get("dtype", "float32")
+    count = facts["input"].get("channels", 1)
+    channels = "mono" if count == 1 else f"{count} channels, interleaved"
     rows = [
         ("speakers", f"{len(labels)}: {names}{more}"),
-        ("input", f"pcm float32 [batch, samples], {facts['sample_rate']} Hz mono"),
+        ("input", f"pcm {dtype} [batch, samples], {facts['sample_rate']} Hz {channels}"),
         ("window", f"{facts['window_seconds']:g} s, clips from {facts['min_seconds']:g} s"),
         ("embedding", f"{facts['embedding_dim']} values"),
         ("size", f"{facts['bytes'] / 1e6:.1f} MB, {facts['precision']}, opset {facts['opset']}"),

@@ -28,7 +28,7 @@ from voxedge.limits import Limits, Samples
 from voxedge.parallel import available_processors, ordered_map
 from voxedge.scoring import ClipScores, Outputs, Owner, average_windows
 from voxedge.session import check_interface, open_session
-from voxedge.windows import Policy
+from voxedge.windows import Policy, as_buffer
 
 DEFAULT_MODEL = "model.onnx"
 MODEL_VARIABLE = "VOXEDGE_MODEL"
@@ -192,8 +192,11 @@ class Identifier:
         return self._answers(items, top_k, windows, self.threads if workers is None else workers)
 
     def run(self, pcm: Samples, lengths: npt.NDArray[np.int64] | None = None) -> Outputs:
-        """The model itself: samples [B, S] at ``sample_rate`` Hz, valid samples of each row [B]."""
-        feeds = {"pcm": np.ascontiguousarray(pcm, np.float32)}
+        """The model itself: mono samples [B, S] at ``sample_rate`` Hz, valid ones of each row [B].
+
+        They are handed over as the file wants them, if it was made for a device's own buffer.
+        """
+        feeds = {"pcm": as_buffer(pcm, self.metadata.dtype, self.metadata.channels)}
         if lengths is not None:
             feeds["lengths"] = np.ascontiguousarray(lengths, np.int64)
         try:

@@ -23,6 +23,7 @@ PROVIDERS = {
     "migraphx": "MIGraphXExecutionProvider",
     "webgpu": "WebGpuExecutionProvider",
 }
+_ONNX_TYPES = {"float32": "float", "int16": "int16"}
 _NVIDIA = {"cuda", "tensorrt"}
 
 
@@ -78,11 +79,11 @@ def check_interface(session: Any, metadata: artifact.Metadata) -> None:  # noqa:
     """Hold the graph's inputs and outputs against the contract and the metadata."""
     found = [_signature(value) for value in session.get_inputs()]
     optional = [_signature(value) for value in session.get_overridable_initializers()]
-    expected = [("pcm", "tensor(float)", 2)]
+    expected = [("pcm", f"tensor({_ONNX_TYPES[metadata.dtype]})", 2)]
     if found != expected or ("lengths", "tensor(int64)", 1) not in optional:
         raise ModelError(
-            f"the model's inputs are not ours: expected pcm float [batch, samples] and an optional"
-            f" lengths int64 [batch], found {found} and {optional}"
+            f"the model's inputs are not ours: expected pcm {metadata.dtype} [batch, samples] and"
+            f" an optional lengths int64 [batch], found {found} and {optional}"
         )
     outputs = {
         value.name: list(value.shape)

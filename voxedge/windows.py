@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -80,3 +80,14 @@ def make_batch(pairs: Sequence[tuple[Owner, Samples]], window: int) -> Batch[Own
         row[: len(samples)] = samples
     lengths = np.array([len(samples) for _, samples in pairs], np.int64)
     return Batch(pcm, lengths, tuple(owner for owner, _ in pairs))
+
+
+def as_buffer(pcm: Samples, dtype: str, channels: int) -> npt.NDArray[Any]:
+    """Mono samples [B, S] as a device holds them: [B, S * channels], interleaved.
+
+    ``int16`` has full scale 32,768; ``float32`` stays as it is.
+    """
+    values: npt.NDArray[Any] = np.ascontiguousarray(pcm, np.float32)
+    if dtype == "int16":
+        values = np.clip(np.round(values * 32_768), -32_768, 32_767).astype(np.int16)
+    return values if channels == 1 else np.repeat(values, channels, axis=1)
