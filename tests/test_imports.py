@@ -30,6 +30,10 @@ ALLOWED = {
         *(*AUDIO, "audio", "windows", "scoring"),
         *("onnx_wire", "artifact", "parallel", "session"),
     },
+    "doctor": {
+        *(*AUDIO, "audio", "windows", "scoring", "runtime"),
+        *("onnx_wire", "artifact", "parallel", "session"),
+    },
     "cli": {"errors", "console"},
     "train.recipe": {"errors", "train"},
 }

@@ -502,6 +502,27 @@ def compare(
 
 
 @app.command()
+def doctor(
+    model: Annotated[
+        str | None,
+        typer.Option(help="Model file to measure; else $VOXEDGE_MODEL, else model.onnx."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="To measure for.")] = 5.0,
+    as_json: Json = False,
+) -> None:
+    """Say what this machine has: processor, runtime, providers, latency; and one advice."""
+    from voxedge.doctor import examine
+    from voxedge.runtime import default_model
+
+    chosen = model or default_model()
+    facts = examine(chosen if model or os.path.exists(chosen) else None, seconds)  # noqa: PTH110
+    if as_json:
+        console.answer(json.dumps(facts))
+    else:
+        console.show_machine(facts)
+
+
+@app.command()
 def inspect(
     model: Annotated[str | None, typer.Argument(help="The model file.")] = None,
     as_json: Json = False,

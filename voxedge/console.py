@@ -211,6 +211,33 @@ def show_model(facts: dict[str, Any]) -> None:
         answer(f"  {name:<12} {printable(value, 600)}")
 
 
+def show_machine(facts: dict[str, Any]) -> None:
+    """What ``voxedge doctor`` found (``voxedge.doctor.examine``)."""
+    from voxedge.doctor import INSTRUCTIONS
+
+    runtime, latency = facts["runtime"], facts["latency"]
+    rows = [
+        ("system", facts["system"]),
+        ("processor", f"{facts['processor']}, {facts['processors']} to be used"),
+        *(("", INSTRUCTIONS[name]) for name in facts["instructions"]),
+        ("runtime", f"ONNX Runtime {runtime['version']}" if "version" in runtime else "none"),
+        *(("provider", f"{name}: {state}") for name, state in facts["providers"].items()),
+        *(("variable", f"{name}={value}") for name, value in facts["threads"].items()),
+    ]
+    if latency and "error" not in latency:
+        times = ", ".join(
+            f"{value} ms with {count} thread{'s' * (count != 1)}"
+            for count, value in latency["milliseconds"].items()
+        )
+        window = f"{latency['window_seconds']:g} s window"
+        rows.append(
+            ("latency", f"{times} ({latency['precision']}, {window}, {latency['runs']} runs)")
+        )
+    for name, value in rows:
+        answer(f"  {name:<10} {printable(value, 300)}")
+    answer(f"advice: {printable(facts['advice'], 300)}")
+
+
 def show_corpus(report: dict[str, Any]) -> None:
     """What ``voxedge data check`` found (``voxedge.data.check.check_corpus``)."""
     speakers = report["speakers"]

@@ -127,7 +127,7 @@ class Identifier:
             raise UsageError(f"threads must be 1 to {_MAX_THREADS}, not {threads}")
         self.batch_size = batch_size
         self.threads = threads or available_processors()
-        path = model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
+        path = model or default_model()
         self.artifact = artifact.read(os.fspath(path))
         self.metadata = self.artifact.metadata
         self._limits = limits or Limits(min_seconds=self.metadata.min_seconds)
@@ -263,6 +263,11 @@ class Identifier:
         return Prediction(
             speaker=guesses[0].speaker, predictions=guesses, embedding=embedding, **common
         )
+
+
+def default_model() -> str:
+    """The model file that is used where none is named."""
+    return os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
 
 
 class _Item(NamedTuple):

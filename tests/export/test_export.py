@@ -56,7 +56,9 @@ def test_the_graph_is_the_contract(model_path, session):
         "embedding": ["batch", 512],
     }
     operators = {node.op_type for node in model.graph.node}
-    assert not operators & {"STFT", "DFT", "Resize", "Loop", "If", "BatchNormalization"}
+    assert not operators & {"STFT", "DFT", "Resize", "Loop", "If"}
+    norms = [node for node in model.graph.node if node.op_type == "BatchNormalization"]
+    assert len(norms) <= 2  # of embeddings; those of the trunk are in its convolutions
 
 
 def test_the_first_convolution_takes_one_channel(model_path):

@@ -103,7 +103,8 @@ def test_what_it_measures_is_consistent(finished):
 
 
 def test_training_learns(corpus, tmp_path):
-    recipe = TINY.with_values({"training.epochs": 20})
+    plain = TINY.to_dict() | {"augment": {}, "loss": {"head": "cosine"}}
+    recipe = Recipe.from_dict(plain).with_values({"training.epochs": 20})
     _, metrics, watcher = run_training(tmp_path / "run", corpus, recipe)
     assert watcher.epochs[-1]["train_loss"] < 0.6 * watcher.epochs[0]["train_loss"]
     assert metrics["test"]["top1"]["value"] > 0.6  # chance is a quarter
