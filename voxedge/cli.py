@@ -276,6 +276,10 @@ def export(
     input_channels: Annotated[
         int, typer.Option(help="Of the device's buffer, interleaved; the file takes their mean.")
     ] = 1,
+    ort: Annotated[
+        bool,
+        typer.Option("--ort", help="Also for minimal builds: .ort, and the operators it needs."),
+    ] = False,
 ) -> None:
     """Write the best network of a run as ONE file: samples in, names out.
 
@@ -323,6 +327,10 @@ def export(
     if done.accuracy is not None:
         console.show_accuracy(done.metadata.parity["accuracy"], precision)
     console.answer(f"{model}: {len(done.metadata.labels)} speakers, {done.bytes / 1e6:.1f} MB")
+    if ort:
+        from voxedge.export.ort_format import write_ort
+
+        console.answer(" and ".join(path.name for path in write_ort(model)))
     console.say(f"next: voxedge identify CLIP{_model_flag(model)}")
 
 
