@@ -241,15 +241,21 @@ def _refuse_idle(changes: dict[str, Any], recipe: Recipe) -> None:
     idle = {
         "optimizer.schedule=step": ("optimizer.step_size", "optimizer.gamma"),
         "loss.center=paper": (
-            *("loss.center_weight", "loss.delta"),
+            *("loss.center_weight", "loss.delta", "loss.center_unit", "loss.center_warm_up"),
             *("optimizer.center_optimizer", "optimizer.center_learning_rate"),
         ),
         "optimizer.name=adam": ("optimizer.beta2", "optimizer.epsilon"),
+        "loss.head=cosine": ("loss.scale",),
+        "augment.noise=0.5": ("augment.snr_low", "augment.snr_high", "augment.noise_folder"),
+        "augment.rooms=0.5": ("augment.rooms_folder",),
     }
     used = {
         "optimizer.schedule=step": recipe.optimizer.schedule == "step",
         "loss.center=paper": recipe.loss.center != "none",
         "optimizer.name=adam": recipe.optimizer.name != "sgd",
+        "loss.head=cosine": recipe.loss.head == "cosine",
+        "augment.noise=0.5": recipe.augment.noise > 0,
+        "augment.rooms=0.5": recipe.augment.rooms > 0,
     }
     for needed, keys in idle.items():
         for key in keys:
@@ -451,6 +457,9 @@ def evaluate(
     groups: Annotated[
         Path | None, typer.Option(help="CSV with the column speaker, and age, gender, ...")
     ] = None,
+    unseen: Annotated[
+        Path | None, typer.Option(help="Clips of people it was not trained on: EER of embeddings.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder to write to; else evaluation/ in the run, or beside --model."),
@@ -479,6 +488,7 @@ def evaluate(
             noise=noise,
             rooms=rooms,
             groups=groups,
+            unseen=unseen,
             out=out,
             device=device,
             batch_size=batch_size,

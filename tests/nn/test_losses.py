@@ -95,3 +95,13 @@ def test_the_margin_comes_when_something_is_learned():
     assert [margin_at(0.2, p) for p in (0.0, 0.3, 0.45, 0.6, 1.0)] == pytest.approx(
         [0, 0, 0.1, 0.2, 0.2]
     )
+
+
+def test_unit_length_makes_distances_of_directions():
+    loss = worked_example("split", unit=True)
+    with torch.no_grad():
+        loss.centers.copy_(torch.tensor([[5.0, 0], [0, 7], [-3, 0]]))
+    near, same = (loss(torch.tensor([[x, 0.0]]), torch.tensor([0])) for x in (0.1, 40.0))
+    assert near.intra.item() == pytest.approx(0, abs=1e-6)
+    assert near.inter.item() == pytest.approx(3)  # squared: a right angle is 2, opposite is 4
+    assert near.loss.item() == pytest.approx(same.loss.item())

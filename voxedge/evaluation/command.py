@@ -17,6 +17,7 @@ from voxedge.evaluation import compare
 from voxedge.evaluation.answers import FILE, Model, ask
 from voxedge.evaluation.measures import measure, read_groups
 from voxedge.evaluation.page import render
+from voxedge.evaluation.verification import verify
 from voxedge.files import write_text
 from voxedge.metrics import Interval
 from voxedge.parallel import available_processors
@@ -40,6 +41,7 @@ def evaluate_command(
     noise: Path | None,
     rooms: Path | None,
     groups: Path | None,
+    unseen: Path | None,
     out: Path | None,
     device: str,
     batch_size: int,
@@ -48,6 +50,7 @@ def evaluate_command(
 ) -> None:
     """Measure a run's network, or a model file, on a run's split or on any labelled clips."""
     divided = read_groups(groups) if groups else None
+    strangers = read_manifest(unseen).clips if unseen else ()
     found = find_run(run or Path("runs")) if run or not data else None
     if found:
         clips = [clip for clip in found.manifest(data).clips if clip.split == split]
@@ -79,6 +82,14 @@ def evaluate_command(
             progress=progress.update,
         )
     figures = measure(evaluation, divided)
+    if strangers:
+        with console.Progress("verifying") as progress:
+            figures["verification"] = verify(
+                measured,
+                strangers,
+                workers=available_processors() if workers is None else workers,
+                progress=progress.update,
+            )
     folder.mkdir(parents=True, exist_ok=True)
     evaluation.write(folder / FILE, figures)
     write_text(folder / PAGE, render(subject, figures, evaluation.problems))
@@ -160,6 +171,11 @@ def _show(subject: dict[str, Any], figures: dict[str, Any]) -> None:
     for column, rows in figures["groups"].items():
         _show_parts(f"by {column}", rows)
     _show_parts("by length", figures["by_seconds"])
+    if found := figures.get("verification"):
+        console.answer(
+            f"  unseen speakers: EER {Interval(**found['eer']).percent()}, minDCF"
+            f" {found['min_dcf']['value']:.3f} ({found['speakers']}, {found['pairs']} pairs)"
+        )
     worst = [row for row in figures["confusions"] if row["answer"]][:_SHOWN]
     if worst:
         console.show_table(

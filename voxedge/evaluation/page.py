@@ -79,6 +79,7 @@ def render(
         _confusions(figures["confusions"]),
         _speakers(figures["per_speaker"]),
         _strangers(figures["strangers"]),
+        _verification(figures.get("verification")),
         _problems(problems),
         _subject(subject),
     ]
@@ -191,6 +192,19 @@ def _strangers(strangers: dict[str, Any]) -> str:
         f"{strangers['clips']} clips of {strangers['speakers']} speakers that the model was not"
         " trained on stand in none of these figures. It gave them a name with a probability of"
         f" {_percent(strangers['mean_probability'])} on average.",
+        "",
+    )
+
+
+def _verification(found: dict[str, Any] | None) -> str:
+    if not found:
+        return ""
+    return _section(
+        "Unseen speakers",
+        f"{found['clips']} clips of {found['speakers']} people it was not trained on, all"
+        f" {found['pairs']} pairs of clips ({found['same']} of one speaker), scored by the cosine"
+        f" of their embeddings: equal error rate {_shown(found['eer'])}, minDCF"
+        f" {found['min_dcf']['value']:.3f} (prior 0.01).",
         "",
     )
 

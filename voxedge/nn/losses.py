@@ -11,6 +11,7 @@ import math
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from voxedge.train.recipe import CenterForm
@@ -70,6 +71,8 @@ class ContrastiveCenterLoss(nn.Module):
         delta: keeps the ratio finite.
         intra_weight: of the split form.
         inter_weight: of the split form.
+        unit: whether embeddings and centers are brought to unit length first, so that distances
+            are angles and no class can get away from another by growing.
     """
 
     def __init__(
@@ -80,18 +83,23 @@ class ContrastiveCenterLoss(nn.Module):
         delta: float = 1.0,
         intra_weight: float = 1.0,
         inter_weight: float = 1.0,
+        unit: bool = False,
     ) -> None:
         super().__init__()
         self.form = form
         self.delta = delta
         self.intra_weight = intra_weight
         self.inter_weight = inter_weight
+        self.unit = unit
         self.centers = nn.Parameter(torch.randn(classes, embedding_dim))
 
     def forward(self, embedding: Tensor, labels: Tensor) -> CenterTerms:
         """Embeddings [B, E] and classes int64 [B] -> the loss and its two distances."""
         # explicit differences, not the expanded square: that one loses the small intra distances
-        squares = torch.cdist(embedding, self.centers, compute_mode="donot_use_mm_for_euclid_dist")
+        centers = self.centers
+        if self.unit:
+            embedding, centers = F.normalize(embedding), F.normalize(centers)
+        squares = torch.cdist(embedding, centers, compute_mode="donot_use_mm_for_euclid_dist")
         distances = squares.square()
         own = distances.gather(1, labels.unsqueeze(1)).squeeze(1)
         others = distances.sum(dim=1) - own

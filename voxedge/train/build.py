@@ -70,7 +70,13 @@ def build_center_loss(recipe: LossRecipe, classes: int, width: int) -> Contrasti
     if recipe.center == "none":
         return None
     return ContrastiveCenterLoss(
-        classes, width, recipe.center, recipe.delta, recipe.intra_weight, recipe.inter_weight
+        classes,
+        width,
+        recipe.center,
+        recipe.delta,
+        recipe.intra_weight,
+        recipe.inter_weight,
+        recipe.center_unit,
     )
 
 

@@ -215,7 +215,7 @@ class _Trainer:
         sums = {"train_loss": loss}
         if self.centers is not None:
             terms = self.centers(embedding, labels)
-            loss = loss + recipe.loss.center_weight * terms.loss
+            loss = loss + self._center_weight() * terms.loss
             sums |= {"center_loss": terms.loss, "intra": terms.intra, "inter": terms.inter}
         sums["train_top1"] = (logits.argmax(dim=1) == labels).float().mean()
         if not math.isfinite(loss.item()):
@@ -384,6 +384,11 @@ class _Trainer:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+    def _center_weight(self) -> float:
+        loss = self.recipe.loss
+        risen = self._progress_of_all() / loss.center_warm_up if loss.center_warm_up else 1.0
+        return loss.center_weight * min(1.0, risen)
 
     def _progress_of_all(self) -> float:
         done = self.position.epoch + self.position.step / self.training_set.steps

@@ -109,11 +109,14 @@ class LossRecipe:
     delta: float = 1.0
     intra_weight: float = 1.0
     inter_weight: float = 1.0
+    center_unit: bool = False  # distances between directions, not between points
+    center_warm_up: float = 0.0  # share of the steps over which center_weight grows from nothing
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("center_weight", "delta", "intra_weight", "inter_weight"):
             _check(getattr(self, name) >= 0, f"loss.{name} must not be negative")
+        _check(0 <= self.center_warm_up <= 1, "loss.center_warm_up: 0 to 1")
         _check(0 <= self.label_smoothing < 1, "loss.label_smoothing: 0 to 1")
         _check(0 < self.scale <= 1000, "loss.scale: above 0, at most 1000")
         _check(0 <= self.margin <= 1, "loss.margin: 0 to 1 rad")
