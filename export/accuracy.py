@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxedge.errors import CorpusError
 from voxedge.limits import Samples
 from voxedge.metrics import top_k_hits
 from voxedge.parallel import available_processors
@@ -114,11 +115,19 @@ def scores(model: bytes, clips: Iterable[Labelled], window: int) -> Scores:
                 yield len(truth) - 1, part
 
     rows: list[npt.NDArray[np.float32]] = []
+    vectors: list[npt.NDArray[np.float32]] = []
     owners: list[int] = []
     for batch in batches(windows(), _BATCH, window):
-        rows += session.run(["logits"], {"pcm": batch.pcm, "lengths": batch.lengths})
+        feeds = {"pcm": batch.pcm, "lengths": batch.lengths}
+        logits, embedding = session.run(["logits", "embedding"], feeds)
+        rows.append(logits)
+        vectors.append(embedding)
         owners += batch.owners
-    return Scores(np.concatenate(rows), np.array(owners), np.array(truth, np.int64))
+    if not truth:
+        raise CorpusError("no validation clip of the run can be read", "--data FOLDER")
+    return Scores(
+        np.concatenate(rows), np.concatenate(vectors), np.array(owners), np.array(truth, np.int64)
+    )
 
 
 def compare(

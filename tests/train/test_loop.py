@@ -17,6 +17,7 @@ from voxedge.data.manifest import read_manifest
 from voxedge.data.split import split
 from voxedge.errors import Interrupted, RunBusy, RunError, TrainingError, UsageError
 from voxedge.train import loop
+from voxedge.train.build import load_net
 from voxedge.train.checkpoint import load_checkpoint, tensors_digest
 from voxedge.train.device import choose_device, choose_precision
 from voxedge.train.optimizers import learning_rate
@@ -79,7 +80,7 @@ def test_a_run_folder_holds_everything(finished):
     assert names == {
         *("recipe.toml", "corpus.json", "split.csv", "labels.json", "history.csv"),
         *("metrics.json", "curves.png", "best.safetensors", "best.json"),
-        *("last.safetensors", "last.json", "events.out"),
+        *("last.safetensors", "last.json", "model.safetensors", "model.json", "events.out"),
     }
     assert (run.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert run.recipe() == TINY
@@ -173,7 +174,8 @@ def test_a_stop_before_the_first_epoch_ends_can_be_resumed_from(corpus, tmp_path
 
 
 def test_more_epochs_can_be_asked_for(corpus, tmp_path):
-    constant = TINY.with_values({"optimizer.schedule": "constant", "training.epochs": 2})
+    changes = {"optimizer.schedule": "constant", "training.epochs": 2, "loss.margin": 0.0}
+    constant = TINY.with_values(changes)
     run_training(tmp_path / "run", corpus, constant)
     longer = constant.with_values({"training.epochs": 3})
     resumed, metrics, watcher = run_training(tmp_path / "run", corpus, longer, resume=True)
@@ -284,3 +286,29 @@ def test_a_frozen_trunk_stays_as_it_came(finished, corpus, tmp_path):
     assert len(trunk) > 100
     assert all(torch.equal(before[name], after[name]) for name in trunk)
     assert not torch.equal(before["net.head.weight"], after["net.head.weight"])
+
+
+def test_a_head_fitted_anew_answers_and_resumes(corpus, tmp_path):
+    recipe = TINY.with_values({"loss.refit": True, "training.epochs": 4})
+    run, metrics, _ = run_training(tmp_path / "run", corpus, recipe)
+    again, repeated, _ = run_training(tmp_path / "run", corpus, recipe, resume=True)
+    assert metrics["test"] == repeated["test"]
+    net = load_net(run)
+    clips = corpus.entries[:6]
+    scores = loop.score(net, corpus, clips, torch.device("cpu"))
+    assert scores.logits.shape[1] == len(corpus.labels)
+    assert scores.logits.std() < 100
+    assert digest(again) == digest(run)
+
+
+def test_without_a_test_side_nothing_is_tested_and_it_resumes(corpus, tmp_path):
+    everything = {"data.train_size": 0.75, "data.val_size": 0.25, "training.epochs": 1}
+    recipe = TINY.with_values(everything)
+    made = split(corpus.entries, 0.75, 0.25)
+    run = Run(tmp_path / "all")
+    run.describe(recipe, corpus, made)
+    place = torch.device("cpu")
+    metrics = loop.train(recipe, corpus, made, run, Watcher(), device=place, bf16=False)
+    assert metrics["test"] is None
+    given = load_corpus(run.manifest(None), RATE, memory=1 << 30)
+    assert split(given.entries).sides == made.sides

@@ -145,7 +145,7 @@ def _given(entries: Sequence[Entry]) -> Split:
     for entry in entries:
         if entry.clip.speaker not in trained:
             raise CorpusError(f"{entry.clip.speaker} has no clip in the manifest's train split")
-    for side in SIDES:
+    for side in ("train", "validation"):  # without a test side nothing is tested
         if not any(entry.clip.split == side for entry in entries):
             raise CorpusError(f"the manifest's split has no {side} clips")
     result = Split({e.clip.name: e.clip.split for e in entries if e.clip.split}, 0, 0, given=True)

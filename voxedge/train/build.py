@@ -81,14 +81,16 @@ def build_center_loss(recipe: LossRecipe, classes: int, width: int) -> Contrasti
 
 
 def load_net(run: Run) -> SpeakerNet:
-    """The best network of a run, on the CPU, ready to answer.
+    """The network that a finished run has made, on the CPU, ready to answer.
 
     Raises:
         RunError: the run or its checkpoint is missing or damaged.
     """
-    checkpoint = load_checkpoint(run.best)
+    checkpoint = load_checkpoint(run.model)
     net = build_net(run.recipe(), len(run.labels()), init="random")
     if checkpoint.state.get("labels") != list(run.labels()):
-        raise RunError(f"{run.best} is of other speakers than the run's labels.json")
+        raise RunError(f"{run.model} is of other speakers than the run's labels.json")
+    if "net.head.bias" in checkpoint.tensors:  # fitted anew
+        net.head = nn.Linear(net.head.in_features, len(run.labels()))
     restore_module("net", net, checkpoint)
     return net.eval()

@@ -12,9 +12,9 @@ import copy
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,6 +46,7 @@ from voxedge.train.checkpoint import (
 from voxedge.train.evaluate import Scores, score
 from voxedge.train.optimizers import build_center_optimizer, build_optimizer, learning_rate
 from voxedge.train.recipe import Recipe
+from voxedge.train.refit import discriminant_head, logits_of
 from voxedge.train.run import Run
 from voxedge.train.signals import Stop, stop_signals
 from voxedge.train.view import View
@@ -157,6 +158,7 @@ class _Trainer:
             workers,
         )
         self.position = _Position()
+        self.finished = False
         if resume:
             self._restore()
         else:
@@ -189,7 +191,8 @@ class _Trainer:
     def _heed_signals(self) -> None:
         """Save and leave, if a signal came. Called where the position is one to go on from."""
         if self.stop.signum:
-            self._save_last()
+            if not self.finished:  # then the network is the best one, not the last
+                self._save_last()
             raise Interrupted(
                 self.stop.signum,
                 f"stopped in epoch {self.position.epoch + 1}, all saved",
@@ -266,8 +269,13 @@ class _Trainer:
 
     def finish(self) -> dict[str, Any]:
         """Measure the best network the way ``identify`` answers, write it down, draw the curves."""
+        self.finished = True
         restore_module("net", self.averaged, load_checkpoint(self.run.best))
-        temperature = self._temperature()
+        kinds = self._kinds("validation")
+        if self.recipe.loss.refit:
+            kinds = self._refit(kinds)
+        temperature = _temperature(kinds)
+        save_checkpoint(self.run.model, module_tensors("net", self.averaged), self._state())
         history = self.position.history
         best = max(history, key=_merit)
         trained = self.training_set.clips * len(history)
@@ -291,12 +299,9 @@ class _Trainer:
     def _tested(self) -> bool:
         return bool(self.split.of(self.corpus.entries, "test"))
 
-    def _temperature(self) -> float:
-        """Fitted on the validation clips; where training heard noise, on noisy copies as well.
-
-        Else confidence would be right for clean recordings alone, and too high for the rest.
-        """
-        kinds = [self._scores("validation", "all")]
+    def _kinds(self, side: Side) -> list[Scores]:
+        """Scores of clips as they are and, where training heard noise, of copies spoilt alike."""
+        kinds = [self._scores(side, "all")]
         augment, window = self.view.augment, self.net.frontend.window.samples
         if augment is not None:
             random = self._generator()
@@ -305,13 +310,28 @@ class _Trainer:
                 whole: Tensor = augment(pcm, lengths, random)
                 return whole[:, :window]
 
-            kinds.append(self._scores("validation", "all", heard))
-        clips = len(kinds[0].truth)
-        return fit_temperature(
-            np.concatenate([scores.logits for scores in kinds]),
-            np.concatenate([scores.truth for scores in kinds]),
-            np.concatenate([scores.owners + clips * i for i, scores in enumerate(kinds)]),
-        )
+            kinds.append(self._scores(side, "all", heard))
+        return kinds
+
+    def _refit(self, validation: list[Scores]) -> list[Scores]:
+        """Put the linear discriminant in the head's place if it validates better."""
+        kinds = self._kinds("train")
+        embeddings = np.concatenate([scores.embeddings for scores in kinds])
+        truth = np.concatenate([scores.window_truth for scores in kinds])
+        head = discriminant_head(embeddings, truth, len(self.labels)).to(self.device)
+
+        def judged() -> list[Scores]:
+            return [replace(s, logits=logits_of(head, s.embeddings)) for s in validation]
+
+        scale = _temperature(judged())  # so that logits are of the size that others have
+        with torch.no_grad():
+            for parameter in head.parameters():
+                parameter.div_(scale)
+        found = judged()
+        if _right(found) <= _right(validation):
+            return validation
+        self.averaged.head = head
+        return found
 
     def _scores(
         self,
@@ -408,6 +428,21 @@ class _Trainer:
             rate,
             left * elapsed / steps_done,
         )
+
+
+def _temperature(kinds: Sequence[Scores]) -> float:
+    """Fitted on spoilt copies as well: else confidence would be right for clean clips alone."""
+    clips = len(kinds[0].truth)
+    return fit_temperature(
+        np.concatenate([scores.logits for scores in kinds]),
+        np.concatenate([scores.truth for scores in kinds]),
+        np.concatenate([scores.owners + clips * i for i, scores in enumerate(kinds)]),
+    )
+
+
+def _right(kinds: Sequence[Scores]) -> int:
+    """Clips that are answered right."""
+    return sum(int(top_k_hits(s.probabilities(1.0), s.truth, 1).sum()) for s in kinds)
 
 
 def _merit(row: dict[str, float]) -> tuple[float, float]:

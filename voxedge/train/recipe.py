@@ -104,6 +104,7 @@ class LossRecipe:
     head: Head = "linear"
     scale: float = 30.0  # of the cosines
     margin: float = 0.0  # radians that the true class has to be ahead by, for cosines
+    refit: bool = False  # at the end, a linear discriminant as head, where it validates better
     center: Literal["none"] | CenterForm = "none"
     center_weight: float = 1.0
     delta: float = 1.0
@@ -189,7 +190,7 @@ class TrainingRecipe:
     seed: int = 0
     crop: Literal["random", "first"] = "first"  # which window of a longer clip is trained on
     frozen: float = 0.0  # share of the steps, the first, in which the trunk stays as it came
-    average: float = 0.0  # decay of the running average of the weights; 0: the last weights
+    average: float = 0.0  # decay of the running average of the weights; 0: the weights themselves
 
     def __post_init__(self) -> None:
         _check(self.epochs >= 1, "training.epochs: at least 1")

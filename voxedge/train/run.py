@@ -1,7 +1,8 @@
 """A run folder: what was trained, on what, how it went, and where it stands.
 
 recipe.toml  corpus.json  split.csv  labels.json  history.csv  metrics.json  curves.png
-best.safetensors  last.safetensors (each with a .json for people)  events.out.tfevents...
+best.safetensors  last.safetensors  model.safetensors (each with a .json for people)
+events.out.tfevents...
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ class Run:
     def last(self) -> Path:
         """The checkpoint to resume from."""
         return self.folder / "last.safetensors"
+
+    @property
+    def model(self) -> Path:
+        """The network that answers: the best one, its head fitted anew if that was asked for."""
+        return self.folder / "model.safetensors"
 
     @property
     def metrics_path(self) -> Path:
