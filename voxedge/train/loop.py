@@ -46,7 +46,7 @@ from voxedge.train.checkpoint import (
 from voxedge.train.evaluate import Scores, score
 from voxedge.train.optimizers import build_center_optimizer, build_optimizer, learning_rate
 from voxedge.train.recipe import Recipe
-from voxedge.train.refit import discriminant_head, logits_of
+from voxedge.train.refit import SHRINKAGES, discriminant_head, logits_of
 from voxedge.train.run import Run
 from voxedge.train.signals import Stop, stop_signals
 from voxedge.train.view import View
@@ -314,23 +314,23 @@ class _Trainer:
         return kinds
 
     def _refit(self, validation: list[Scores]) -> list[Scores]:
-        """Put the linear discriminant in the head's place if it validates better."""
-        kinds = self._kinds("train")
-        embeddings = np.concatenate([scores.embeddings for scores in kinds])
-        truth = np.concatenate([scores.window_truth for scores in kinds])
-        head = discriminant_head(embeddings, truth, len(self.labels)).to(self.device)
+        """Put a linear discriminant in the head's place if it validates better.
 
-        def judged() -> list[Scores]:
-            return [replace(s, logits=logits_of(head, s.embeddings)) for s in validation]
-
-        scale = _temperature(judged())  # so that logits are of the size that others have
-        with torch.no_grad():
-            for parameter in head.parameters():
-                parameter.div_(scale)
-        found = judged()
-        if _right(found) <= _right(validation):
-            return validation
-        self.averaged.head = head
+        It learns from clips as they are: from spoilt ones too it did worse (docs/experiments.md).
+        """
+        train = self._scores("train", "all")
+        best, found = self.averaged.head, validation
+        for shrinkage in SHRINKAGES:
+            head = discriminant_head(
+                train.embeddings, train.window_truth, len(self.labels), shrinkage
+            ).to(self.device)
+            scale = _temperature(_judged(head, validation))
+            with torch.no_grad():  # so that logits are of the size that others have
+                for parameter in head.parameters():
+                    parameter.div_(scale)
+            if _right(judged := _judged(head, validation)) > _right(found):
+                best, found = head, judged
+        self.averaged.head = best
         return found
 
     def _scores(
@@ -438,6 +438,11 @@ def _temperature(kinds: Sequence[Scores]) -> float:
         np.concatenate([scores.truth for scores in kinds]),
         np.concatenate([scores.owners + clips * i for i, scores in enumerate(kinds)]),
     )
+
+
+def _judged(head: nn.Linear, kinds: Sequence[Scores]) -> list[Scores]:
+    """The same clips by another head."""
+    return [replace(scores, logits=logits_of(head, scores.embeddings)) for scores in kinds]
 
 
 def _right(kinds: Sequence[Scores]) -> int:
