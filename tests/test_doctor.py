@@ -15,8 +15,8 @@ def test_the_smallest_model_is_one():
     assert session.run(None, {"x": [3.0]})[0].tolist() == [3.0]
 
 
-def test_it_measures_a_model_and_gives_one_advice(model_path):
-    done = voxedge("doctor", "--model", str(model_path), "--seconds", "0.3", "--json")
+def test_it_measures_a_model_and_gives_one_advice(model_path, tmp_path):
+    done = voxedge("doctor", "--model", model_path, "--seconds", "0.3", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert facts["providers"]["cpu"] == "loads"

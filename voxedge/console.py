@@ -222,7 +222,7 @@ def show_machine(facts: dict[str, Any]) -> None:
         *(("", INSTRUCTIONS[name]) for name in facts["instructions"]),
         ("runtime", f"ONNX Runtime {runtime['version']}" if "version" in runtime else "none"),
         *(("provider", f"{name}: {state}") for name, state in facts["providers"].items()),
-        *(("variable", f"{name}={value}") for name, value in facts["threads"].items()),
+        *(("variable", f"{name}={value}") for name, value in facts["variables"].items()),
     ]
     if latency and "error" not in latency:
         times = ", ".join(

@@ -40,7 +40,6 @@ _SYSCTL = {  # what macOS calls them
     "asimddp": "hw.optional.arm.FEAT_DotProd",
     "i8mm": "hw.optional.arm.FEAT_I8MM",
 }
-_LIBRARIES = {"cuda": "cuda", "tensorrt": "tensorrt", "openvino": "openvino"}
 
 #: The smallest model there is, ``y = Identity(x)``: opset 17, IR 8. Any provider can load it.
 _IDENTITY = bytes.fromhex(
@@ -65,7 +64,7 @@ def examine(model: str | None, seconds: float = 5.0) -> dict[str, Any]:
         "processor": _processor(),
         "processors": available_processors(),
         "instructions": instructions(),
-        "threads": {name: os.environ[name] for name in _THREAD_VARIABLES if name in os.environ},
+        "variables": {name: os.environ[name] for name in _VARIABLES if name in os.environ},
         "runtime": _runtime(),
         "providers": _providers(),
     }
@@ -74,7 +73,7 @@ def examine(model: str | None, seconds: float = 5.0) -> dict[str, Any]:
     return facts
 
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "ORT_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+_VARIABLES = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 
 
 def instructions() -> list[str]:
@@ -155,7 +154,7 @@ def _missing_library(device: str) -> str:
     import onnxruntime
 
     folder = Path(onnxruntime.__file__).parent / "capi"
-    for path in folder.glob(f"*onnxruntime_providers_{_LIBRARIES.get(device, device)}.*"):
+    for path in folder.glob(f"*onnxruntime_providers_{device}.*"):
         try:
             ctypes.CDLL(str(path))
         except OSError as error:

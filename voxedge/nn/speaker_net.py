@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -73,13 +74,30 @@ class CosineHead(nn.Module):
         return self.scale * cosines
 
 
+class BlendedHead(nn.Module):
+    """The sum of two heads on the same embedding: angles, and a linear map beside them."""
+
+    def __init__(self, cosine: CosineHead, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features = cosine.in_features
+        self.cosine = cosine
+        self.linear = linear
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        logits: Tensor = self.cosine(embedding) + self.linear(embedding)
+        return logits
+
+
+Head: TypeAlias = nn.Linear | CosineHead | BlendedHead
+
+
 class SpeakerNet(nn.Module):
     """Raw samples in, logits and embedding out.
 
     Args:
         frontend: samples -> one-channel image.
         trunk: three-channel image -> features [B, E].
-        head: embedding -> logits; before a ``CosineHead`` the features are batch-normalised.
+        head: embedding -> logits; before one of angles the features are batch-normalised.
         statistics: whether the long-term spectrum goes past the trunk, see ``band_statistics``.
     """
 
@@ -87,7 +105,7 @@ class SpeakerNet(nn.Module):
         self,
         frontend: Frontend,
         trunk: nn.Module,
-        head: nn.Linear | CosineHead,
+        head: Head,
         statistics: bool = False,
     ) -> None:
         super().__init__()
@@ -99,7 +117,7 @@ class SpeakerNet(nn.Module):
             self.bypass = nn.Sequential(
                 nn.BatchNorm1d(figures), nn.Linear(figures, head.in_features)
             )
-        cosine = isinstance(head, CosineHead)
+        cosine = not isinstance(head, nn.Linear)
         self.neck = nn.BatchNorm1d(head.in_features) if cosine else nn.Identity()
         self.head = head
 

@@ -117,15 +117,16 @@ def split_of(corpus: Corpus, recipe: Recipe) -> Split:
 
 
 def _thawing(recipe: Recipe, made: Split) -> Recipe:
-    """A trunk that has learned elsewhere stays as it came for longer, the less there is to learn.
+    """A trunk of another run stays as it came for longer, the less there is to learn.
 
-    What the recipe says itself is left as it is.
+    A share that the recipe names is left as it is.
     """
-    if recipe.model.init == "random" or recipe.training.frozen:
+    if recipe.model.init in ("random", "imagenet") or recipe.training.frozen:
         return recipe
     clips = sum(side == "train" for side in made.sides.values())
     share = next(share for fewest, share in _FROZEN if clips >= fewest)
-    console.say(f"weights of {recipe.model.init}; the trunk learns after {share:.0%} of the steps")
+    if share:
+        console.say(f"trunk of {recipe.model.init}: it learns after {share:.0%} of the steps")
     return recipe.with_values({"training.frozen": share})
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
@@ -32,6 +33,7 @@ from voxedge.errors import Interrupted, RunError, TrainingError
 from voxedge.files import write_json
 from voxedge.metrics import fit_temperature, top_k_hits
 from voxedge.nn.losses import margin_at, with_margin
+from voxedge.nn.speaker_net import BlendedHead, CosineHead
 from voxedge.report import draw_curves
 from voxedge.train.average import update_average
 from voxedge.train.build import build_center_loss, build_head, build_net
@@ -46,7 +48,7 @@ from voxedge.train.checkpoint import (
 from voxedge.train.evaluate import Scores, score
 from voxedge.train.optimizers import build_center_optimizer, build_optimizer, learning_rate
 from voxedge.train.recipe import Recipe
-from voxedge.train.refit import SHRINKAGES, discriminant_head, logits_of
+from voxedge.train.refit import SHARES, SHRINKAGES, discriminant_head, logits_of
 from voxedge.train.run import Run
 from voxedge.train.signals import Stop, stop_signals
 from voxedge.train.view import View
@@ -275,7 +277,10 @@ class _Trainer:
         if self.recipe.loss.refit:
             kinds = self._refit(kinds)
         temperature = _temperature(kinds)
-        save_checkpoint(self.run.model, module_tensors("net", self.averaged), self._state())
+        state = self._state()
+        if isinstance(self.averaged.head, BlendedHead):
+            state["cosine_scale"] = self.averaged.head.cosine.scale
+        save_checkpoint(self.run.model, module_tensors("net", self.averaged), state)
         history = self.position.history
         best = max(history, key=_merit)
         trained = self.training_set.clips * len(history)
@@ -314,23 +319,32 @@ class _Trainer:
         return kinds
 
     def _refit(self, validation: list[Scores]) -> list[Scores]:
-        """Put a linear discriminant in the head's place if it validates better.
+        """Blend a linear discriminant with the head, if any such blend validates better.
 
         It learns from clips as they are: from spoilt ones too it did worse (docs/experiments.md).
         """
+        cosine = self.averaged.head
+        assert isinstance(cosine, CosineHead)  # the recipe sees to it
         train = self._scores("train", "all")
-        best, found = self.averaged.head, validation
-        for shrinkage in SHRINKAGES:
-            head = discriminant_head(
+        found, own, trained_scale = validation, _temperature(validation), cosine.scale
+        for shrinkage, share in product(SHRINKAGES, SHARES):
+            linear = discriminant_head(
                 train.embeddings, train.window_truth, len(self.labels), shrinkage
-            ).to(self.device)
-            scale = _temperature(_judged(head, validation))
-            with torch.no_grad():  # so that logits are of the size that others have
-                for parameter in head.parameters():
-                    parameter.div_(scale)
-            if _right(judged := _judged(head, validation)) > _right(found):
-                best, found = head, judged
-        self.averaged.head = best
+            )
+            other = _temperature(_judged(linear, validation))
+            with torch.no_grad():  # both calibrated, so that shares are shares
+                for parameter in linear.parameters():
+                    parameter.mul_(share / other)
+            ours = [(1 - share) / own * scores.logits for scores in validation]
+            theirs = [scores.logits for scores in _judged(linear, validation)]
+            judged = [
+                replace(scores, logits=a + b)
+                for scores, a, b in zip(validation, ours, theirs, strict=True)
+            ]
+            if _right(judged) > _right(found):
+                found = judged
+                cosine.scale = trained_scale * (1 - share) / own
+                self.averaged.head = BlendedHead(cosine, linear.to(self.device))
         return found
 
     def _scores(

@@ -104,7 +104,7 @@ class LossRecipe:
     head: Head = "linear"
     scale: float = 30.0  # of the cosines
     margin: float = 0.0  # radians that the true class has to be ahead by, for cosines
-    refit: bool = False  # at the end, a linear discriminant as head, where it validates better
+    refit: bool = False  # at the end, a linear discriminant beside the cosines, if that is better
     center: Literal["none"] | CenterForm = "none"
     center_weight: float = 1.0
     delta: float = 1.0
@@ -121,6 +121,7 @@ class LossRecipe:
         _check(0 <= self.label_smoothing < 1, "loss.label_smoothing: 0 to 1")
         _check(0 < self.scale <= 1000, "loss.scale: above 0, at most 1000")
         _check(0 <= self.margin <= 1, "loss.margin: 0 to 1 rad")
+        _check(self.head == "cosine" or not self.refit, "loss.refit needs loss.head = cosine")
         _check(self.head == "cosine" or not self.margin, "loss.margin needs loss.head = cosine")
 
 
