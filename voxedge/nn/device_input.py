@@ -52,7 +52,7 @@ class DeviceInput(nn.Module):
                 beta=_BETA,
             )
             self.register_buffer("kernel", resample.kernel, persistent=False)  # [up, 1, taps]
-            self.width = (resample.kernel.shape[2] - self.down) // 2
+            self.width = (int(resample.kernel.shape[2]) - self.down) // 2
 
     def needed(self, samples: int) -> int:
         """S that R samples are made from, the reach of the filters included."""
@@ -65,7 +65,7 @@ class DeviceInput(nn.Module):
         if self.integers:
             pcm = pcm.float() / _FULL_SCALE
         if self.channels > 1:
-            pcm = pcm.unflatten(1, (-1, self.channels)).mean(dim=2)
+            pcm = pcm.reshape(len(pcm), -1, self.channels).mean(dim=2)
         if self.down == self.up:
             return pcm, lengths
         valid = torch.clamp(lengths, min=1, max=pcm.shape[1])

@@ -96,7 +96,7 @@ class ContrastiveCenterLoss(nn.Module):
     def forward(self, embedding: Tensor, labels: Tensor) -> CenterTerms:
         """Embeddings [B, E] and classes int64 [B] -> the loss and its two distances."""
         # explicit differences, not the expanded square: that one loses the small intra distances
-        centers = self.centers
+        centers: Tensor = self.centers
         if self.unit:
             embedding, centers = F.normalize(embedding), F.normalize(centers)
         squares = torch.cdist(embedding, centers, compute_mode="donot_use_mm_for_euclid_dist")
