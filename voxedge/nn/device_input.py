@@ -65,7 +65,7 @@ class DeviceInput(nn.Module):
         if self.integers:
             pcm = pcm.float() / _FULL_SCALE
         if self.channels > 1:
-            pcm = pcm.reshape(len(pcm), -1, self.channels).mean(dim=2)
+            pcm = pcm.reshape(pcm.shape[0], -1, self.channels).mean(dim=2)
         if self.down == self.up:
             return pcm, lengths
         valid = torch.clamp(lengths, min=1, max=pcm.shape[1])
