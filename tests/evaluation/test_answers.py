@@ -79,7 +79,8 @@ def test_silence_under_stress_is_a_wrong_answer_and_clean_silence_a_problem(tmp_
     done = ask(PitchModel(), read_manifest(tmp_path).clips, [CONDITIONS["gain-20"]])
     (record,) = done.records
     answer = record.answers["gain-20"]
-    assert (answer.windows, answer.rank, answer.predictions) == (0, len(SPEAKERS), ())
+    assert (answer.windows, answer.predictions) == (0, ())
+    assert answer.rank == 5 > len(SPEAKERS)  # not even among the best five of four
     assert [problem["code"] for problem in done.problems] == ["silent"]
 
 
