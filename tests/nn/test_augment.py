@@ -75,26 +75,29 @@ def test_noise_is_mixed_at_the_ratio_asked_for(decibels):
     torch.testing.assert_close(ratio, torch.full((6,), decibels), atol=0.01, rtol=0)
 
 
-def test_given_noise_is_used_and_kept_within_its_range():
-    clean = 0.1 * speech()
+def test_given_noise_is_used_for_most_clips_and_kept_within_its_range():
+    clean = 0.1 * speech(64)
     hum = torch.sin(2 * torch.pi * 1000 / RATE * torch.arange(5000))
     added = heard(clean, noise=1.0, snr_low=3.0, snr_high=9.0, noises_given=[hum]) - clean
     ratio = 10 * torch.log10(power(clean) / power(added))
     assert ratio.min() > 2.9
     assert ratio.max() < 9.1
-    spectrum = torch.fft.rfft(added).abs()
-    assert (spectrum.argmax(dim=1) * RATE / WINDOW).sub(1000).abs().max() < 5
+    spectrum = torch.fft.rfft(added).abs().square()
+    around = slice(round(990 * WINDOW / RATE), round(1010 * WINDOW / RATE))
+    hums = spectrum[:, around].sum(dim=1) > 0.9 * spectrum.sum(dim=1)
+    assert 0.5 < hums.float().mean() < 0.85
 
 
 def test_a_given_room_is_convolved_from_its_direct_path_on():
-    clean = 0.1 * speech()
+    clean = 0.1 * speech(16)
     room = torch.zeros(900)
     room[100], room[500] = 1.0, 0.5  # an echo 400 samples after the direct path
     out = heard(clean, rooms=1.0, rooms_given=[room])
     expected = clean.clone()
     expected[:, 400:] += 0.5 * clean[:, :-400]
     expected *= torch.sqrt(power(clean) / power(expected))[:, None]
-    torch.testing.assert_close(out, expected, atol=1e-5, rtol=0)
+    given = (out - expected).abs().amax(dim=1) < 1e-5  # half of the rooms are made up
+    assert 4 <= given.sum() <= 12
 
 
 def test_made_up_rooms_die_away_within_a_second():

@@ -82,6 +82,8 @@ def evaluate_command(
             progress=progress.update,
         )
     figures = measure(evaluation, divided)
+    folder.mkdir(parents=True, exist_ok=True)
+    evaluation.write(folder / FILE, figures)  # before strangers, whose folder may be at fault
     if strangers:
         with console.Progress("verifying") as progress:
             figures["verification"] = verify(
@@ -90,8 +92,7 @@ def evaluate_command(
                 workers=available_processors() if workers is None else workers,
                 progress=progress.update,
             )
-    folder.mkdir(parents=True, exist_ok=True)
-    evaluation.write(folder / FILE, figures)
+        evaluation.write(folder / FILE, figures)
     write_text(folder / PAGE, render(subject, figures, evaluation.problems))
     for problem in evaluation.problems[:_SHOWN]:
         console.warn(f"{problem['path']}: left out: {problem['message']}")

@@ -23,6 +23,7 @@ _NOISE_POINTS = 1 << 14  # samples after which a made-up noise repeats itself
 _LEVELS = 8  # frequencies at which the spectrum of a made-up noise is drawn
 _BEATS = (5, 40)  # moments at which its loudness is drawn: slow changes and quick ones
 _BABBLE = 1 / 3  # of the clips in made-up noise
+_RECORDED = 2 / 3  # of the clips in noise, where there are recordings
 _TALKERS = 4  # of a babble, on average
 _TELEPHONE = ((0.0, 350.0), (3_000.0, 7_500.0))  # Hz: where a channel's edges are drawn from
 _SHORTEST = 0.4  # seconds
@@ -33,18 +34,19 @@ class WaveAugment(nn.Module):
     """Clips in pieces, in rooms, over telephones, in noise, louder and softer.
 
     - shorter: only a piece of the clip, 0.4 s or more.
-    - rooms: convolved with an impulse response: the given ones, else decaying noise (Polack 1988).
+    - rooms: convolved with an impulse response: decaying noise (Polack 1988), and as many times
+      one of those given.
     - channel: band edges are lost, and half of those clips are quantised by mu-law (G.711).
-    - noise: the given recordings, else noise of a random spectrum and loudness, or the other
-      clips of the batch as babble.
+    - noise: of a random spectrum and loudness, or the other clips of the batch as babble; where
+      recordings are given, these for most of the clips.
     - gain: in decibels; what exceeds full scale is clipped.
 
     Args:
         recipe: the shares of clips and the ranges.
         sample_rate: Hz.
         whole: brings clips to the W samples that are wanted.
-        noises: recordings [S], at least one sample each; none: made up.
-        rooms: impulse responses [S]; none: made up.
+        noises: recordings [S], at least one sample each.
+        rooms: impulse responses [S].
     """
 
     rooms: Tensor
@@ -67,7 +69,7 @@ class WaveAugment(nn.Module):
         self.samples = whole.samples
         self.shortest = round(_SHORTEST * sample_rate)
         self.noises = [noise - noise.mean() for noise in noises]
-        responses = list(rooms) or made_up_rooms(sample_rate)
+        responses = [*rooms, *made_up_rooms(sample_rate, len(rooms) or _ROOMS)]
         longest = self.samples + max(map(len, responses))
         self.points = 1 << (longest - 2).bit_length()  # of the FFT
         spectra = [torch.fft.rfft(_from_direct(room), self.points) for room in responses]
@@ -127,12 +129,15 @@ class WaveAugment(nn.Module):
 
     def _noise(self, window: Tensor, chosen: Tensor, draw: _Draw) -> Tensor:
         """Noise of any level for the chosen rows [N] of a batch; [N, W]."""
-        if self.noises:
-            picked = draw.index(len(self.noises), len(chosen)).tolist()
-            return torch.stack([self._piece(self.noises[i], draw) for i in picked])
         noise = self._coloured(len(chosen), draw)
         babble = draw.some(_BABBLE, len(chosen))
-        return noise.index_put((babble,), self._babble(window, chosen[babble], draw))
+        noise = noise.index_put((babble,), self._babble(window, chosen[babble], draw))
+        if self.noises:
+            recorded = draw.some(_RECORDED, len(chosen))
+            picked = draw.index(len(self.noises), len(recorded)).tolist()
+            for row, index in zip(recorded.tolist(), picked, strict=True):
+                noise[row] = self._piece(self.noises[index], draw)
+        return noise
 
     def _piece(self, noise: Tensor, draw: _Draw) -> Tensor:
         start = int(draw.index(len(noise), 1))
@@ -236,7 +241,7 @@ def mixed(speech: Tensor, noise: Tensor, snr: Tensor) -> Tensor:
     return speech + noise * torch.sqrt(_power(speech) / (_power(noise) + _TINY) * 10 ** (-snr / 10))
 
 
-def made_up_rooms(sample_rate: int, count: int = _ROOMS, seed: int = 0) -> list[Tensor]:
+def made_up_rooms(sample_rate: int, count: int, seed: int = 0) -> list[Tensor]:
     """Impulse responses of rooms that never were: a direct path, then noise that dies away.
 
     Exponentially decaying white noise is the late part of a diffuse field (Polack 1988).

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from voxedge.nn.power_spectrum import PowerSpectrum
 from voxedge.train.recipe import Feature, Normalise, Padding
 
-_LOG_FLOOR = 1e-6  # power; a full-scale sine gives about (win_length / 4)^2
+_LOG_FLOOR = 3e-5  # of the clip's mean power in a band
+_SILENCE = 1e-9  # mean power in a band that is still told from none: some -100 dB of full scale
 _SEED_FLOOR = 1e-9  # the seed system's, added to the complex mel spectrum
 _SEED_MEL_RATE = 22_050  # the seed system did not pass its 16 kHz to the mel filters
 _STD_FLOOR = 0.1  # log power: speech has 1 to 3; far below it there is only rounding to magnify
@@ -139,19 +140,21 @@ class Frontend(nn.Module):
         return (self.rows @ (self._normalised(features) @ self.columns)).unsqueeze(1)
 
     def features(self, window: Tensor) -> Tensor:
-        """[B, W] -> log power in bands above the floor, [B, M, T]."""
+        """[B, W] -> log power in bands, relative to the clip's, [B, M, T]."""
         power = self.spectrum(window)
         if self.feature == "mel":
             power = power @ self.bands.T
         return self.log_power(power.transpose(1, 2))
 
     def log_power(self, power: Tensor) -> Tensor:
-        """Power -> its logarithm above the floor.
+        """Power in bands [B, M, T] -> its logarithm above a floor below the clip's mean power.
 
-        ``log(1 + p / floor)`` is ``log(p + floor)`` shifted so that silence is exactly 0: a float32
-        keeps ten times more of small differences there, and no rounding is left to magnify.
+        Relative to the clip, so that gain changes nothing. ``log(1 + p / floor)`` is ``log(p +
+        floor)`` shifted so that silence is exactly 0: a float32 keeps ten times more of small
+        differences there, and no rounding is left to magnify.
         """
-        return torch.log(power * (1 / _LOG_FLOOR) + 1)
+        floor = (power.mean(dim=(1, 2), keepdim=True) + _SILENCE) * _LOG_FLOOR
+        return torch.log(power * (1 / floor) + 1)
 
     def bands_at(self, speed: float) -> Tensor:
         """What sums the spectrum of a clip into the bands it has when played at ``speed``, [M, N].

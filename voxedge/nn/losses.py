@@ -99,11 +99,11 @@ class ContrastiveCenterLoss(nn.Module):
         centers: Tensor = self.centers
         if self.unit:
             embedding, centers = F.normalize(embedding), F.normalize(centers)
-        squares = torch.cdist(embedding, centers, compute_mode="donot_use_mm_for_euclid_dist")
-        distances = squares.square()
-        own = distances.gather(1, labels.unsqueeze(1)).squeeze(1)
-        others = distances.sum(dim=1) - own
-        batch, classes = distances.shape
+        distances = torch.cdist(embedding, centers, compute_mode="donot_use_mm_for_euclid_dist")
+        squares = distances.square()
+        own = squares.gather(1, labels.unsqueeze(1)).squeeze(1)
+        others = squares.sum(dim=1) - own
+        batch, classes = squares.shape
         if self.form == "paper":
             loss = 0.5 * (own / (others + self.delta)).sum()
         elif self.form == "seed":

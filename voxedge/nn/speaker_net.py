@@ -5,6 +5,7 @@ Shapes: B batch, S samples, P pixels of a side, E embedding, K classes.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import TypeAlias
@@ -15,7 +16,10 @@ from torchvision.models import mobilenet_v3_small, resnet18, resnet34, vgg
 
 from voxedge.nn.frontend import Frontend
 
-_VARIANCE_FLOOR = 1e-4  # keeps the root's slope finite where nothing moves
+#: Cepstral coefficients whose statistics go past the trunk, and how many figures they make of it.
+STATISTICS = 128
+_COEFFICIENTS = 30
+_VARIANCE_FLOOR = 1e-3  # nothing to correlate where nothing moves
 _TINY = 1e-12  # keeps a length of zero from dividing
 
 
@@ -67,8 +71,10 @@ class CosineHead(nn.Module):
         self.weight = nn.Parameter(torch.empty(classes, in_features))
         nn.init.xavier_normal_(self.weight)
 
-    def forward(self, embedding: Tensor) -> Tensor:
-        directions = self.weight / self.weight.norm(dim=1, keepdim=True)
+    def forward(self, embedding: Tensor, part: slice = slice(None)) -> Tensor:
+        """Embeddings [B, E] -> logits [B, K], of some of the entries alone if asked."""
+        embedding, directions = embedding[:, part], self.weight[:, part]
+        directions = directions / directions.norm(dim=1, keepdim=True)
         length = embedding.norm(dim=1, keepdim=True).clamp(min=_TINY)
         cosines: Tensor = embedding / length @ directions.T
         return self.scale * cosines
@@ -98,7 +104,8 @@ class SpeakerNet(nn.Module):
         frontend: samples -> one-channel image.
         trunk: three-channel image -> features [B, E].
         head: embedding -> logits; before one of angles the features are batch-normalised.
-        statistics: whether the long-term spectrum goes past the trunk, see ``band_statistics``.
+        statistics: the embedding's last entries, ``STATISTICS`` of them, that come from
+            ``voice_statistics`` and not from the trunk; or 0.
     """
 
     def __init__(
@@ -106,20 +113,25 @@ class SpeakerNet(nn.Module):
         frontend: Frontend,
         trunk: nn.Module,
         head: Head,
-        statistics: bool = False,
+        statistics: int = 0,
     ) -> None:
         super().__init__()
         self.frontend = frontend
         self.trunk = trunk
-        self.bypass: nn.Sequential | None = None
+        self.bypass: VoiceStatistics | None = None
         if statistics:
-            figures = 2 * frontend.rows.shape[0]
-            self.bypass = nn.Sequential(
-                nn.BatchNorm1d(figures), nn.Linear(figures, head.in_features)
-            )
+            self.bypass = VoiceStatistics(frontend.rows.shape[0], statistics)
         cosine = not isinstance(head, nn.Linear)
         self.neck = nn.BatchNorm1d(head.in_features) if cosine else nn.Identity()
         self.head = head
+
+    @property
+    def parts(self) -> tuple[slice, ...]:
+        """Where in the embedding the trunk's features are, and where the statistics."""
+        if self.bypass is None:
+            return (slice(None),)
+        border = self.head.in_features - self.bypass.linear.out_features
+        return slice(border), slice(border, None)
 
     def forward(self, pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Samples [B, S], valid lengths int64 [B] -> logits [B, K], embedding [B, E]."""
@@ -127,24 +139,67 @@ class SpeakerNet(nn.Module):
 
     def classify(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Image [B, 1, P, P] -> logits [B, K], embedding [B, E] (not normalised)."""
-        features = self.trunk(torch.cat([image, image, image], dim=1))
-        if self.bypass is not None:
-            features = features + self.bypass(band_statistics(image))
-        embedding = self.neck(features)
+        embedding = self.embed(image)
         return self.head(embedding), embedding
 
+    def embed(self, image: Tensor) -> Tensor:
+        """Image [B, 1, P, P] -> embedding [B, E]."""
+        features = self.trunk(torch.cat([image, image, image], dim=1))
+        if self.bypass is not None:
+            features = torch.cat([features, self.bypass(image)], dim=1)
+        embedding: Tensor = self.neck(features)
+        return embedding
 
-def band_statistics(image: Tensor) -> Tensor:
-    """Mean and deviation over time of each row of [B, 1, P, P], [B, 2 P].
 
-    The long-term spectrum: what linear models of speakers live on, and what a network that looks
-    for the same pattern at every frequency, and then averages, is slow to find.
+class VoiceStatistics(nn.Module):
+    """How the image's cepstral coefficients are distributed over time, mapped linearly onto E.
+
+    The mean and the deviation of each coefficient, and how any two of them go together; the same,
+    but for the mean, of their changes from one column to the next. That is what linear models of
+    speakers live on (correlations: Stafylakis et al. 2021, "Speaker embeddings by modeling
+    channel-wise correlations"), and what a network that looks for the same pattern at every
+    frequency, and then averages, is slow to find.
+
+    Args:
+        pixels: P.
+        width: E.
     """
-    rows = image.squeeze(1)
-    mean = rows.mean(dim=2)
-    centred = rows - mean.unsqueeze(2)
-    deviation = torch.sqrt((centred * centred).mean(dim=2) + _VARIANCE_FLOOR)
-    return torch.cat([mean, deviation], dim=1)
+
+    cosines: Tensor
+    pairs: Tensor
+
+    def __init__(self, pixels: int, width: int) -> None:
+        super().__init__()
+        count = min(_COEFFICIENTS, pixels)
+        order = torch.arange(count, dtype=torch.float64).unsqueeze(1)
+        places = torch.arange(pixels, dtype=torch.float64) + 0.5
+        cosines = torch.cos(math.pi * order * places / pixels) * math.sqrt(2 / pixels)  # DCT-II
+        self.register_buffer("cosines", cosines.float(), persistent=False)
+        above = torch.triu_indices(count, count, 1)
+        self.register_buffer("pairs", above[0] * count + above[1], persistent=False)
+        figures = 3 * count + 2 * len(self.pairs)
+        self.norm = nn.BatchNorm1d(figures)
+        self.linear = nn.Linear(figures, width)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Image [B, 1, P, P] -> [B, E]."""
+        mapped: Tensor = self.linear(self.norm(self.figures(image)))
+        return mapped
+
+    def figures(self, image: Tensor) -> Tensor:
+        """Image [B, 1, P, P] -> the statistics themselves."""
+        cepstrum = self.cosines @ image.squeeze(1)
+        changes = cepstrum[:, :, 1:] - cepstrum[:, :, :-1]
+        parts = [cepstrum.mean(dim=2), *self._spread(cepstrum), *self._spread(changes)]
+        return torch.cat(parts, dim=1)
+
+    def _spread(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, C, T] -> deviations [B, C], and correlations of all pairs [B, C (C - 1) / 2]."""
+        centred = rows - rows.mean(dim=2, keepdim=True)
+        deviation = torch.sqrt((centred * centred).mean(dim=2) + _VARIANCE_FLOOR)
+        even = centred / deviation.unsqueeze(2)
+        together = even @ even.transpose(1, 2) / rows.shape[2]
+        return deviation, together.flatten(1).index_select(1, self.pairs)
 
 
 class ExportedNet(nn.Module):

@@ -13,7 +13,7 @@ from voxedge.limits import Samples
 from voxedge.nn.augment import WaveAugment
 from voxedge.nn.frontend import Frontend, Window
 from voxedge.nn.losses import ContrastiveCenterLoss
-from voxedge.nn.speaker_net import BlendedHead, CosineHead, SpeakerNet
+from voxedge.nn.speaker_net import STATISTICS, BlendedHead, CosineHead, SpeakerNet
 from voxedge.stress import load_noises, load_rooms
 from voxedge.train.checkpoint import load_checkpoint, restore_module
 from voxedge.train.recipe import FrontendRecipe, LossRecipe, Recipe
@@ -36,8 +36,9 @@ def build_net(recipe: Recipe, classes: int, init: str | None = None) -> SpeakerN
     """
     torch.manual_seed(recipe.training.seed)
     trunk, width = build_trunk(recipe.model.trunk, recipe.model.init if init is None else init)
-    head = build_head(recipe.loss, classes, width)
-    return SpeakerNet(build_frontend(recipe.frontend), trunk, head, recipe.model.statistics)
+    statistics = STATISTICS if recipe.model.statistics else 0
+    head = build_head(recipe.loss, classes, width + statistics)
+    return SpeakerNet(build_frontend(recipe.frontend), trunk, head, statistics)
 
 
 def build_head(recipe: LossRecipe, classes: int, width: int) -> nn.Linear | CosineHead:

@@ -12,10 +12,9 @@ import copy
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import product
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,7 +30,7 @@ from voxedge.data.manifest import Side
 from voxedge.data.split import Split
 from voxedge.errors import Interrupted, RunError, TrainingError
 from voxedge.files import write_json
-from voxedge.metrics import fit_temperature, top_k_hits
+from voxedge.metrics import top_k_hits
 from voxedge.nn.losses import margin_at, with_margin
 from voxedge.nn.speaker_net import BlendedHead, CosineHead
 from voxedge.report import draw_curves
@@ -48,7 +47,7 @@ from voxedge.train.checkpoint import (
 from voxedge.train.evaluate import Scores, score
 from voxedge.train.optimizers import build_center_optimizer, build_optimizer, learning_rate
 from voxedge.train.recipe import Recipe
-from voxedge.train.refit import SHARES, SHRINKAGES, discriminant_head, logits_of
+from voxedge.train.refit import blended, temperature_of
 from voxedge.train.run import Run
 from voxedge.train.signals import Stop, stop_signals
 from voxedge.train.view import View
@@ -208,15 +207,14 @@ class _Trainer:
         self.net.trunk.requires_grad_(not frozen).train(not frozen)
         image, labels = self.view(pcm, lengths, labels, self._generator())
         with self._autocast():
-            logits, embedding = self.net.classify(image.to(memory_format=torch.channels_last))
-            if "others" in self.learned:
-                logits = torch.cat([logits, self.learned["others"](embedding)], dim=1)
-        logits, embedding = logits.float(), embedding.float()
-        judged = logits
-        if recipe.loss.head == "cosine":
-            margin = margin_at(recipe.loss.margin, self._progress_of_all())
-            judged = with_margin(logits, labels, recipe.loss.scale, margin)
-        loss = F.cross_entropy(judged, labels, label_smoothing=recipe.loss.label_smoothing)
+            embedding = self.net.embed(image.to(memory_format=torch.channels_last))
+        embedding = embedding.float()
+        logits = self._logits(embedding)
+        loss = self._classification_loss(logits, labels)
+        if recipe.loss.parts:
+            alone = [self._logits(embedding, part) for part in self.net.parts]
+            alone = [self._classification_loss(logits, labels) for logits in alone]
+            loss = (loss + sum(alone)) / (1 + len(alone))
         sums = {"train_loss": loss}
         if self.centers is not None:
             terms = self.centers(embedding, labels)
@@ -245,6 +243,20 @@ class _Trainer:
             weighted = value.item() * len(labels)
             self.position.sums[name] = self.position.sums.get(name, 0.0) + weighted
         self.position.sums["clips"] = self.position.sums.get("clips", 0.0) + len(labels)
+
+    def _logits(self, embedding: Tensor, part: slice | None = None) -> Tensor:
+        """Of all voices, [B, voices]; of a part of the embedding alone if asked."""
+        heads = [self.net.head, *([self.learned["others"]] if "others" in self.learned else [])]
+        arguments = (embedding,) if part is None else (embedding, part)
+        return torch.cat([head(*arguments) for head in heads], dim=1)
+
+    def _classification_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        loss = self.recipe.loss
+        if loss.head == "cosine":
+            logits = with_margin(
+                logits, labels, loss.scale, margin_at(loss.margin, self._progress_of_all())
+            )
+        return F.cross_entropy(logits, labels, label_smoothing=loss.label_smoothing)
 
     def _end_epoch(self, elapsed: float, events: Any) -> None:  # noqa: ANN401
         position, recipe = self.position, self.recipe
@@ -275,8 +287,10 @@ class _Trainer:
         restore_module("net", self.averaged, load_checkpoint(self.run.best))
         kinds = self._kinds("validation")
         if self.recipe.loss.refit:
-            kinds = self._refit(kinds)
-        temperature = _temperature(kinds)
+            head = self.averaged.head
+            assert isinstance(head, CosineHead)  # the recipe sees to it
+            self.averaged.head, kinds = blended(head, self._scores("train", "all"), kinds)
+        temperature = temperature_of(kinds)
         state = self._state()
         if isinstance(self.averaged.head, BlendedHead):
             state["cosine_scale"] = self.averaged.head.cosine.scale
@@ -317,35 +331,6 @@ class _Trainer:
 
             kinds.append(self._scores(side, "all", heard))
         return kinds
-
-    def _refit(self, validation: list[Scores]) -> list[Scores]:
-        """Blend a linear discriminant with the head, if any such blend validates better.
-
-        It learns from clips as they are: from spoilt ones too it did worse (docs/experiments.md).
-        """
-        cosine = self.averaged.head
-        assert isinstance(cosine, CosineHead)  # the recipe sees to it
-        train = self._scores("train", "all")
-        found, own, trained_scale = validation, _temperature(validation), cosine.scale
-        for shrinkage, share in product(SHRINKAGES, SHARES):
-            linear = discriminant_head(
-                train.embeddings, train.window_truth, len(self.labels), shrinkage
-            )
-            other = _temperature(_judged(linear, validation))
-            with torch.no_grad():  # both calibrated, so that shares are shares
-                for parameter in linear.parameters():
-                    parameter.mul_(share / other)
-            ours = [(1 - share) / own * scores.logits for scores in validation]
-            theirs = [scores.logits for scores in _judged(linear, validation)]
-            judged = [
-                replace(scores, logits=a + b)
-                for scores, a, b in zip(validation, ours, theirs, strict=True)
-            ]
-            if _right(judged) > _right(found):
-                found = judged
-                cosine.scale = trained_scale * (1 - share) / own
-                self.averaged.head = BlendedHead(cosine, linear.to(self.device))
-        return found
 
     def _scores(
         self,
@@ -442,26 +427,6 @@ class _Trainer:
             rate,
             left * elapsed / steps_done,
         )
-
-
-def _temperature(kinds: Sequence[Scores]) -> float:
-    """Fitted on spoilt copies as well: else confidence would be right for clean clips alone."""
-    clips = len(kinds[0].truth)
-    return fit_temperature(
-        np.concatenate([scores.logits for scores in kinds]),
-        np.concatenate([scores.truth for scores in kinds]),
-        np.concatenate([scores.owners + clips * i for i, scores in enumerate(kinds)]),
-    )
-
-
-def _judged(head: nn.Linear, kinds: Sequence[Scores]) -> list[Scores]:
-    """The same clips by another head."""
-    return [replace(scores, logits=logits_of(head, scores.embeddings)) for scores in kinds]
-
-
-def _right(kinds: Sequence[Scores]) -> int:
-    """Clips that are answered right."""
-    return sum(int(top_k_hits(s.probabilities(1.0), s.truth, 1).sum()) for s in kinds)
 
 
 def _merit(row: dict[str, float]) -> tuple[float, float]:

@@ -92,9 +92,7 @@ class ModelRecipe:
 
     trunk: str = "resnet18"  # a key of voxedge.nn.speaker_net.TRUNKS
     init: str = "random"  # random, imagenet, a run folder, or a file of weights
-    statistics: bool = (
-        False  # the long-term spectrum goes past the trunk, straight to the embedding
-    )
+    statistics: bool = False  # long-term statistics of the clip, beside the trunk's features
 
 
 @dataclass(frozen=True)
@@ -104,6 +102,7 @@ class LossRecipe:
     head: Head = "linear"
     scale: float = 30.0  # of the cosines
     margin: float = 0.0  # radians that the true class has to be ahead by, for cosines
+    parts: bool = False  # each part of the embedding also has to tell speakers apart alone
     refit: bool = False  # at the end, a linear discriminant beside the cosines, if that is better
     center: Literal["none"] | CenterForm = "none"
     center_weight: float = 1.0
@@ -122,6 +121,7 @@ class LossRecipe:
         _check(0 < self.scale <= 1000, "loss.scale: above 0, at most 1000")
         _check(0 <= self.margin <= 1, "loss.margin: 0 to 1 rad")
         _check(self.head == "cosine" or not self.refit, "loss.refit needs loss.head = cosine")
+        _check(self.head == "cosine" or not self.parts, "loss.parts needs loss.head = cosine")
         _check(self.head == "cosine" or not self.margin, "loss.margin needs loss.head = cosine")
 
 
@@ -317,8 +317,16 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         try:
             changes[key.strip()] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
-            changes[key.strip()] = text.strip()  # a bare word
+            changes[key.strip()] = _bare(text.strip())
     return changes
+
+
+def _bare(text: str) -> str | float:
+    """A number as people write it, ``.5``, which TOML has not; else a word."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _section(kind: type[Section], value: object, name: str) -> Section:
