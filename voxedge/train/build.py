@@ -13,7 +13,7 @@ from voxedge.limits import Samples
 from voxedge.nn.augment import WaveAugment
 from voxedge.nn.frontend import Frontend, Window
 from voxedge.nn.losses import ContrastiveCenterLoss
-from voxedge.nn.speaker_net import STATISTICS, BlendedHead, CosineHead, SpeakerNet
+from voxedge.nn.speaker_net import STATISTICS, CosineHead, SpeakerNet
 from voxedge.stress import load_noises, load_rooms
 from voxedge.train.checkpoint import load_checkpoint, restore_module
 from voxedge.train.recipe import FrontendRecipe, LossRecipe, Recipe
@@ -91,8 +91,9 @@ def load_net(run: Run) -> SpeakerNet:
     net = build_net(run.recipe(), len(run.labels()), init="random")
     if checkpoint.state.get("labels") != list(run.labels()):
         raise RunError(f"{run.model} is of other speakers than the run's labels.json")
-    if isinstance(net.head, CosineHead) and "net.head.linear.bias" in checkpoint.tensors:
-        net.head = BlendedHead(net.head, nn.Linear(net.head.in_features, len(run.labels())))
-        net.head.cosine.scale = checkpoint.state["cosine_scale"]
+    if isinstance(net.head, CosineHead) and "net.discriminant.weight" in checkpoint.tensors:
+        classes, figures = checkpoint.tensors["net.discriminant.weight"].shape
+        net.discriminant = nn.Linear(figures, classes)
+        net.head.scale = checkpoint.state["cosine_scale"]
     restore_module("net", net, checkpoint)
     return net.eval()
