@@ -18,7 +18,7 @@ from voxedge.stress import load_noises, load_rooms
 from voxedge.train.checkpoint import load_checkpoint, restore_module
 from voxedge.train.recipe import FrontendRecipe, LossRecipe, Recipe
 from voxedge.train.run import Run
-from voxedge.train.weights import build_trunk
+from voxedge.train.weights import build_trunk, restore_statistics
 
 
 def build_frontend(recipe: FrontendRecipe) -> Frontend:
@@ -38,7 +38,10 @@ def build_net(recipe: Recipe, classes: int, init: str | None = None) -> SpeakerN
     trunk, width = build_trunk(recipe.model.trunk, recipe.model.init if init is None else init)
     statistics = STATISTICS if recipe.model.statistics else 0
     head = build_head(recipe.loss, classes, width + statistics)
-    return SpeakerNet(build_frontend(recipe.frontend), trunk, head, statistics)
+    net = SpeakerNet(build_frontend(recipe.frontend), trunk, head, statistics)
+    if net.bypass is not None:
+        restore_statistics(net.bypass, recipe.model.init if init is None else init)
+    return net
 
 
 def build_head(recipe: LossRecipe, classes: int, width: int) -> nn.Linear | CosineHead:
