@@ -21,7 +21,7 @@ demo: setup  ## speak a small corpus, train on it, export, identify unheard clip
 	@$(BIN)/python -m voxedge.demo build/demo
 
 test: setup  ## run the tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n logical --dist loadfile
 
 bench: setup  ## measure latency, throughput, parity, memory and start-up, and print one table
 	@$(BIN)/python -m bench
