@@ -1,7 +1,9 @@
 """``python -m bench``: train if need be, run the suites, write BENCHMARKS.md and results.json.
 
 The suites run under pytest-benchmark in a process of their own, so that stdout holds nothing but
-the answer, and every numerical library starts with the same number of threads.
+the answer, and every numerical library starts with the same number of threads. The results hold
+the machine, the subject, and in ``figures`` the entries of each suite: what was set, and what was
+measured, as it is left in pytest-benchmark's ``extra_info``.
 """
 
 from __future__ import annotations

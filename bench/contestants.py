@@ -230,6 +230,7 @@ def _ecapa(_: Material, device: str, __: int) -> Answer:
         from speechbrain.processing.features import InputNormalization
     except ImportError as error:
         raise MissingExtra(f"SpeechBrain is not installed ({error})", _EXTRA) from None
+    _torch_on(device)
     bands, normalise = Fbank(n_mels=80).to(device), InputNormalization("sentence", std_norm=False)
     channels = [1024, 1024, 1024, 1024, 3072]
     net = ECAPA_TDNN(80, lin_neurons=192, channels=channels).eval().to(device)  # random weights
