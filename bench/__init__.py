@@ -1,5 +1,5 @@
-"""Benchmarks: voxedge's file against PyTorch and against the seed system's way, on the same clips.
+"""Benchmarks: voxedge's files against what a user would pick instead, on the same clips.
 
-``python -m bench`` measures everything and prints one table and one JSON line. Timings are for
-reading; none of them decides whether a suite passes.
+``python -m bench`` measures everything in one run and writes BENCHMARKS.md, with the figures behind
+it. Timings are for reading; none of them decides whether a suite passes.
 """

@@ -1,7 +1,9 @@
-"""``python -m bench``: train if need be, run the suites, then one table and one JSON line.
+"""``python -m bench``: train if need be, run the suites, write BENCHMARKS.md and results.json.
 
 The suites run under pytest-benchmark in a process of their own, so that stdout holds nothing but
-the answer, and every numerical library starts with the same number of threads.
+the answer, and every numerical library starts with the same number of threads. The results hold
+the machine, the subject, and in ``figures`` the entries of each suite: what was set, and what was
+measured, as it is left in pytest-benchmark's ``extra_info``.
 """
 
 from __future__ import annotations
@@ -9,19 +11,25 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from collections import defaultdict
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bench import record
 from bench.contestants import why_no_cuda
+from bench.installed import installed
 from bench.machine import Bystanders, card
+from bench.picture import draw
 from bench.prepare import BUILD, ROOT, prepare
 from bench.table import render
 from voxedge.console import answer, complain, say
 from voxedge.errors import VoxedgeError
-from voxedge.files import write_json, write_text
+from voxedge.files import write_text
 from voxedge.parallel import available_processors
 
 RAW = BUILD / "pytest-benchmark.json"
@@ -36,13 +44,9 @@ def main() -> int:
         complain(error)
         return error.exit_code
     machine = card()
-    problem = why_no_cuda(material.model)
+    problem = why_no_cuda(material.file("fp32"))
     skipped = [f"CUDA was not measured: {problem}"] if problem else []
-    if material.seed_model is None:
-        skipped.append("The seed network has no column of its own: voxedge export refused it.")
-    for line in skipped:
-        say(line)
-    bystanders = Bystanders()
+    bystanders, start = Bystanders(), time.monotonic()
     status = _run_suites(["cpu"] if problem else ["cpu", "cuda"], options.rounds)
     others = bystanders.percent()
     if not RAW.is_file() or not RAW.stat().st_size:
@@ -50,17 +54,41 @@ def main() -> int:
     results = {
         "machine": machine,
         "subject": material.describe(),
+        "quick": options.quick,
         "rounds": options.rounds,
+        "seconds": round(time.monotonic() - start),
         "others_percent": round(others, 1),
-        "skipped": skipped,
+        "skipped": [*skipped, *material.refused.values()],
+        "installed": _installed(),
         "figures": _figures(RAW),
+        "records": record.read(),
     }
-    write_json(BUILD / "results.json", results)
-    table = render(results)
-    write_text(BUILD / "table.md", table)
-    answer(table)
-    answer(json.dumps(results))
+    _write(results, BUILD if options.quick or status else ROOT)
     return status
+
+
+def _write(results: dict[str, Any], folder: Path) -> None:
+    """The table, the figures behind it and the picture: in the repository if they are whole."""
+    places = {"text": "BENCHMARKS.md", "json": "bench/results.json", "picture": "docs/sizes.svg"}
+    paths = {what: folder / place for what, place in places.items()}
+    for path in paths.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    for entry in results["figures"].get("sizes", []):
+        draw(entry, results["records"], paths["picture"])
+    lists = re.compile(r"\[[-+.\de,\s]+\]")
+    text = lists.sub(lambda found: " ".join(found[0].split()), json.dumps(results, indent=1))
+    write_text(paths["json"], text + "\n")
+    rendered = render(results)
+    write_text(paths["text"], rendered)
+    answer(rendered)
+    say(", ".join(str(path) for path in paths.values()))
+
+
+def _installed() -> dict[str, Any]:
+    try:
+        return installed()
+    except metadata.PackageNotFoundError as error:
+        return {"missing": f"{error.name} is not installed"}
 
 
 def _options() -> argparse.Namespace:

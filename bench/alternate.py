@@ -10,31 +10,23 @@ Between two trials all is quiet for a moment: the threads of ONNX Runtime wait s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 
 PAUSE = 0.1  # seconds
+_DIGITS = 7  # of a second
 
-
-@dataclass(frozen=True)
-class Timing:
-    """Seconds of one contestant's trials."""
-
-    median: float
-    low: float  # first quartile
-    high: float  # third quartile
-    ratio: float  # to the first contestant: median of the turns' own ratios
-    rounds: int
+#: Of each contestant: its trials, in order of the turns, their median and their quartiles, seconds.
+Figures: TypeAlias = dict[str, dict[str, Any]]
 
 
 def alternate(
     benchmark: Any,  # pytest_benchmark's fixture
     trials: Mapping[str, Callable[[], float]],
     rounds: int,
-) -> dict[str, dict[str, float]]:
+) -> Figures:
     """Run every trial ``rounds`` times in turns, after one turn that does not count.
 
     Args:
@@ -53,13 +45,20 @@ def alternate(
             seconds[name].append(trials[name]())
 
     benchmark.pedantic(turn, rounds=rounds, warmup_rounds=1)
-    return {name: asdict(timing) for name, timing in summary(seconds, skip=1).items()}
+    return {name: _figure(values[1:]) for name, values in seconds.items()}
 
 
-def clocked(function: Callable[[], object]) -> Callable[[], float]:
-    """A trial of a function in this process."""
+def clocked(function: Callable[[], object], warm: bool = False) -> Callable[[], float]:
+    """A trial of a function in this process.
+
+    Args:
+        function: what is timed.
+        warm: call it once before, so that its weights are in the caches, not the last contestant's.
+    """
 
     def trial() -> float:
+        if warm:
+            function()
         start = time.perf_counter()
         function()
         return time.perf_counter() - start
@@ -67,18 +66,13 @@ def clocked(function: Callable[[], object]) -> Callable[[], float]:
     return trial
 
 
-def summary(seconds: Mapping[str, Sequence[float]], skip: int = 0) -> dict[str, Timing]:
-    """Medians, quartiles and ratios to the first contestant; the first ``skip`` turns are left out.
+def ratio(figures: Mapping[str, Mapping[str, Any]], name: str, to: str) -> float:
+    """How many times as long as another one a contestant took: median of the turns' own ratios."""
+    ours, theirs = (np.array(figures[which]["seconds"]) for which in (name, to))
+    return float(np.median(ours / theirs))
 
-    Args:
-        seconds: of each contestant, turn by turn.
-        skip: turns to leave out.
-    """
-    counted = {name: np.array(values[skip:]) for name, values in seconds.items()}
-    reference = next(iter(counted.values()))
-    result = {}
-    for name, values in counted.items():
-        low, median, high = (float(q) for q in np.quantile(values, [0.25, 0.5, 0.75]))
-        ratio = float(np.median(values / reference))
-        result[name] = Timing(median, low, high, ratio, len(values))
-    return result
+
+def _figure(seconds: list[float]) -> dict[str, Any]:
+    low, median, high = (float(q) for q in np.quantile(seconds, [0.25, 0.5, 0.75]))
+    rounded = [round(value, _DIGITS) for value in seconds]
+    return {"median": median, "low": low, "high": high, "seconds": rounded}

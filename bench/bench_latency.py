@@ -1,17 +1,40 @@
-"""How long one window takes when nothing else is asked: batch 1, a pause before each trial."""
+"""How long a batch of whole windows takes when nothing else is asked, a pause before each trial."""
 
 from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
+import pytest
+
 from bench.alternate import alternate, clocked
+from voxedge.parallel import available_processors
+
+ALL = available_processors()
+THREADS = sorted({1, min(2, ALL), ALL})
+BATCHES = {"cpu": (1, 8), "cuda": (1, 8, 32)}
 
 
-def test_latency(benchmark, device, contestants_on, clips, rounds):
-    pcm, lengths = clips.pcm[:1], clips.lengths[:1]
+@pytest.mark.parametrize("threads", THREADS)
+@pytest.mark.parametrize("batch", sorted({size for sizes in BATCHES.values() for size in sizes}))
+def test_latency(benchmark, device, batch, threads, contestants_on, clips, rounds):
+    if batch not in BATCHES[device] or (device != "cpu" and threads < ALL):
+        pytest.skip("not asked on this device")
+    answers, missing = contestants_on(device, threads)
+    longest_first = np.argsort(
+        -clips.lengths, kind="stable"
+    )  # whole windows, in order of the clips
+    rows = np.resize(longest_first, batch)
     trials = {
-        name: clocked(partial(answer, pcm, lengths))
-        for name, answer in contestants_on(device).items()
+        name: clocked(partial(answer, clips.pcm[rows], clips.lengths[rows]), warm=batch == 1)
+        for name, answer in answers.items()
     }
-    figures = alternate(benchmark, trials, 5 * rounds)
-    benchmark.extra_info.update(suite="latency", device=device, batch=1, figures=figures)
+    figures = alternate(benchmark, trials, 5 * rounds if batch == 1 else rounds)
+    benchmark.extra_info.update(
+        suite="latency",
+        device=device,
+        batch=batch,
+        threads=threads,
+        missing=missing,
+        figures=figures,
+    )

@@ -14,11 +14,12 @@ import pytest
 
 from bench import launch
 from bench.alternate import alternate
-from bench.contestants import EAGER, OURS, SEED
+from bench.contestants import BARE_FP32, BARE_INT8, EAGER, FP32, INT8, SEED
 from bench.prepare import ROOT, held_out
 from voxedge.parallel import available_processors
 
-BARE, PYTHON = "bare", "python"
+PYTHON = "python"
+TURNS = 5  # of some fifteen seconds
 
 
 @pytest.mark.skipif(not launch.POSSIBLE, reason="this system has no wait4 to count memory with")
@@ -28,13 +29,15 @@ def test_process(benchmark, material, clips, rounds):
     python = sys.executable
     identify = [python, "-m", "voxedge", "identify", clip, "--json", "--device", "cpu"]
     fresh = [python, "-m", "bench.fresh"]
-    commands = {
-        OURS: [*identify, "--model", material.model],
-        EAGER: [*fresh, "eager", material.run.folder, clip],
-        SEED: [*fresh, "seed", material.seed_run.folder, clip],
-        BARE: [*fresh, "bare", material.model, available_processors()],
-        PYTHON: [python, "-c", "pass"],
-    }
+    commands = {}
+    for name, bare, precision in ((INT8, BARE_INT8, "int8"), (FP32, BARE_FP32, "fp32")):
+        if precision not in material.refused:
+            model = material.file(precision)
+            commands[name] = [*identify, "--model", model]
+            commands[bare] = [*fresh, "bare", model, available_processors()]
+    commands[EAGER] = [*fresh, "eager", material.run.folder, clip]
+    commands[SEED] = [*fresh, "seed", material.seed_run.folder, clip]
+    commands[PYTHON] = [python, "-c", "pass"]
     peaks: dict[str, list[int]] = {name: [] for name in commands}
 
     def trial(name):
@@ -42,7 +45,9 @@ def test_process(benchmark, material, clips, rounds):
         peaks[name].append(cost.peak_bytes)
         return cost.seconds
 
-    figures = alternate(benchmark, {name: partial(trial, name) for name in commands}, rounds)
+    figures = alternate(
+        benchmark, {name: partial(trial, name) for name in commands}, min(rounds, TURNS)
+    )
     for name, figure in figures.items():
         figure["peak_bytes"] = max(peaks[name][1:])
     benchmark.extra_info.update(suite="process", device="cpu", figures=figures)

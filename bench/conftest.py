@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
 
 import pytest
+import torch
 
 from bench.contestants import Answer, contestants
 from bench.prepare import BUILD, Clips, Material, cut_clips
+
+Loaded: TypeAlias = tuple[dict[str, Answer], dict[str, str]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,13 +45,20 @@ def clips(material: Material) -> Clips:
 
 
 @pytest.fixture(scope="session")
-def contestants_on(material: Material) -> Callable[[str], dict[str, Answer]]:
-    """The contestants on a device, loaded once."""
-    loaded: dict[str, dict[str, Answer]] = {}
+def product(material: Material) -> Path:
+    """What a device is given: the int8 file, or the float32 one where the exporter refused it."""
+    return material.file("fp32" if "int8" in material.refused else "int8")
 
-    def on(device: str) -> dict[str, Answer]:
-        if device not in loaded:
-            loaded[device] = contestants(material, device)
-        return loaded[device]
+
+@pytest.fixture(scope="session")
+def contestants_on(material: Material) -> Callable[[str, int], Loaded]:
+    """The contestants on a device with so many threads, and which are missing; loaded once."""
+    loaded: dict[tuple[str, int], Loaded] = {}
+
+    def on(device: str, threads: int) -> Loaded:
+        if (device, threads) not in loaded:
+            loaded[device, threads] = contestants(material, device, threads)
+        torch.set_num_threads(threads)
+        return loaded[device, threads]
 
     return on

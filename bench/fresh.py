@@ -1,6 +1,7 @@
 """Programs that answer once and end, to be timed from their start: ``python -m bench.fresh``.
 
 ``bare MODEL THREADS`` is the least that ONNX Runtime can do: no decoding, no checks, no answer.
+``many MODEL LIST`` names every clip of a list.
 ``eager RUN CLIP`` and ``seed RUN CLIP`` are what the other contestants need to name one clip. Each
 imports only what it needs, which is why the imports stand inside.
 """
@@ -20,6 +21,17 @@ def bare(model: str, threads: str) -> None:
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     session.run(["probabilities"], {"pcm": np.zeros((1, 48_000), np.float32)})
+
+
+def many(model: str, listed: str) -> None:
+    """Name the clips whose paths are the lines of a file."""
+    from pathlib import Path
+
+    from voxedge import Identifier
+
+    paths = Path(listed).read_text().splitlines()
+    for answer in Identifier(model, device="cpu").identify_many(paths):
+        print(answer.to_dict())
 
 
 def eager(run: str, clip: str) -> None:
@@ -56,4 +68,4 @@ def seed(run: str, clip: str) -> None:
 
 
 if __name__ == "__main__":
-    {"bare": bare, "eager": eager, "seed": seed}[sys.argv[1]](*sys.argv[2:])
+    {"bare": bare, "many": many, "eager": eager, "seed": seed}[sys.argv[1]](*sys.argv[2:])

@@ -22,7 +22,10 @@ INSTRUCTIONS = (
     *("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16"),
     *("amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "bf16", "sve", "sme"),
 )
-PACKAGES = ("voxedge", "torch", "torchvision", "onnxruntime", "onnxruntime-gpu", "numpy", "librosa")
+PACKAGES = (
+    *("voxedge", "torch", "torchvision", "onnxruntime", "onnxruntime-gpu", "numpy", "librosa"),
+    *("openvino", "speechbrain", "Resemblyzer"),
+)
 
 
 def card() -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 Accuracy and agreement mean nothing on random weights, so both are trained before anything is
 measured, by the command line that users have, and kept in build/bench/runs: a second run trains
-nothing unless a recipe has changed. Both are exported anew each time, so that it is always the
-present exporter whose file is measured.
+nothing unless a recipe has changed. Both are exported anew each time, ours in each precision, so
+that it is always the present exporter whose file is measured.
 
 What is trained on: the run that VOXEDGE_BENCH_RUN names, as it is; else forty speakers of the
 recordings in VOXEDGE_DATA or ../shared/data; else the voices of espeak-ng. VOXEDGE_BENCH_SEED_RUN
@@ -66,22 +66,43 @@ BATCH = 16  # small, for many steps in few epochs
 
 @dataclass(frozen=True)
 class Material:
-    """What the suites are given: two runs, which PyTorch loads, and their exported files."""
+    """What the suites are given: two runs, which PyTorch loads, and their exported files.
+
+    Args:
+        run: the network that is measured.
+        seed_run: the seed system's on the same clips.
+        files: the run's by precision, and the seed's by ``seed``.
+        refused: of those that the exporter would not write, why.
+        corpus: what was trained on.
+        quick: whether this is to see that all works.
+    """
 
     run: Run
-    model: Path
     seed_run: Run
-    seed_model: Path | None  # None: the exporter refused it
+    files: Mapping[str, Path]
+    refused: Mapping[str, str]
     corpus: str
+    quick: bool
+
+    def file(self, name: str) -> Path:
+        """An exported file.
+
+        Raises:
+            VoxedgeError: the exporter refused it.
+        """
+        if name in self.refused:
+            raise VoxedgeError(self.refused[name])
+        return self.files[name]
 
     def save(self, path: Path) -> None:
         """Write it down for the suites, which run in a process of their own."""
         value = {
             "run": str(self.run.folder),
-            "model": str(self.model),
             "seed_run": str(self.seed_run.folder),
-            "seed_model": str(self.seed_model) if self.seed_model else None,
+            "files": {name: str(file) for name, file in self.files.items()},
+            "refused": self.refused,
             "corpus": self.corpus,
+            "quick": self.quick,
         }
         write_json(path, value)
 
@@ -91,16 +112,17 @@ class Material:
         value = json.loads(path.read_text())
         return cls(
             run=Run(Path(value["run"])),
-            model=Path(value["model"]),
             seed_run=Run(Path(value["seed_run"])),
-            seed_model=Path(value["seed_model"]) if value["seed_model"] else None,
+            files={name: Path(file) for name, file in value["files"].items()},
+            refused=value["refused"],
             corpus=value["corpus"],
+            quick=value["quick"],
         )
 
     def describe(self) -> dict[str, Any]:
         """What stands in the results about it."""
         described: dict[str, Any] = {"corpus": self.corpus, "speakers": len(self.run.labels())}
-        described["model_bytes"] = self.model.stat().st_size
+        described["file_bytes"] = {name: f.stat().st_size for name, f in self.files.items()}
         for name, run in (("model", self.run), ("seed", self.seed_run)):
             recipe, metrics = run.recipe(), run.metrics()
             described[name] = {
@@ -131,36 +153,63 @@ def prepare(quick: bool = False) -> Material:
         VoxedgeError: a command failed, and has said why.
     """
     budget = QUICK if quick else FULL
-    BUILD.mkdir(parents=True, exist_ok=True)
     if given := os.environ.get(RUN_VARIABLE):
         run, corpus = find_run(Path(given)), "that of the given run"
     else:
-        data, corpus = _corpus()
-        changes = {
-            "data.speakers": 0 if corpus == _SPOKEN else budget.speakers,
-            "training.epochs": budget.epochs,
-            "training.batch_size": BATCH,
-        }
-        run = _trained(f"{corpus.replace('/', '-')}-{budget.name}", data, "default", changes)
+        run, corpus = trained_on(quick)
     if given := os.environ.get(SEED_RUN_VARIABLE):
         seed_run = find_run(Path(given))
     else:
         seed_run = _seed_run(run, budget)
     _check_same(run, seed_run)
-    model = _exported(run, "model")
-    try:
-        seed_model = _exported(seed_run, "seed")
-    except VoxedgeError as error:  # it is no contestant that must be there
-        say(f"going on without the seed network's file: {error}")
-        seed_model = None
-    material = Material(run, model, seed_run, seed_model, corpus)
+    files: dict[str, Path] = {}
+    refused: dict[str, str] = {}
+    wanted = {name: (run, name) for name in ("fp32", "fp16", "int8")} | {"seed": (seed_run, "fp32")}
+    for name, (own, precision) in wanted.items():
+        try:
+            files[name] = export_of(own, name, precision)
+        except VoxedgeError as error:  # all but float32 are contestants that may be left out
+            if name == "fp32":
+                raise
+            refused[name] = f"voxedge export refused the file: {error}"
+            say(f"going on without {name}: {error}")
+    material = Material(run, seed_run, files, refused, corpus, quick)
     material.save(BUILD / "material.json")
     return material
+
+
+def trained_on(quick: bool, changes: Mapping[str, Any] | None = None) -> tuple[Run, str]:
+    """The benchmark's network, trained now if it is not there, and what on.
+
+    Args:
+        quick: on few speakers.
+        changes: to the default recipe, beside the budget's.
+
+    Raises:
+        VoxedgeError: the training failed, and has said why.
+    """
+    BUILD.mkdir(parents=True, exist_ok=True)
+    budget = QUICK if quick else FULL
+    data, corpus = _corpus()
+    whole = {
+        "data.speakers": 0 if corpus == _SPOKEN else budget.speakers,
+        "training.epochs": budget.epochs,
+        "training.batch_size": BATCH,
+    } | dict(changes or {})
+    name = "-".join([corpus.replace("/", "-"), budget.name, *map(str, (changes or {}).values())])
+    return _trained(name, data, "default", whole), corpus
 
 
 def held_out(run: Run) -> list[Clip]:
     """The clips that the run was neither trained on nor chosen by."""
     return [clip for clip in run.manifest().clips if clip.split == "test"]
+
+
+def recordings(run: Run, count: int) -> list[Path]:
+    """Files of the run, evenly chosen, of all its speakers; the same again where they are fewer."""
+    paths = [clip.path for clip in run.manifest().clips]
+    evenly = np.linspace(0, len(paths), min(count, len(paths)), endpoint=False).astype(int)
+    return [paths[evenly[n % len(evenly)]] for n in range(count)]
 
 
 def cut_clips(run: Run) -> Clips:
@@ -181,9 +230,14 @@ def cut_clips(run: Run) -> Clips:
 _SPOKEN = "spoken"
 
 
+def shared_data() -> Path:
+    """Where the recordings, the noises and the rooms are, if anywhere."""
+    return Path(os.environ.get(DATA_VARIABLE, ROOT.parent / "shared" / "data"))
+
+
 def _corpus() -> tuple[Path, str]:
     """Where the recordings are, and what they are called."""
-    data = Path(os.environ.get(DATA_VARIABLE, ROOT.parent / "shared" / "data"))
+    data = shared_data()
     known = data / "speechocean762" / "known"
     if known.is_dir():
         return known, "speechocean762/known"
@@ -229,9 +283,14 @@ def _trained(name: str, data: Path, recipe: str, changes: Mapping[str, Any]) -> 
     return find_run(folder)
 
 
-def _exported(run: Run, name: str) -> Path:
+def export_of(run: Run, name: str, precision: str) -> Path:
+    """A run's file in a precision, in the folder of what the benchmark builds.
+
+    Raises:
+        VoxedgeError: the exporter refused it, and has said why.
+    """
     model = BUILD / f"{name}.onnx"
-    _voxedge("export", model, "--run", run.folder)
+    _voxedge("export", model, "--run", run.folder, "--precision", precision)
     return model
 
 

@@ -1,128 +1,282 @@
-"""The results as one Markdown table: a row for each measure, a column for each contestant."""
+"""The results as BENCHMARKS.md: the machine, what is to be reached, then a table for each suite."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bench.contestants import EAGER, OURS, SEED, SEED_EAGER, SEED_EXPORTED
+from bench.alternate import ratio
+from bench.contestants import CONTESTANTS, SEED, SEED_EAGER
+from bench.goals import GOALS
 from voxedge.metrics import Interval
 
-COLUMNS = {
-    OURS: "ONNX Runtime",
-    EAGER: "PyTorch eager",
-    SEED: "seed pipeline",
-    SEED_EXPORTED: "seed, exported",
-}
 _DISTURBED = 5.0  # percent of the processors that others took, beyond which timings mean little
-Row = tuple[str, Mapping[str, str]]  # a measure, and a cell for each contestant that has one
+_TITLES = {name: contestant.title for name, contestant in CONTESTANTS.items()} | {
+    SEED_EAGER: "seed network behind our front end",
+    "python": "python alone",
+}
+Row = Sequence[str]  # a label, and a cell for each column
 
 
 def render(results: Mapping[str, Any]) -> str:
-    """Title, machine, table, notes."""
+    """Everything that was measured, as Markdown."""
     figures = results["figures"]
-    rows = [*_timings(figures), *_processes(figures), *_answers(figures)]
-    lines = [_machine(results["machine"]), "", *_table(rows), "", *_notes(results)]
-    return "\n".join(["# voxedge: benchmarks", "", *lines]) + "\n"
+    parts = [
+        ["# voxedge: benchmarks", "", "Written by `make bench`; do not edit.", ""],
+        [_machine(results["machine"]), "", *_notes(results), ""],
+        _section("To reach", _goals(results), _GOALS_NOTE),
+        *(_section(f"Latency on {device}", rows, note) for device, rows, note in _latency(figures)),
+        _section("The machine's ceiling", _ceiling(figures), _CEILING_NOTE),
+        _section("Process start to answer, one clip", _process(figures), _PROCESS_NOTE),
+        _section("From files", _files(figures), _FILES_NOTE),
+        *(_section(*part) for part in _growth(figures)),
+        *(_section(*part) for part in _parity(figures)),
+        _section("Image size, precision, trunk", _sizes(figures, results["records"]), _SIZES_NOTE),
+        _section("Installed", _installed(results["installed"]), ""),
+    ]
+    return "\n".join(line for part in parts for line in part).rstrip() + "\n"
 
 
-def _timings(figures: Mapping[str, Any]) -> Iterator[Row]:
-    for entry in figures.get("latency", []):
-        cells = {name: f"{1e3 * f['median']:.1f} ms" for name, f in entry["figures"].items()}
-        yield f"latency, batch {entry['batch']}, {entry['device']}", _with_ratios(entry, cells)
-    for entry in figures.get("throughput", []):
-        cells = {name: f"{f['per_second']:.1f} /s" for name, f in entry["figures"].items()}
-        label = f"windows a second, batch {entry['batch']}, {entry['device']}"
-        yield label, _with_ratios(entry, cells, -1)
+_GOALS_NOTE = (
+    "Batch 1, a window of 3 s, front end included, 2 threads where there are 2 cores."
+    " Multiples of another contestant are medians of the turns' own ratios."
+)
+_CEILING_NOTE = (
+    "Products of 512 x 512 matrices, best of all trials: ONNX Runtime or PyTorch for float32,"
+    " uint8 by int8 in ONNX Runtime; multiply-adds count twice. Reached: by the bare ResNet-18."
+)
+_PROCESS_NOTE = (
+    "Files in the system's cache. Peak: resident memory as the system counts it. A bare script"
+    " imports NumPy and ONNX Runtime, opens the file and runs it once."
+)
+_FILES_NOTE = (
+    "`Identifier.identify_many` on compressed recordings of mixed lengths, decoding and resampling"
+    " included, beside ONNX Runtime on all their windows, decoded and batched before."
+)
+_SIZES_NOTE = (
+    "Latency: batch 1, all threads, random weights, this run. Accuracy, where it was measured:"
+    " bench/records.json, by `python -m bench.record`; the top-1 of a short training, for"
+    " comparison among themselves only. The picture: docs/sizes.svg."
+)
 
 
-def _processes(figures: Mapping[str, Any]) -> Iterator[Row]:
-    for entry in figures.get("process", []):
-        cells = {name: f"{f['median']:.2f} s" for name, f in entry["figures"].items()}
-        peaks = {name: f"{f['peak_bytes'] / 1e6:.0f} MB" for name, f in entry["figures"].items()}
-        yield "process start to answer", _with_ratios(entry, cells)
-        yield "  bare script, ONNX Runtime alone", {OURS: cells["bare"]}
-        yield "  python alone", dict.fromkeys((OURS, EAGER, SEED), cells["python"])
-        yield "peak memory of that process", peaks
-        yield "  bare script, ONNX Runtime alone", {OURS: peaks["bare"]}
-        yield "  python alone", dict.fromkeys((OURS, EAGER, SEED), peaks["python"])
-
-
-def _answers(figures: Mapping[str, Any]) -> Iterator[Row]:
-    for entry in figures.get("parity", []):
-        found, device = entry["figures"], entry["device"]
-        for k in (1, 5):
-            cells = {
-                name: Interval(**value[f"top{k}"]).percent()
-                for name, value in found["accuracy"].items()
-            }
-            yield f"top-{k} on unseen clips, {device}", cells
-        for reference in (OURS, SEED):
-            for k in (1, 5):
-                cells = {reference: "-"}
-                for pair in found["agreement"]:
-                    if reference in pair["of"]:
-                        (other,) = set(pair["of"]) - {reference}
-                        cells[other] = f"{100 * pair[f'top{k}']:.1f} %"
-                yield f"top-{k} shared with {COLUMNS[reference]}, {device}", cells
-        cells, names = {}, COLUMNS | {SEED_EAGER: "our front end"}
-        for pair in found["difference"]:
-            a, b = pair["of"]
-            cells |= {b: f"{pair['probability']:.1e} from {names[a]}"}
-        yield f"largest difference of a probability, {device}", cells
-
-
-def _with_ratios(
-    entry: Mapping[str, Any], cells: Mapping[str, str], power: int = 1
-) -> dict[str, str]:
-    """Each cell with its multiple of ONNX Runtime's; times' ratios to the power -1 are rates'."""
-    ratios = {name: figure["ratio"] ** power for name, figure in entry["figures"].items()}
-    return {n: text if n == OURS else f"{text} ({ratios[n]:.2f}x)" for n, text in cells.items()}
-
-
-def _table(rows: list[Row]) -> Iterator[str]:
-    grid = [["", *COLUMNS.values()], *([label, *_cells(cells)] for label, cells in rows)]
-    widths = [max(len(line[i]) for line in grid) for i in range(len(grid[0]))]
-    for number, line in enumerate(grid):
-        first, *others = line
+def table(header: Row, rows: Iterable[Row]) -> Iterator[str]:
+    """Markdown whose columns are aligned in plain text, too; the first to the left."""
+    grid = [list(header), *map(list, rows)]
+    widths = [max(len(line[i]) for line in grid) for i in range(len(header))]
+    for number, (first, *others) in enumerate(grid):
         padded = [text.rjust(width) for text, width in zip(others, widths[1:], strict=True)]
-        yield f"| {first.ljust(widths[0])} | {' | '.join(padded)} |"
+        yield f"| {' | '.join([first.ljust(widths[0]), *padded])} |"
         if number == 0:
             yield f"|{'-' * (widths[0] + 2)}|{'|'.join('-' * (w + 1) + ':' for w in widths[1:])}|"
 
 
-def _cells(cells: Mapping[str, str]) -> list[str]:
-    return [cells.get(name, "") for name in COLUMNS]
+def _section(title: str, rows: list[Row], note: str) -> list[str]:
+    """A heading, a table whose first row is its header, and what to know of it."""
+    if len(rows) < 2:
+        return [f"## {title}", "", "Not measured in this run.", ""]
+    lines = [f"## {title}", "", *table(rows[0], rows[1:]), ""]
+    return lines + ([note, ""] if note else [])
+
+
+def _goals(results: Mapping[str, Any]) -> list[Row]:
+    return [
+        ("", "to reach", "reached", "of the limit", "met"),
+        *(goal.row(results) for goal in GOALS),
+    ]
+
+
+def _latency(figures: Mapping[str, Any]) -> Iterator[tuple[str, list[Row], str]]:
+    """For each device: a row for each contestant, a column for each batch and threads."""
+    entries = figures.get("latency", [])
+    for device in dict.fromkeys(entry["device"] for entry in entries):
+        own = [entry for entry in entries if entry["device"] == device]
+        names = [name for name in CONTESTANTS if any(name in entry["figures"] for entry in own)]
+        header = [f"batch {entry['batch']}, {_threads(entry)}" for entry in own]
+        rows: list[Row] = [
+            ("", *header),
+            *((_TITLES[name], *(_time(entry["figures"], name) for entry in own)) for name in names),
+        ]
+        note = f"Medians, ms. In brackets: the multiple of {_TITLES[names[0]]}'s." if names else ""
+        lacking = {n: why for entry in own for n, why in entry["missing"].items()}
+        lines = [note, *(f"- {_TITLES[name]} is left out: {why}." for name, why in lacking.items())]
+        yield device, rows, "\n".join(lines)
+
+
+def _time(figures: Mapping[str, Any], name: str) -> str:
+    if name not in figures:
+        return ""
+    shown = f"{1e3 * figures[name]['median']:.1f}"
+    first = next(iter(figures))
+    return shown if name == first else f"{shown} ({ratio(figures, name, first):.2f} x)"
+
+
+def _ceiling(figures: Mapping[str, Any]) -> list[Row]:
+    rows: list[Row] = [("", "GFLOP/s", "reached, batch 1", "reached, batch 8")]
+    for entry in figures.get("ceiling", []):
+        for precision, ceiling in entry["ceiling"].items():
+            cells = [
+                _share(figures, entry, f"bare_{precision}", batch, ceiling) for batch in (1, 8)
+            ]
+            rows.append((f"{precision}, {_threads(entry)}", f"{ceiling / 1e9:.0f}", *cells))
+    return rows
+
+
+def _share(
+    figures: Mapping[str, Any], entry: Mapping[str, Any], name: str, batch: int, ceiling: float
+) -> str:
+    """What the bare trunk reaches of the ceiling with as many threads."""
+    for other in figures.get("latency", []):
+        same = (other["device"], other["batch"], other["threads"])
+        if same == ("cpu", batch, entry["threads"]) and name in other["figures"]:
+            operations = 2 * batch * entry["multiply_adds"]
+            per_second = operations / other["figures"][name]["median"]
+            return f"{per_second / 1e9:.0f} ({100 * per_second / ceiling:.0f} %)"
+    return ""
+
+
+def _process(figures: Mapping[str, Any]) -> list[Row]:
+    rows: list[Row] = [("", "seconds", "peak, MB")]
+    for entry in figures.get("process", []):
+        own = entry["figures"]
+        first = next(iter(own))
+        for name, figure in own.items():
+            times = "" if name == first else f" ({ratio(own, name, first):.2f} x)"
+            title = _TITLES[name].replace("bare ResNet-18 of the file", "bare script, the file")
+            peak = f"{figure['peak_bytes'] / 1e6:.0f}"
+            rows.append((title, f"{figure['median']:.2f}{times}", peak))
+    return rows
+
+
+def _files(figures: Mapping[str, Any]) -> list[Row]:
+    rows: list[Row] = [("", "clips", "windows", "seconds", "clips/s", "windows/s")]
+    for entry in figures.get("files", []):
+        clips, windows = entry["clips"], entry["windows"]
+        for name, figure in entry["figures"].items():
+            seconds = figure["median"]
+            cells = (f"{clips}", f"{windows}", f"{seconds:.1f}")
+            rates = (f"{clips / seconds:.1f}", f"{windows / seconds:.1f}")
+            rows.append((f"{name}, {entry['precision']}", *cells, *rates))
+    return rows
+
+
+def _growth(figures: Mapping[str, Any]) -> Iterator[tuple[str, list[Row], str]]:
+    """Clips, seconds and classes, one table each."""
+    notes = {
+        "clips": "One process names them all; its start is in the seconds.",
+        "seconds": "`voxedge identify` on one WAV file of so many seconds, windows averaged.",
+        "classes": "A bare script opens a file with a random head of so many classes and runs it.",
+    }
+    headers = {
+        "clips": ("clips", "clips/s"),
+        "seconds": ("seconds of a clip", "x real time"),
+        "classes": ("classes", "file, MB"),
+    }
+    for of, note in notes.items():
+        rows: list[Row] = [(headers[of][0], "seconds", headers[of][1], "peak, MB")]
+        for entry in figures.get("growth", []):
+            for figure in entry["figures"] if entry["of"] == of else ():
+                amount, seconds = figure["amount"], figure["seconds"]
+                third = f"{amount / seconds:.1f}"
+                if "file_bytes" in figure:
+                    third = f"{figure['file_bytes'] / 1e6:.1f}"
+                peak = f"{figure['peak_bytes'] / 1e6:.0f}"
+                rows.append((f"{amount:,}", f"{seconds:.2f}", third, peak))
+        yield f"As {of} grow", rows, note
+
+
+def _parity(figures: Mapping[str, Any]) -> Iterator[tuple[str, list[Row], str]]:
+    for entry in figures.get("parity", []):
+        found = entry["figures"]
+        reference, *_ = found["difference"][0]["of"]
+        header = ["", "top-1", "top-5", "same top-1", "same top-5", "largest difference"]
+        rows: list[Row] = [header]
+        for name, accuracy in found["accuracy"].items():
+            own = [Interval(**accuracy[f"top{k}"]).percent() for k in (1, 5)]
+            to = SEED if name in (SEED_EAGER, "seed_exported") else reference
+            shared = [_shared(found["agreement"], name, to, k) for k in (1, 5)]
+            rows.append((_TITLES[name], *own, *shared, _difference(found["difference"], name)))
+        note = (
+            f"{entry['clips']} clips that were not trained on, {entry['windows']} windows; 95 %"
+            f" intervals, bootstrap over speakers. Same: share of the clips where the best answer"
+            f" is {_TITLES[reference]}'s (for the seed's, the seed pipeline's), and of the best"
+            " five. Difference: of a probability of one window."
+        )
+        yield f"Parity on {entry['device']}", rows, note
+
+
+def _shared(pairs: Sequence[Mapping[str, Any]], name: str, to: str, k: int) -> str:
+    for pair in pairs:
+        if set(pair["of"]) == {name, to}:
+            return f"{100 * pair[f'top{k}']:.1f} %"
+    return "-"
+
+
+def _difference(pairs: Sequence[Mapping[str, Any]], name: str) -> str:
+    for pair in pairs:
+        if pair["of"][1] == name:
+            return f"{pair['probability']:.1e}"
+    return "-"
+
+
+def _sizes(figures: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> list[Row]:
+    rows: list[Row] = [("", "pixels", "latency, ms", "file, MB", "top-1")]
+    known = {(record["trunk"], record["image_size"]): record["precisions"] for record in records}
+    for entry in figures.get("sizes", []):
+        for figure in entry["figures"].values():
+            reached = known.get((figure["trunk"], figure["image_size"]), {})
+            accuracy = reached.get(figure["precision"])
+            shown = Interval(**accuracy["top1"]).percent() if accuracy else "no record"
+            time, size = f"{1e3 * figure['median']:.1f}", f"{figure['file_bytes'] / 1e6:.1f}"
+            label = f"{figure['trunk']}, {figure['precision']}"
+            rows.append((label, str(figure["image_size"]), time, size, shown))
+    return rows
+
+
+def _installed(found: Mapping[str, Any]) -> list[Row]:
+    rows: list[Row] = [("", "MB")]
+    packages = found.get("packages", {})
+    largest = sorted(packages, key=lambda name: -packages[name])
+    rows += [(name, f"{packages[name] / 1e6:.1f}") for name in largest]
+    return rows
+
+
+def _threads(entry: Mapping[str, Any]) -> str:
+    return f"{entry['threads']} thread{'s' * (entry['threads'] > 1)}"
 
 
 def _machine(card: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
     gpu = f"; {card['gpu']}" if card["gpu"] else ""
+    cores = f"{card['cores']} core{'s' * (card['cores'] > 1)}"
     return (
-        f"{card['processor']}, {card['cores']} cores ({' '.join(card['instructions'])}){gpu};"
+        f"{card['processor']}, {cores} ({' '.join(card['instructions'])}),"
+        f" {card['memory_bytes'] / 1e9:.0f} GB{gpu};"
         f" {card['system']}; Python {card['python']}, {versions}."
     )
 
 
 def _notes(results: Mapping[str, Any]) -> Iterator[str]:
-    subject, card = results["subject"], results["machine"]
-    model, seed = subject["model"], subject["seed"]
+    subject, model = results["subject"], results["subject"]["model"]
+    seed = subject["seed"]
     yield (
         f"- Windows of {model['window_seconds']:g} s of {subject['corpus']},"
         f" {subject['speakers']} speakers. Times are medians of {results['rounds']} alternating"
-        f" turns ({5 * results['rounds']} for the latency) with {card['cores']} threads each."
-        " In brackets: the multiple of ONNX Runtime's figure, the median of the turns' own ratios."
+        f" turns, {5 * results['rounds']} for batch 1. Measuring took"
+        f" {results['seconds'] / 60:.0f} minutes."
+    )
+    files = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in subject["file_bytes"].items())
+    yield (
+        f"- voxedge and PyTorch: recipe {model['recipe']}, {model['image_size']} pixels,"
+        f" {model['epochs']} epochs from {model['init']} weights; exported: {files}."
     )
     yield (
-        f"- ONNX Runtime, PyTorch eager: recipe {model['recipe']}, {model['image_size']} pixels,"
-        f" {model['epochs']} epochs from {model['init']} weights,"
-        f" {subject['model_bytes'] / 1e6:.1f} MB exported."
-    )
-    yield (
-        f"- seed pipeline (librosa, then torch), and the same network exported: {seed['recipe']},"
-        f" {seed['image_size']} pixels, {seed['epochs']} epochs from {seed['init']} weights."
+        f"- seed: {seed['recipe']}, {seed['image_size']} pixels, {seed['epochs']} epochs from"
+        f" {seed['init']} weights. Resemblyzer with its own, ECAPA with random weights."
     )
     yield from (f"- {line}" for line in results["skipped"])
+    if results["quick"]:
+        yield "- A quick run, to see that all works: these figures mean nothing."
     if results["others_percent"] > _DISTURBED:
         yield (
             f"- Other programs took {results['others_percent']:.0f} % of the processors meanwhile:"

@@ -6,7 +6,7 @@ percentiles in their place did worse (docs/experiments.md).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -66,14 +66,7 @@ def lower(
         ranges = activation_ranges(model, batches(pairs, _BATCH, window))
 
     def lowered(in_float: Sequence[str]) -> ir.Model:
-        copy = ir.from_proto(ir.to_proto(model))
-        if precision == "int8":
-            quantise(copy, ranges, in_float)
-        else:
-            halve(copy, in_float)
-        shrink(copy)
-        tidy(copy)
-        return copy
+        return converted(model, precision, ranges, in_float)
 
     def measured(in_float: Sequence[str]) -> tuple[ir.Model, Accuracy]:
         made = lowered(in_float)
@@ -99,6 +92,27 @@ def lower(
         f" the logits most: {worst}",
         "--precision fp32",
     )
+
+
+def converted(
+    model: ir.Model, precision: Precision, ranges: Mapping[str, Range], in_float: Sequence[str] = ()
+) -> ir.Model:
+    """A copy in fp16 or int8, whatever that costs.
+
+    Args:
+        model: in float32.
+        precision: of the trunk.
+        ranges: for int8, from ``activation_ranges``.
+        in_float: layers that stay in float32.
+    """
+    copy = ir.from_proto(ir.to_proto(model))
+    if precision == "int8":
+        quantise(copy, ranges, in_float)
+    else:
+        halve(copy, in_float)
+    shrink(copy)
+    tidy(copy)
+    return copy
 
 
 def activation_ranges(model: ir.Model, windows: Iterable[Batch[None]]) -> dict[str, Range]:

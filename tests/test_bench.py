@@ -7,20 +7,39 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 import torch
+from voxedge.export.lower import activation_ranges, converted
+from voxedge.export.serialise import serialise
 
-from bench import launch
-from bench.alternate import alternate, summary
+from bench import contestants, launch, record
+from bench.alternate import alternate, ratio
+from bench.bench_files import BARE, OURS
 from bench.bench_parity import _agreement, _averaged
-from bench.contestants import EAGER, OURS, SEED, SEED_EAGER
+from bench.contestants import (
+    CONTESTANTS,
+    EAGER,
+    FP32,
+    INT8,
+    SEED,
+    SEED_EAGER,
+    Contestant,
+)
+from bench.goals import GOALS
+from bench.installed import installed
 from bench.machine import INSTRUCTIONS, Bystanders, card
+from bench.picture import draw
 from bench.prepare import ROOT, Clips
 from bench.seed_pipeline import image
-from bench.table import COLUMNS, render
+from bench.table import render
+from bench.trunk import bare_front_end, bare_trunk, multiply_adds, with_classes
 from tests.conftest import RATE, voice
+from voxedge.errors import MissingExtra
+from voxedge.session import open_session
 from voxedge.train import recipe as recipes
 from voxedge.train.build import build_frontend
+from voxedge.windows import make_batch
 
 
 class FakeBenchmark:
@@ -45,15 +64,14 @@ def test_every_turn_has_every_contestant_and_begins_with_another(monkeypatch):
     trials = {"a": trial("a", 1.0), "b": trial("b", 2.0), "c": trial("c", 0.5)}
     figures = alternate(FakeBenchmark(), trials, rounds=2)
     assert "".join(order) == "abc" + "bca" + "cab"
-    assert figures["b"] == {"median": 2, "low": 2, "high": 2, "ratio": 2, "rounds": 2}
+    assert figures["b"] == {"median": 2, "low": 2, "high": 2, "seconds": [2, 2]}
 
 
 def test_ratios_are_taken_within_a_turn():
     """The machine slows down by ten from turn to turn; the ratio stays what it is."""
-    timings = summary({"a": [9.0, 1.0, 10.0, 100.0], "b": [9.0, 3.0, 30.0, 300.0]}, skip=1)
-    assert timings["a"].median == 10
-    assert timings["b"].ratio == 3
-    assert timings["b"].rounds == 3
+    figures = {"a": {"seconds": [1.0, 10.0, 100.0]}, "b": {"seconds": [3.0, 30.0, 300.0]}}
+    assert ratio(figures, "b", to="a") == pytest.approx(3)
+    assert ratio(figures, "a", to="b") == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize("seconds", [1.1, 3.0])
@@ -105,54 +123,240 @@ def test_own_work_is_not_a_bystanders(monkeypatch):
     assert Bystanders().percent() == pytest.approx(20)
 
 
-def test_one_table_with_every_contestant():
-    times = {
-        name: {"median": 0.02 * n, "low": 0.0, "high": 0.0, "ratio": float(n), "rounds": 3}
-        for n, name in enumerate(COLUMNS, 1)
+@pytest.fixture(scope="module")
+def exported(model_path, tmp_path_factory):
+    """Files of the same network by precision."""
+    model, window = ir.load(model_path), 3 * RATE
+    sounds = [(None, voice(150, 3.0, seed)) for seed in range(2)]
+    ranges = activation_ranges(model, [make_batch(sounds, window)])
+    path = tmp_path_factory.mktemp("exported") / "int8.onnx"
+    path.write_bytes(serialise(converted(model, "int8", ranges)))
+    return {"fp32": model_path, "int8": path}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_cut_at_the_image_both_parts_compute_what_the_whole_does(exported, precision):
+    path = exported[precision]
+    cut = ir.from_proto(ir.to_proto(ir.load(path)))
+    convolutions = [node for node in cut.graph if node.op_type == "Conv"]
+    (after,) = (
+        node
+        for node in cut.graph
+        if node.op_type in ("GlobalAveragePool", "ReduceMean")
+        and "view" not in str(node.outputs[0].name)
+        and _reads(node, convolutions[-1])
+    )
+    first = convolutions[0].inputs[0]
+    while first.producer().op_type in ("QuantizeLinear", "DequantizeLinear"):
+        first = first.producer().inputs[0]
+    for value in (first, after.outputs[0]):
+        value.type = ir.TensorType(ir.DataType.FLOAT)
+        cut.graph.outputs.append(value)
+    whole, _ = open_session(serialise(cut), "cpu", 1)
+    *_, picture, expected = whole.run(None, {"pcm": voice(150, 3.0, seed=7)[None]})
+    front, _ = open_session(bare_front_end(path), "cpu", 1)
+    trunk, _ = open_session(bare_trunk(path), "cpu", 1)
+    (seen,) = front.run(["image"], {"pcm": voice(150, 3.0, seed=7)[None]})
+    (found,) = trunk.run(["features"], {"image": picture})
+    assert picture.ndim == 4
+    np.testing.assert_allclose(seen, picture, atol=1e-4)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_multiply_adds_are_those_published_for_the_trunk(exported):
+    """torchvision gives 1.814e9 for three channels and a head of 1,000; ours has one and none."""
+    found = multiply_adds(bare_trunk(exported["fp32"]), 224)
+    first = 64 * 7 * 7 * 112 * 112  # of each channel
+    assert found == pytest.approx(1.814e9 - 512_000 - 2 * first, rel=1e-3)
+
+
+def test_a_file_with_other_classes_has_as_many_and_the_same_embedding(exported):
+    plain, _ = open_session(exported["fp32"].read_bytes(), "cpu", 1)
+    wider, _ = open_session(with_classes(exported["fp32"], 17), "cpu", 1)
+    feeds = {"pcm": voice(150, 3.0, seed=7)[None]}
+    logits, embedding = wider.run(["logits", "embedding"], feeds)
+    assert logits.shape == (1, 17)
+    np.testing.assert_array_equal(embedding, plain.run(["embedding"], feeds)[0])
+
+
+def test_a_rival_that_is_not_installed_is_left_out_with_a_line(monkeypatch):
+    def refuse(*_):
+        raise MissingExtra("Rival is not installed", "pip install rival")
+
+    def answer(pcm, lengths):
+        return pcm
+
+    known = {
+        "here": Contestant("here", lambda *_: answer),
+        "gone": Contestant("gone", refuse),
+        "elsewhere": Contestant("elsewhere", refuse, ("cuda",)),
     }
-    rates = {
-        name: time | {"per_second": 100 / n} for n, (name, time) in enumerate(times.items(), 1)
+    monkeypatch.setattr(contestants, "CONTESTANTS", known)
+    before = torch.get_num_threads()
+    found = contestants.contestants(None, "cpu", 1)
+    torch.set_num_threads(before)
+    assert found == ({"here": answer}, {"gone": "Rival is not installed (pip install rival)"})
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [
+        ("openvino_int8", "openvino"),
+        ("resemblyzer", "resemblyzer"),
+        ("ecapa", "speechbrain.lobes.features"),
+    ],
+)
+def test_each_rival_says_how_it_is_installed(monkeypatch, name, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtra) as raised:
+        CONTESTANTS[name].load(None, "cpu", 1)
+    assert "not installed" in raised.value.message
+    assert "pip install" in raised.value.hint
+
+
+def test_the_contestants_are_told_apart():
+    titles = [contestant.title for contestant in CONTESTANTS.values()]
+    assert len(set(titles)) == len(titles)
+    assert next(iter(CONTESTANTS)) == INT8  # what ratios are to
+    assert {INT8, FP32, EAGER, SEED} <= {n for n, known in CONTESTANTS.items() if known.judged}
+
+
+def test_the_device_install_is_counted_without_torch():
+    found = installed()
+    assert {"voxedge", "numpy", "onnxruntime"} <= found["packages"].keys()
+    assert "torch" not in found["packages"]
+    assert found["bytes"] == sum(found["packages"].values())
+    assert found["packages"]["voxedge"] > 100_000
+
+
+def test_a_record_takes_the_place_of_an_older_one(tmp_path):
+    file = tmp_path / "records.json"
+    for size, top1 in ((96, 0.5), (64, 0.4), (96, 0.6)):
+        record.keep(file, {"trunk": "resnet18", "image_size": size, "top1": top1})
+    kept = [(each["image_size"], each["top1"]) for each in record.read(file)]
+    assert kept == [(64, 0.4), (96, 0.6)]
+
+
+def _reads(node, producer):
+    """Whether a node reads another's output, some steps on."""
+    value = node.inputs[0]
+    while value is not None and value.producer() is not None:
+        if value.producer() is producer:
+            return True
+        value = value.producer().inputs[0]
+    return False
+
+
+def _times(**milliseconds):
+    return {
+        name: {"median": 1e-3 * ms, "low": 0.0, "high": 0.0, "seconds": [1e-3 * ms] * 3}
+        for name, ms in milliseconds.items()
     }
-    process = {
-        name: times[OURS] | {"peak_bytes": 100_000_000}
-        for name in (OURS, EAGER, SEED, "bare", "python")
-    }
+
+
+@pytest.fixture
+def results():
+    """A small run: int8 in 5 ms, its trunk in 4, the seed's pipeline in 50, no OpenVINO."""
+    latency = _times(int8=5, fp32=18.5, bare_int8=4, eager=40, seed=50)
+    where = {"device": "cpu", "threads": 2, "missing": {"openvino_fp32": "OpenVINO is not there"}}
+    process = _times(int8=600, bare_int8=500, python=20)
+    for figure in process.values():
+        figure["peak_bytes"] = 100_000_000
     accuracy = {f"top{k}": {"value": 0.9, "low": 0.8, "high": 1.0} for k in (1, 5)}
     parity = {
-        "accuracy": dict.fromkeys(COLUMNS, accuracy),
-        "agreement": [{"of": [OURS, SEED], "top1": 0.75, "top5": 0.5}],
-        "difference": [{"of": [SEED_EAGER, SEED], "probability": 1e-6}],
+        "accuracy": dict.fromkeys((INT8, FP32, EAGER, SEED, SEED_EAGER), accuracy),
+        "agreement": [{"of": [INT8, EAGER], "top1": 0.75, "top5": 0.5}],
+        "difference": [
+            {"of": [EAGER, FP32], "probability": 1e-6},
+            {"of": [SEED, SEED_EAGER], "probability": 2e-5},
+        ],
     }
-    network = {"recipe": "default", "init": "random", "image_size": 112, "epochs": 8}
+    sizes = {
+        f"resnet18 {size} int8": figure
+        | {"trunk": "resnet18", "image_size": size, "precision": "int8", "file_bytes": 13_000_000}
+        for size, figure in ((64, _times(a=3)["a"]), (96, _times(a=7)["a"]))
+    }
+    network = {"recipe": "default", "init": "random", "image_size": 80, "epochs": 8}
     network |= {"window_seconds": 3.0}
-    where = {"device": "cpu", "batch": 8}
-    results = {
+    cost = {"seconds": 2.0, "peak_bytes": 90_000_000}
+    return {
         "machine": card(),
-        "subject": {"corpus": "spoken", "speakers": 12, "model_bytes": 46_000_000}
+        "subject": {"corpus": "spoken", "speakers": 12, "file_bytes": {"int8": 12_000_000}}
         | {"model": network, "seed": network},
+        "quick": False,
         "rounds": 3,
+        "seconds": 900,
         "others_percent": 42.0,
         "skipped": ["CUDA was not measured: no device"],
+        "installed": {"bytes": 150_000_000, "packages": {"numpy": 150_000_000}},
+        "records": [
+            {"trunk": "resnet18", "image_size": 64, "precisions": {"int8": accuracy}},
+        ],
         "figures": {
-            "latency": [where | {"figures": times}],
-            "throughput": [where | {"figures": rates}],
+            "latency": [where | {"batch": batch, "figures": latency} for batch in (1, 8)],
             "process": [{"device": "cpu", "figures": process}],
-            "parity": [{"device": "cpu", "figures": parity}],
+            "parity": [{"device": "cpu", "clips": 10, "windows": 20, "figures": parity}],
+            "ceiling": [
+                where | {"multiply_adds": 1e8, "ceiling": {"int8": 1e11, "fp32": 5e10}},
+            ],
+            "files": [
+                {"clips": 10, "windows": 20, "precision": "int8"}
+                | {"figures": _times(**{OURS: 2000, BARE: 1900})},
+            ],
+            "growth": [
+                {"of": "clips", "figures": [cost | {"amount": 10_000}]},
+                {"of": "classes", "figures": [cost | {"amount": 10, "file_bytes": 12_000_000}]},
+            ],
+            "sizes": [{"device": "cpu", "figures": sizes}],
         },
     }
+
+
+def test_goals_are_met_missed_or_not_measured(results):
+    rows = {row[0]: row[1:] for row in (goal.row(results) for goal in GOALS)}
+    assert rows["int8, batch 1"] == ("≤ 5.5 ms", "5.0 ms", "0.91 x", "yes")
+    assert rows["fp32, batch 1"] == ("≤ 18.0 ms", "18.5 ms", "1.03 x", "no")
+    assert rows["int8 beside the bare int8 ResNet-18"][1:] == ("1.25 x", "1.09 x", "no")
+    assert rows["seed's pipeline beside int8"] == ("≥ 15.00 x", "10.00 x", "0.67 x", "no")
+    missing = rows["fp32 beside OpenVINO float32, same file"]
+    assert missing[1] == "not measured: OpenVINO, the fp32 file: OpenVINO is not there"
+    assert rows["process start to answer, int8, beside a bare script"][1] == "1.20 x"
+    assert rows["clips from files, of the bare session on ready batches"][1:] == (
+        *("95 %", "1.06 x", "yes"),
+    )
+    assert rows["wheel and runtime installed, no torch"][1] == "150 MB"
+
+
+def test_every_suite_has_its_table(results):
     text = render(results)
-    lines = [line for line in text.splitlines() if line.startswith("|")]
-    assert len({len(line) for line in lines}) == 1
-    assert all(line.count("|") == len(COLUMNS) + 2 for line in lines)
-    (latency,) = (line for line in lines if "latency, batch 8" in line)
-    assert "20.0 ms" in latency
-    assert "60.0 ms (3.00x)" in latency
-    (rate,) = (line for line in lines if "windows a second" in line)
-    assert "50.0 /s (0.50x)" in rate
+    assert text == render(json.loads(json.dumps(results)))
+    latency = next(line for line in text.splitlines() if line.startswith("| voxedge, fp32  "))
+    assert latency.split("|")[2].strip() == "18.5 (3.70 x)"
+    assert "OpenVINO, the fp32 file is left out: OpenVINO is not there." in text
+    (ceiling,) = (line for line in text.splitlines() if line.startswith("| int8, 2 threads"))
+    assert [cell.strip() for cell in ceiling.split("|")[2:5]] == ["100", "50 (50 %)", "400 (400 %)"]
+    assert "| 10,000 |" in text
     assert "75.0 %" in text
-    assert "1.0e-06 from our front end" in text
+    assert "2.0e-05" in text
+    assert "no record" in text
+    assert "90.0 % [80.0, 100.0]" in text
     assert "CUDA was not measured" in text
     assert "took 42 %" in text
+    assert "As seconds grow\n\nNot measured in this run." in text
+    assert "Measuring took 15 minutes." in text
+    for block in text.split("\n\n"):
+        widths = {len(line) for line in block.splitlines() if line.startswith("|")}
+        assert len(widths) <= 1
+
+
+def test_the_picture_is_the_same_for_the_same_figures(results, tmp_path):
+    (entry,) = results["figures"]["sizes"]
+    for name in ("a", "b"):
+        draw(entry, results["records"], tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert b"resnet18, int8" in (tmp_path / "a").read_bytes()
+    draw(entry, [], tmp_path / "c")
+    assert b"no records yet" in (tmp_path / "c").read_bytes()
 
 
 def test_the_suites_are_not_tests():

@@ -15,19 +15,20 @@ from pathlib import Path
 from typing import Any
 
 from bench.accuracy import rivals, table
+from bench.prepare import shared_data
 from voxedge import stress
-from voxedge.console import Progress, answer, complain, say, show_table, warn
+from voxedge.console import Progress, answer, complain, say, warn
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import Clip, read_manifest
 from voxedge.data.split import split
 from voxedge.errors import CorpusError, MissingExtra, VoxedgeError
 from voxedge.evaluation.answers import FILE, ask
+from voxedge.evaluation.command import show_conditions
 from voxedge.evaluation.measures import measure
-from voxedge.metrics import Interval
 from voxedge.parallel import available_processors
 from voxedge.train.run import find_run
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
+DATA = shared_data()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -162,18 +163,8 @@ def _surroundings(noise: Path, rooms: Path) -> stress.Surroundings:
 def _show(measured: dict[str, Any]) -> None:
     for name, own in measured.items():
         rival, figures = own["rival"], own["figures"]
-        show_table(
-            f"{name}: {figures['clips']} clips of {figures['speakers']} speakers",
-            ["", "top-1, 95 % interval", "top-5, 95 % interval", "calibration error"],
-            [
-                [
-                    condition,
-                    *(Interval(**row[key]).percent() for key in ("top1", "top5")),
-                    f"{100 * row['calibration_error']:.1f} %",
-                ]
-                for condition, row in figures["conditions"].items()
-            ],
-        )
+        title = f"{name}: {figures['clips']} clips of {figures['speakers']} speakers"
+        show_conditions(title, figures["conditions"])
         answer(f"  trained in {rival.seconds:.1f} s, {rival.clips_per_second:.1f} clips/s")
 
 

@@ -6,7 +6,7 @@ Loads no torch unless a run's network itself is measured.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,18 +157,7 @@ def _folder(run: Run | None, model: Path | None, split: Side) -> Path:
 def _show(subject: dict[str, Any], figures: dict[str, Any]) -> None:
     split = f", {subject['split']} split" if subject["split"] else ""
     title = f"{subject['model']} on {subject['data']}{split}: {figures['clips']} clips of"
-    console.show_table(
-        f"{title} {figures['speakers']} speakers",
-        ["", "top-1, 95 % interval", "top-5, 95 % interval", "calibration error"],
-        [
-            [
-                name,
-                *(Interval(**row[key]).percent() for key in ("top1", "top5")),
-                f"{100 * row['calibration_error']:.1f} %",
-            ]
-            for name, row in figures["conditions"].items()
-        ],
-    )
+    show_conditions(f"{title} {figures['speakers']} speakers", figures["conditions"])
     for column, rows in figures["groups"].items():
         _show_parts(f"by {column}", rows)
     _show_parts("by length", figures["by_seconds"])
@@ -191,6 +180,22 @@ def _show(subject: dict[str, Any], figures: dict[str, Any]) -> None:
             " not know are not in these figures; it gave them a name at"
             f" {100 * strangers['mean_probability']:.0f} % on average"
         )
+
+
+def show_conditions(title: str, conditions: Mapping[str, Any]) -> None:
+    """How often a model is right, clean and under each condition, as ``measure`` gives it."""
+    console.show_table(
+        title,
+        ["", "top-1, 95 % interval", "top-5, 95 % interval", "calibration error"],
+        [
+            [
+                name,
+                *(Interval(**row[key]).percent() for key in ("top1", "top5")),
+                f"{100 * row['calibration_error']:.1f} %",
+            ]
+            for name, row in conditions.items()
+        ],
+    )
 
 
 def _show_parts(title: str, rows: Sequence[dict[str, Any]]) -> None:

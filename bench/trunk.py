@@ -1,0 +1,150 @@
+"""An exported file's graph cut at its image: the front end before it, the bare trunk behind it.
+
+Weights and quantisation are the file's own, so that nothing but the cut differs. What the whole
+takes beside the two is its head, and the statistics beside the trunk.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx import shape_inference
+from voxedge.export.passes.tidy import tidy
+from voxedge.export.serialise import serialise
+
+_STORED = {"DequantizeLinear", "Cast"}  # how a weight in lower precision is read
+_ROUNDING = {*_STORED, "QuantizeLinear"}
+_POOLS = {"GlobalAveragePool", "ReduceMean"}
+
+
+def bare_trunk(path: Path) -> bytes:
+    """A model of ``image`` [batch, 1, P, P] -> ``features`` [batch, E, 1, 1] as the file has them.
+
+    Raises:
+        ValueError: there is no convolution over an image in the file.
+    """
+    model = ir.load(path)
+    convolutions = _convolutions(model)
+    image, pooled = _image(convolutions[0]), _pooled(convolutions[-1])
+    shape = ir.Shape(["batch", 1, "rows", "columns"])
+    new = ir.Value(name="image", type=ir.TensorType(ir.DataType.FLOAT), shape=shape)
+    ir.convenience.replace_all_uses_with(image, new)
+    model.graph.inputs[:] = [new]
+    return _ending(model, pooled, "features")
+
+
+def bare_front_end(path: Path) -> bytes:
+    """A model of ``pcm`` -> ``image`` [batch, 1, P, P] as the file has it; raises the same."""
+    model = ir.load(path)
+    return _ending(model, _image(_convolutions(model)[0]), "image")
+
+
+def multiply_adds(trunk: bytes, pixels: int) -> int:
+    """Products, each with its addition, of one image in a bare float32 trunk.
+
+    Args:
+        trunk: from ``bare_trunk``.
+        pixels: P.
+    """
+    proto = onnx.load_from_string(trunk)
+    dims = proto.graph.input[0].type.tensor_type.shape.dim
+    for dim, size in zip(dims, (1, 1, pixels, pixels), strict=True):
+        dim.dim_value = size
+    graph = shape_inference.infer_shapes(proto).graph
+    known = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        known[value.name] = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+    total = 0
+    for node in graph.node:
+        if node.op_type == "Conv":
+            each = math.prod(known[node.input[1]][1:])
+        elif node.op_type in ("MatMul", "Gemm"):
+            each = known[node.input[0]][-1]
+        else:
+            continue
+        total += each * math.prod(known[node.output[0]])
+    return total
+
+
+def with_classes(path: Path, classes: int) -> bytes:
+    """The file with as many classes, of random weights; it names nobody any more, but costs as much
+    as one that does.
+
+    Args:
+        path: a model file.
+        classes: K.
+    """
+    model = ir.load(path)
+    graph = model.graph
+    (known,) = {value.shape[1] for value in graph.outputs if value.name == "logits"}
+    random = np.random.default_rng(0)
+    for value in _behind(next(value for value in graph.outputs if value.name == "logits")):
+        tensor = value.const_value
+        if known in tensor.shape:
+            shape = [classes if size == known else size for size in tensor.shape]
+            made = random.standard_normal(shape).astype(tensor.numpy().dtype)
+            value.const_value = ir.tensor(made, name=value.name)
+            value.shape = ir.Shape(made.shape)
+    for value in graph.outputs:
+        if value.shape is not None and value.shape[1] == known:
+            value.shape = ir.Shape([value.shape[0], classes])
+    model.metadata_props.clear()
+    return serialise(model)
+
+
+def _ending(model: ir.Model, value: ir.Value, name: str) -> bytes:
+    """The model with this value as its one output, under that name."""
+    value.name, value.type = name, ir.TensorType(ir.DataType.FLOAT)
+    model.graph.outputs[:] = [value]
+    model.metadata_props.clear()  # it is no model of ours any more
+    tidy(model)
+    return serialise(model)
+
+
+def _convolutions(model: ir.Model) -> list[ir.Node]:
+    """The trunk's; those of a front end are over time."""
+    found = [n for n in model.graph if n.op_type == "Conv" and _rank(n.inputs[1]) == 4]
+    if not found:
+        raise ValueError("the model has no convolution over an image")
+    return found
+
+
+def _behind(logits: ir.Value) -> Iterator[ir.Value]:
+    """The constants that logits are made of: the heads', and not what they look at."""
+    node = logits.producer()
+    if logits.const_value is not None:
+        yield logits
+    elif node is not None:
+        for value in node.inputs[1:] if node.op_type in ("MatMul", "Gemm") else node.inputs:
+            yield from _behind(value)
+
+
+def _rank(value: ir.Value | None) -> int:
+    """Dimensions of a constant, whatever it is stored as; 0 for what is none."""
+    while value is not None and value.const_value is None:
+        node = value.producer()
+        value = node.inputs[0] if node is not None and node.op_type in _STORED else None
+    return len(value.const_value.shape) if value is not None else 0
+
+
+def _image(first: ir.Node) -> ir.Value:
+    """What the first convolution reads, before it is rounded to its precision."""
+    value = first.inputs[0]
+    while value.producer().op_type in _ROUNDING:
+        value = value.producer().inputs[0]
+    return value
+
+
+def _pooled(last: ir.Node) -> ir.Value:
+    """The mean over the image behind the last convolution."""
+    behind = [last]
+    for node in behind:
+        if node.op_type in _POOLS:
+            return node.outputs[0]
+        behind += [use.node for value in node.outputs for use in value.uses()]
+    raise ValueError("nothing takes the mean of the last convolution")
