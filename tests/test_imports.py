@@ -34,7 +34,8 @@ ALLOWED = {
         *(*AUDIO, "audio", "windows", "scoring", "runtime"),
         *("onnx_wire", "artifact", "parallel", "session"),
     },
-    "cli": {"errors", "console"},
+    "usage": {"errors", "console"},
+    "cli": {"errors", "console", "usage"},
     "train.recipe": {"errors", "train"},
 }
 
