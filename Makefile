@@ -21,13 +21,14 @@ demo: setup  ## speak a small corpus, train on it, export, identify unheard clip
 	@$(BIN)/python -m voxedge.demo build/demo
 
 test: setup  ## run the tests
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n logical --dist loadfile
 
 bench: setup  ## measure latency, throughput, parity, memory and start-up, and print one table
 	@$(BIN)/python -m bench
 
 model: setup  ## train and export the model of bench/models (about an hour on 2 cores; needs the shared recordings)
-	@$(BIN)/voxedge train $(DATA)/speechocean762/known --runs build/model --set data.train_size=0.94 --set data.val_size=0.06
+	@$(BIN)/voxedge train $(DATA)/speechocean762/known --runs build/model --set data.train_size=0.94 --set data.val_size=0.06 \
+		--set augment.noise_folder=$(DATA)/noise --set augment.rooms_folder=$(DATA)/rir
 	@mkdir -p bench/models
 	@$(BIN)/voxedge export bench/models/speechocean762-200.int8.onnx --precision int8 --run build/model --licence 'CC BY 4.0, trained on speechocean762 (Zhang et al. 2021)'
 

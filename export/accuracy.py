@@ -115,19 +115,14 @@ def scores(model: bytes, clips: Iterable[Labelled], window: int) -> Scores:
                 yield len(truth) - 1, part
 
     rows: list[npt.NDArray[np.float32]] = []
-    vectors: list[npt.NDArray[np.float32]] = []
     owners: list[int] = []
     for batch in batches(windows(), _BATCH, window):
         feeds = {"pcm": batch.pcm, "lengths": batch.lengths}
-        logits, embedding = session.run(["logits", "embedding"], feeds)
-        rows.append(logits)
-        vectors.append(embedding)
+        rows += session.run(["logits"], feeds)
         owners += batch.owners
     if not truth:
         raise CorpusError("no validation clip of the run can be read", "--data FOLDER")
-    return Scores(
-        np.concatenate(rows), np.concatenate(vectors), np.array(owners), np.array(truth, np.int64)
-    )
+    return Scores(np.concatenate(rows), np.array(owners), np.array(truth, np.int64))
 
 
 def compare(

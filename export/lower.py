@@ -14,7 +14,7 @@ import onnx_ir as ir
 from voxedge.export.accuracy import Accuracy, Labelled, compare, scores
 from voxedge.export.passes.halve import halve
 from voxedge.export.passes.quantise import Range, activations, layers, quantise
-from voxedge.export.passes.store_half import store_half
+from voxedge.export.passes.shrink import shrink
 from voxedge.export.passes.tidy import tidy
 from voxedge.export.serialise import serialise
 
@@ -71,7 +71,7 @@ def lower(
             quantise(copy, ranges, in_float)
         else:
             halve(copy, in_float)
-        store_half(copy)
+        shrink(copy)
         tidy(copy)
         return copy
 

@@ -160,3 +160,11 @@ def test_conditions_are_chosen_by_name_and_by_what_there_is(surroundings):
         stress.chosen("fog", surroundings)
     with pytest.raises(CorpusError, match="no folder"):
         stress.load_noises(Path("nowhere"), RATE, "training")
+
+
+@pytest.mark.parametrize("load", [stress.load_noises, stress.load_rooms])
+def test_a_folder_of_silence_is_refused(tmp_path, load):
+    for number in range(16):
+        soundfile.write(tmp_path / f"{number}__a.wav", np.zeros(8_000, np.float32), 16_000)
+    with pytest.raises(CorpusError, match="nothing but silence"):
+        load(tmp_path, 16_000, "training")

@@ -161,9 +161,11 @@ def fit_temperature(logits: Floats, labels: Integers, owners: Integers | None = 
     targets = np.full((count, classes), doubt / max(1, classes - 1))
     targets[np.arange(count), labels] = 1 - doubt
 
+    order = np.argsort(owners, kind="stable")
+    logits, starts = logits[order], np.searchsorted(owners[order], np.arange(count))
+
     def cost(log_t: float) -> float:
-        answers = np.zeros((count, classes))
-        np.add.at(answers, owners, softmax(logits / np.exp(log_t)))
+        answers = np.add.reduceat(softmax(logits / np.exp(log_t)), starts, axis=0)
         return float(-(targets * np.log(np.maximum(answers / windows, 1e-300))).sum())
 
     low, high = np.log(0.05), np.log(20.0)

@@ -92,19 +92,19 @@ def load_noises(folder: Path, rate: int, half: Half) -> tuple[Samples, ...]:
     Pieces of one recording (names that end in ``-A``, ``-B``) stay together.
 
     Raises:
-        CorpusError: no such folder, or nothing in this half of it.
+        CorpusError: no such folder, or nothing but silence in this half of it.
     """
     noises = (_without_silence(sound, rate) for sound in _load(folder, rate, half, _recording))
-    return tuple(noise for noise in noises if len(noise))
+    return _heard(noises, folder, half)
 
 
 def load_rooms(folder: Path, rate: int, half: Half) -> tuple[Samples, ...]:
     """One half of the rooms in a folder of impulse responses named ``<room>__<id>``.
 
     Raises:
-        CorpusError: no such folder, or nothing in this half of it.
+        CorpusError: no such folder, or nothing but silence in this half of it.
     """
-    return tuple(_load(folder, rate, half, _room))
+    return _heard(_load(folder, rate, half, _room), folder, half)
 
 
 def halves(
@@ -261,6 +261,13 @@ def _load(folder: Path, rate: int, half: Half, unit: Callable[[Path], str]) -> I
             yield load_audio(path, rate)
         except AudioError as error:
             raise CorpusError(f"{path}: {error.message}") from None
+
+
+def _heard(sounds: Iterable[Samples], folder: Path, half: Half) -> tuple[Samples, ...]:
+    found = tuple(sound for sound in sounds if sound.any())
+    if not found:
+        raise CorpusError(f"{folder} holds nothing but silence for {half}")
+    return found
 
 
 def _recording(path: Path) -> str:

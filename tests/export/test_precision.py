@@ -54,6 +54,13 @@ def test_the_int8_file_identifies_and_says_what_it_cost(int8, workshop, model_pa
     assert [one.identify(c).speaker for c in clips] == [other.identify(c).speaker for c in clips]
 
 
+def test_the_head_is_kept_in_half_the_bytes(int8):
+    kept = {i.name: i.data_type for i in onnx.load(int8.path).graph.initializer}
+    behind = [name for name in kept if name.startswith(("net.head.", "net.bypass.linear.weight"))]
+    half = [name for name in behind if kept[name] == onnx.TensorProto.FLOAT16]
+    assert any("bypass" in name for name in half)  # four speakers: the head itself is small
+
+
 def test_every_layer_is_int8_and_fits_16_bit_sums(int8):
     model = onnx.load(int8.path)
     onnx.checker.check_model(model, full_check=True)

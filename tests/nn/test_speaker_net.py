@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import scipy.fft
 import torch
 import torchvision
 from torch import nn
 
-from voxedge.nn.speaker_net import TRUNKS, CosineHead, ExportedNet, SpeakerNet
+from voxedge.nn.speaker_net import TRUNKS, CosineHead, ExportedNet, SpeakerNet, VoiceStatistics
 from voxedge.train.build import build_frontend, build_net
 from voxedge.train.recipe import FrontendRecipe, Recipe
 
@@ -56,3 +58,44 @@ def test_a_cosine_head_compares_angles():
     torch.testing.assert_close(logits, 30 * expected)
     torch.testing.assert_close(logits, head(7 * embedding))
     assert head(torch.zeros(1, 16)).isfinite().all()
+
+
+def test_a_cosine_head_can_judge_a_part_of_the_embedding():
+    head = CosineHead(16, 5, scale=30.0)
+    embedding = torch.randn(4, 16)
+    expected = torch.cosine_similarity(embedding[:, None, 4:], head.weight[None, :, 4:], dim=2)
+    torch.testing.assert_close(head(embedding, slice(4, None)), 30 * expected)
+
+
+def test_statistics_are_of_cepstral_coefficients_over_time():
+    image = torch.randn(2, 1, 40, 40, generator=torch.Generator().manual_seed(1))
+    figures = VoiceStatistics(40, 8).figures(image).numpy()
+    cepstrum = scipy.fft.dct(image[1, 0].numpy(), norm="ortho", axis=0)[:30]
+    cepstrum[0] *= np.sqrt(2)  # the cosines all have one scale
+    above = np.triu_indices(30, 1)
+    expected = [cepstrum.mean(axis=1)]
+    for rows in (cepstrum, np.diff(cepstrum, axis=1)):
+        expected += [rows.std(axis=1), np.corrcoef(rows)[above]]
+    np.testing.assert_allclose(figures[1], np.concatenate(expected), atol=5e-3)
+
+
+def test_statistics_of_a_still_image_are_finite_and_have_a_slope():
+    image = torch.zeros(2, 1, 40, 40, requires_grad=True)
+    figures = VoiceStatistics(40, 8).figures(image)
+    figures.sum().backward()
+    assert figures.isfinite().all()
+    assert image.grad.isfinite().all()
+
+
+def test_statistics_are_the_last_part_of_the_embedding():
+    recipe = TINY.with_values({"model.statistics": True, "loss.head": "cosine"})
+    net = build_net(recipe, 5).eval()
+    image = torch.randn(2, 1, 32, 32)
+    _, embedding = net.classify(image)
+    trunk, statistics = net.parts
+    assert embedding.shape == (2, 640)
+    assert embedding[:, trunk].shape == (2, 512)
+    torch.nn.init.zeros_(net.bypass.linear.weight)
+    _, without = net.classify(image)
+    assert torch.equal(embedding[:, trunk], without[:, trunk])
+    assert not torch.equal(embedding[:, statistics], without[:, statistics])

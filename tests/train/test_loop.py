@@ -105,8 +105,9 @@ def test_what_it_measures_is_consistent(finished):
 
 
 def test_training_learns(corpus, tmp_path):
-    plain = TINY.to_dict() | {"augment": {}, "loss": {"head": "cosine"}}
-    recipe = Recipe.from_dict(plain).with_values({"training.epochs": 20})
+    plain = TINY.to_dict() | {"augment": {}, "loss": {"head": "cosine", "parts": True}}
+    changes = {"model.statistics": True, "frontend.normalise": "clip", "training.epochs": 10}
+    recipe = Recipe.from_dict(plain).with_values(changes)
     run, metrics, watcher = run_training(tmp_path / "run", corpus, recipe)
     assert watcher.epochs[-1]["train_loss"] < 0.6 * watcher.epochs[0]["train_loss"]
     assert metrics["test"]["top1"]["value"] > 0.6  # chance is a quarter
@@ -293,8 +294,10 @@ def test_a_frozen_trunk_stays_as_it_came(finished, corpus, tmp_path):
     assert not torch.equal(before["net.head.weight"], after["net.head.weight"])
 
 
-def test_a_head_fitted_anew_answers_and_resumes(corpus, tmp_path):
-    recipe = TINY.with_values({"loss.refit": True, "training.epochs": 4})
+@pytest.mark.parametrize("statistics", [False, True])
+def test_a_head_fitted_anew_answers_and_resumes(corpus, tmp_path, statistics):
+    changes = {"loss.refit": True, "model.statistics": statistics, "training.epochs": 4}
+    recipe = TINY.with_values(changes)
     run, metrics, _ = run_training(tmp_path / "run", corpus, recipe)
     again, repeated, _ = run_training(tmp_path / "run", corpus, recipe, resume=True)
     assert metrics["test"] == repeated["test"]

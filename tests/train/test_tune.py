@@ -172,7 +172,7 @@ def test_a_search_is_read():
         *("optimizer.learning_rate", "optimizer.learning_rate=", "optimizer.colour=1:2"),
         *("optimizer.learning_rate=2:1", "optimizer.learning_rate=0:1", "training.epochs=1:2:3"),
         *("optimizer.name=adam,eve", "optimizer.name=adam:sgd", "training.epochs=1.5:2"),
-        *("loss.delta=0:1:log", "loss.delta=1:log"),
+        *("loss.delta=0:1:log", "loss.delta=1:log", "data.train_size=0.5:0.8"),
     ],
 )
 def test_a_search_that_makes_no_sense_is_refused(spec):

@@ -48,6 +48,18 @@ def test_a_run_or_its_checkpoint_gives_the_trunk_and_never_the_head(donor, run):
         assert all(torch.equal(taken[key], given[key]) for key in given)
 
 
+def test_the_map_of_the_statistics_is_kept_where_it_fits(run, tmp_path):
+    recipe = TINY.with_values({"model.statistics": True})
+    donor = build_net(recipe, 5)
+    state = {"recipe": recipe.to_dict()}
+    save_checkpoint(tmp_path / "best.safetensors", module_tensors("net", donor), state)
+    again = recipe.with_values({"training.seed": 1})
+    kept = build_net(again, 7, init=str(tmp_path / "best.safetensors"))
+    assert torch.equal(kept.bypass.linear.weight, donor.bypass.linear.weight)
+    larger = again.with_values({"frontend.image_size": 64})
+    assert build_net(larger, 7, init=str(run)).bypass is not None  # a run that had none: a new map
+
+
 def test_every_tensor_name_with_the_trunk_in_it_is_found(donor, tmp_path):
     save_checkpoint(tmp_path / "last.safetensors", module_tensors("learned.net", donor), {})
     trunk, _ = build_trunk("resnet18", str(tmp_path / "last.safetensors"))

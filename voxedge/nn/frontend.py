@@ -153,7 +153,8 @@ class Frontend(nn.Module):
         floor)`` shifted so that silence is exactly 0: a float32 keeps ten times more of small
         differences there, and no rounding is left to magnify.
         """
-        floor = (power.mean(dim=(1, 2), keepdim=True) + _SILENCE) * _LOG_FLOOR
+        # clamped, since the exporter drops the addition of a constant this small
+        floor = power.mean(dim=(1, 2), keepdim=True).clamp(min=_SILENCE) * _LOG_FLOOR
         return torch.log(power * (1 / floor) + 1)
 
     def bands_at(self, speed: float) -> Tensor:

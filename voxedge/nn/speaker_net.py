@@ -80,21 +80,7 @@ class CosineHead(nn.Module):
         return self.scale * cosines
 
 
-class BlendedHead(nn.Module):
-    """The sum of two heads on the same embedding: angles, and a linear map beside them."""
-
-    def __init__(self, cosine: CosineHead, linear: nn.Linear) -> None:
-        super().__init__()
-        self.in_features = cosine.in_features
-        self.cosine = cosine
-        self.linear = linear
-
-    def forward(self, embedding: Tensor) -> Tensor:
-        logits: Tensor = self.cosine(embedding) + self.linear(embedding)
-        return logits
-
-
-Head: TypeAlias = nn.Linear | CosineHead | BlendedHead
+Head: TypeAlias = nn.Linear | CosineHead
 
 
 class SpeakerNet(nn.Module):
@@ -104,8 +90,11 @@ class SpeakerNet(nn.Module):
         frontend: samples -> one-channel image.
         trunk: three-channel image -> features [B, E].
         head: embedding -> logits; before one of angles the features are batch-normalised.
-        statistics: the embedding's last entries, ``STATISTICS`` of them, that come from
-            ``voice_statistics`` and not from the trunk; or 0.
+        statistics: how many of the embedding's entries, the last ones, come from
+            ``VoiceStatistics`` and not from the trunk.
+
+    ``discriminant``, where training ends with one, is a linear map of the ``evidence`` whose logits
+    are added to the head's.
     """
 
     def __init__(
@@ -121,9 +110,15 @@ class SpeakerNet(nn.Module):
         self.bypass: VoiceStatistics | None = None
         if statistics:
             self.bypass = VoiceStatistics(frontend.rows.shape[0], statistics)
-        cosine = not isinstance(head, nn.Linear)
+        cosine = isinstance(head, CosineHead)
         self.neck = nn.BatchNorm1d(head.in_features) if cosine else nn.Identity()
         self.head = head
+        self.discriminant: nn.Linear | None = None
+
+    @property
+    def evidence(self) -> nn.Module:
+        """The module whose output a discriminant may judge by: statistics if any, or embedding."""
+        return self.neck if self.bypass is None else self.bypass.norm
 
     @property
     def parts(self) -> tuple[slice, ...]:
@@ -139,20 +134,29 @@ class SpeakerNet(nn.Module):
 
     def classify(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Image [B, 1, P, P] -> logits [B, K], embedding [B, E] (not normalised)."""
-        embedding = self.embed(image)
-        return self.head(embedding), embedding
+        embedding, evidence = self._looked_at(image)
+        logits = self.head(embedding)
+        if self.discriminant is not None:
+            logits = logits + self.discriminant(evidence)
+        return logits, embedding
 
     def embed(self, image: Tensor) -> Tensor:
         """Image [B, 1, P, P] -> embedding [B, E]."""
+        return self._looked_at(image)[0]
+
+    def _looked_at(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Embedding, and what ``evidence`` gives."""
         features = self.trunk(torch.cat([image, image, image], dim=1))
-        if self.bypass is not None:
-            features = torch.cat([features, self.bypass(image)], dim=1)
-        embedding: Tensor = self.neck(features)
-        return embedding
+        if self.bypass is None:
+            embedding: Tensor = self.neck(features)
+            return embedding, embedding
+        figures = self.bypass.norm(self.bypass.figures(image))
+        return self.neck(torch.cat([features, self.bypass.linear(figures)], dim=1)), figures
 
 
 class VoiceStatistics(nn.Module):
-    """How the image's cepstral coefficients are distributed over time, mapped linearly onto E.
+    """How the image's cepstral coefficients are distributed over time; ``norm`` and ``linear`` map
+    these figures onto E entries of the embedding.
 
     The mean and the deviation of each coefficient, and how any two of them go together; the same,
     but for the mean, of their changes from one column to the next. That is what linear models of
@@ -180,11 +184,6 @@ class VoiceStatistics(nn.Module):
         figures = 3 * count + 2 * len(self.pairs)
         self.norm = nn.BatchNorm1d(figures)
         self.linear = nn.Linear(figures, width)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Image [B, 1, P, P] -> [B, E]."""
-        mapped: Tensor = self.linear(self.norm(self.figures(image)))
-        return mapped
 
     def figures(self, image: Tensor) -> Tensor:
         """Image [B, 1, P, P] -> the statistics themselves."""

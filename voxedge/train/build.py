@@ -13,12 +13,12 @@ from voxedge.limits import Samples
 from voxedge.nn.augment import WaveAugment
 from voxedge.nn.frontend import Frontend, Window
 from voxedge.nn.losses import ContrastiveCenterLoss
-from voxedge.nn.speaker_net import STATISTICS, BlendedHead, CosineHead, SpeakerNet
+from voxedge.nn.speaker_net import STATISTICS, CosineHead, SpeakerNet
 from voxedge.stress import load_noises, load_rooms
 from voxedge.train.checkpoint import load_checkpoint, restore_module
 from voxedge.train.recipe import FrontendRecipe, LossRecipe, Recipe
 from voxedge.train.run import Run
-from voxedge.train.weights import build_trunk
+from voxedge.train.weights import build_trunk, restore_statistics
 
 
 def build_frontend(recipe: FrontendRecipe) -> Frontend:
@@ -38,7 +38,10 @@ def build_net(recipe: Recipe, classes: int, init: str | None = None) -> SpeakerN
     trunk, width = build_trunk(recipe.model.trunk, recipe.model.init if init is None else init)
     statistics = STATISTICS if recipe.model.statistics else 0
     head = build_head(recipe.loss, classes, width + statistics)
-    return SpeakerNet(build_frontend(recipe.frontend), trunk, head, statistics)
+    net = SpeakerNet(build_frontend(recipe.frontend), trunk, head, statistics)
+    if net.bypass is not None:
+        restore_statistics(net.bypass, recipe.model.init if init is None else init)
+    return net
 
 
 def build_head(recipe: LossRecipe, classes: int, width: int) -> nn.Linear | CosineHead:
@@ -91,8 +94,9 @@ def load_net(run: Run) -> SpeakerNet:
     net = build_net(run.recipe(), len(run.labels()), init="random")
     if checkpoint.state.get("labels") != list(run.labels()):
         raise RunError(f"{run.model} is of other speakers than the run's labels.json")
-    if isinstance(net.head, CosineHead) and "net.head.linear.bias" in checkpoint.tensors:
-        net.head = BlendedHead(net.head, nn.Linear(net.head.in_features, len(run.labels())))
-        net.head.cosine.scale = checkpoint.state["cosine_scale"]
+    if isinstance(net.head, CosineHead) and "net.discriminant.weight" in checkpoint.tensors:
+        classes, figures = checkpoint.tensors["net.discriminant.weight"].shape
+        net.discriminant = nn.Linear(figures, classes)
+        net.head.scale = checkpoint.state["cosine_scale"]
     restore_module("net", net, checkpoint)
     return net.eval()

@@ -62,7 +62,7 @@ def train_command(
     made = split_of(corpus, recipe)
     resume = run is not None
     if run is None:
-        recipe = _thawing(recipe, made)
+        recipe = thawed(recipe, made)
         run = new_run(runs, recipe.name)
         run.describe(recipe, corpus, made)
     _announce(run, recipe, corpus, made, f"{place}, {'bf16' if bf16 else 'fp32'}")
@@ -116,13 +116,15 @@ def split_of(corpus: Corpus, recipe: Recipe) -> Split:
     return split(corpus.entries, data.train_size, data.val_size, data.split_seed)
 
 
-def _thawing(recipe: Recipe, made: Split) -> Recipe:
-    """A trunk of another run stays as it came for longer, the less there is to learn.
+def thawed(recipe: Recipe, made: Split) -> Recipe:
+    """The recipe with ``training.frozen`` decided, where it leaves that to the size of the data.
 
-    A share that the recipe names is left as it is.
+    A trunk of another run stays as it came for longer, the less there is to learn.
     """
-    if recipe.model.init in ("random", "imagenet") or recipe.training.frozen:
+    if recipe.training.frozen >= 0:
         return recipe
+    if recipe.model.init in ("random", "imagenet"):
+        return recipe.with_values({"training.frozen": 0.0})
     clips = sum(side == "train" for side in made.sides.values())
     share = next(share for fewest, share in _FROZEN if clips >= fewest)
     if share:

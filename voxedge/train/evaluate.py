@@ -1,6 +1,6 @@
 """How good a network is: its logits on labelled clips, and the figures that follow.
 
-Shapes: N windows, C clips, K classes, E embedding.
+Shapes: N windows, C clips, K classes, F figures of the evidence.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Scores:
     """What a network says of labelled clips."""
 
     logits: npt.NDArray[np.float32]  # [N, K]
-    embeddings: npt.NDArray[np.float32]  # [N, E]
     owners: npt.NDArray[np.intp]  # [N], the clip of each window
     truth: npt.NDArray[np.int64]  # [C], the class of each clip
+    evidence: npt.NDArray[np.float32] | None = None  # [N, F], see ``SpeakerNet.evidence``
 
     @property
     def window_truth(self) -> npt.NDArray[np.int64]:
@@ -89,18 +89,23 @@ def score(
     net.eval()
     window = net.frontend.window.samples
     rows: list[npt.NDArray[np.float32]] = []
-    vectors: list[npt.NDArray[np.float32]] = []
+    evidence: list[npt.NDArray[np.float32]] = []
     owners: list[int] = []
-    for batch in evaluation_batches(corpus, entries, _BATCH, window, policy, workers):
-        pcm = torch.from_numpy(batch.pcm).to(device)
-        lengths = torch.from_numpy(batch.lengths).to(device)
-        if heard is not None:
-            pcm, lengths = heard(pcm, lengths), torch.full_like(lengths, window)
-        logits, embedding = net(pcm, lengths)
-        rows.append(logits.float().cpu().numpy())
-        vectors.append(embedding.float().cpu().numpy())
-        owners += batch.owners
-        between()
+    watch = net.evidence.register_forward_hook(
+        lambda _module, _inputs, output: evidence.append(output.float().cpu().numpy())
+    )
+    try:
+        for batch in evaluation_batches(corpus, entries, _BATCH, window, policy, workers):
+            pcm = torch.from_numpy(batch.pcm).to(device)
+            lengths = torch.from_numpy(batch.lengths).to(device)
+            if heard is not None:
+                pcm, lengths = heard(pcm, lengths), torch.full_like(lengths, window)
+            logits, _ = net(pcm, lengths)
+            rows.append(logits.float().cpu().numpy())
+            owners += batch.owners
+            between()
+    finally:
+        watch.remove()
     classes = {label: index for index, label in enumerate(corpus.labels)}
     truth = np.array([classes[entry.clip.speaker] for entry in entries], np.int64)
-    return Scores(np.concatenate(rows), np.concatenate(vectors), np.array(owners), truth)
+    return Scores(np.concatenate(rows), np.array(owners), truth, np.concatenate(evidence))

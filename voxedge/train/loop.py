@@ -32,7 +32,7 @@ from voxedge.errors import Interrupted, RunError, TrainingError
 from voxedge.files import write_json
 from voxedge.metrics import top_k_hits
 from voxedge.nn.losses import margin_at, with_margin
-from voxedge.nn.speaker_net import BlendedHead, CosineHead
+from voxedge.nn.speaker_net import CosineHead
 from voxedge.report import draw_curves
 from voxedge.train.average import update_average
 from voxedge.train.build import build_center_loss, build_head, build_net
@@ -47,7 +47,7 @@ from voxedge.train.checkpoint import (
 from voxedge.train.evaluate import Scores, score
 from voxedge.train.optimizers import build_center_optimizer, build_optimizer, learning_rate
 from voxedge.train.recipe import Recipe
-from voxedge.train.refit import blended, temperature_of
+from voxedge.train.refit import add_discriminant, temperature_of
 from voxedge.train.run import Run
 from voxedge.train.signals import Stop, stop_signals
 from voxedge.train.view import View
@@ -287,13 +287,11 @@ class _Trainer:
         restore_module("net", self.averaged, load_checkpoint(self.run.best))
         kinds = self._kinds("validation")
         if self.recipe.loss.refit:
-            head = self.averaged.head
-            assert isinstance(head, CosineHead)  # the recipe sees to it
-            self.averaged.head, kinds = blended(head, self._scores("train", "all"), kinds)
+            kinds = add_discriminant(self.averaged, self._scores("train", "all"), kinds)
         temperature = temperature_of(kinds)
         state = self._state()
-        if isinstance(self.averaged.head, BlendedHead):
-            state["cosine_scale"] = self.averaged.head.cosine.scale
+        if isinstance(self.averaged.head, CosineHead):
+            state["cosine_scale"] = self.averaged.head.scale
         save_checkpoint(self.run.model, module_tensors("net", self.averaged), state)
         history = self.position.history
         best = max(history, key=_merit)

@@ -190,7 +190,8 @@ class TrainingRecipe:
     min_steps: int = 1  # of an epoch; a small corpus gets smaller batches, then several passes
     seed: int = 0
     crop: Literal["random", "first"] = "first"  # which window of a longer clip is trained on
-    frozen: float = 0.0  # share of the steps, the first, in which the trunk stays as it came
+    frozen: float = -1.0  # share of the steps, the first, in which the trunk stays as it came;
+    # -1: by the size of the data, where it comes from another run
     average: float = 0.0  # decay of the running average of the weights; 0: the weights themselves
 
     def __post_init__(self) -> None:
@@ -198,7 +199,8 @@ class TrainingRecipe:
         _check(self.batch_size >= 2, "training.batch_size: at least 2, for batch normalisation")
         _check(self.min_steps >= 1, "training.min_steps: at least 1")
         _check(self.seed >= 0, "training.seed must not be negative")
-        _check(0 <= self.frozen <= 1, "training.frozen: 0 to 1")
+        decided = 0 <= self.frozen <= 1
+        _check(decided or self.frozen == -1, "training.frozen: 0 to 1, or -1")
         _check(0 <= self.average < 1, "training.average: 0 to below 1")
 
 

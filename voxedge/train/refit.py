@@ -1,17 +1,18 @@
-"""Half a head in closed form: the linear discriminant on the embeddings of the training clips.
+"""Half a head in closed form: a linear discriminant beside the one that was trained.
 
-A head that is trained together with the trunk ends where the training clips are told apart; the
-discriminant also knows how the clips of one speaker differ, and weighs directions by that. It is
-better on clean clips, the trained head on noisy ones, and the two together on both.
+A head that is trained together with the trunk ends where the training clips are told apart; a
+discriminant also knows how the clips of one speaker differ, and weighs figures by that. On the
+voice's statistics it is better on clean clips, the trained head on noisy ones, and the two together
+on both.
 
-Shapes: N windows, E embedding, K classes.
+Shapes: N windows, F figures of the evidence, K classes.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,7 @@ import torch
 from torch import nn
 
 from voxedge.metrics import fit_temperature, top_k_hits
-from voxedge.nn.speaker_net import BlendedHead, CosineHead
+from voxedge.nn.speaker_net import CosineHead, SpeakerNet
 from voxedge.train.evaluate import Scores
 
 SHRINKAGES = (0.1, 0.3, 0.6, 0.9)  # to choose from by validation
@@ -28,41 +29,38 @@ SHARES = (0.3, 0.5, 0.7)  # of the discriminant beside the head that was trained
 _SMALLEST = 1e-6  # variance: speakers with one window each have none
 
 
-def blended(
-    cosine: CosineHead, train: Scores, validation: Sequence[Scores]
-) -> tuple[CosineHead | BlendedHead, list[Scores]]:
-    """The head with a linear discriminant beside it, if any such blend validates better.
+def add_discriminant(net: SpeakerNet, train: Scores, validation: Sequence[Scores]) -> list[Scores]:
+    """Give the network a discriminant, if any blend with its head validates better.
 
     It learns from clips as they are: from spoilt ones too it did worse (docs/experiments.md).
 
     Args:
-        cosine: as it was trained; its scale changes if it is blended.
+        net: with a head of cosines, whose scale changes if it is blended.
         train: what it says of the training clips.
         validation: what it says of other clips, in one or more conditions.
 
     Returns:
-        The head, and what it says of the validation clips.
+        What the network, as it is then, says of the validation clips.
     """
-    head: CosineHead | BlendedHead = cosine
-    found, own, trained_scale = list(validation), temperature_of(validation), cosine.scale
-    classes = cosine.weight.shape[0]
-    for shrinkage, share in product(SHRINKAGES, SHARES):
-        linear = discriminant_head(train.embeddings, train.window_truth, classes, shrinkage)
-        other = temperature_of(_judged(linear, validation))
-        with torch.no_grad():  # both calibrated, so that shares are shares
-            for parameter in linear.parameters():
-                parameter.mul_(share / other)
-        ours = [(1 - share) / own * scores.logits for scores in validation]
-        theirs = [scores.logits for scores in _judged(linear, validation)]
-        judged = [
-            replace(scores, logits=a + b)
-            for scores, a, b in zip(validation, ours, theirs, strict=True)
-        ]
-        if _right(judged) > _right(found):
-            found = judged
-            cosine.scale = trained_scale * (1 - share) / own
-            head = BlendedHead(cosine, linear.to(cosine.weight.device))
-    return head, found
+    head = net.head
+    assert isinstance(head, CosineHead)  # the recipe sees to it
+    found, own, trained_scale = list(validation), temperature_of(validation), head.scale
+    classes = head.weight.shape[0]
+    for shrinkage in SHRINKAGES:
+        linear = discriminant(_evidence(train), train.window_truth, classes, shrinkage)
+        linear = _scaled(linear, trained_scale / float(logits_of(linear, _evidence(train)).std()))
+        judged = [replace(s, logits=logits_of(linear, _evidence(s))) for s in validation]
+        other = temperature_of(judged)
+        for share in SHARES:  # both are calibrated, so that shares are shares
+            both = [
+                replace(s, logits=(1 - share) / own * s.logits + share / other * j.logits)
+                for s, j in zip(validation, judged, strict=True)
+            ]
+            if _right(both) > _right(found):
+                found = both
+                head.scale = trained_scale * (1 - share) / own
+                net.discriminant = _scaled(linear, share / other).to(head.weight.device)
+    return found
 
 
 def temperature_of(kinds: Sequence[Scores]) -> float:
@@ -75,8 +73,8 @@ def temperature_of(kinds: Sequence[Scores]) -> float:
     )
 
 
-def discriminant_head(
-    embeddings: npt.NDArray[np.float32],
+def discriminant(
+    evidence: npt.NDArray[np.float32],
     labels: npt.NDArray[np.int64],
     classes: int,
     shrinkage: float,
@@ -84,13 +82,13 @@ def discriminant_head(
     """The linear discriminant (Fisher 1936) as a layer.
 
     Args:
-        embeddings: [N, E].
+        evidence: [N, F].
         labels: [N]; every class has a window at least.
         classes: K.
         shrinkage: 0 to 1: of the covariance within classes, towards a sphere (Friedman 1989,
             "Regularized discriminant analysis", eq. 18).
     """
-    values = embeddings.astype(np.float64)
+    values = evidence.astype(np.float64)
     means = np.stack([values[labels == k].mean(axis=0) for k in range(classes)])
     within = values - means[labels]
     covariance = (1 - shrinkage) * (within.T @ within) / len(values)
@@ -107,17 +105,24 @@ def discriminant_head(
     return head
 
 
-def logits_of(head: nn.Linear, embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """What a head says of embeddings [N, E], [N, K]."""
+def logits_of(linear: nn.Linear, evidence: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """What a linear map says of evidence [N, F], [N, K]."""
     with torch.inference_mode():
-        place = head.weight.device
-        logits: npt.NDArray[np.float32] = head(torch.from_numpy(embeddings).to(place)).cpu().numpy()
+        logits: npt.NDArray[np.float32] = linear(torch.from_numpy(evidence)).numpy()
         return logits
 
 
-def _judged(head: nn.Linear, kinds: Sequence[Scores]) -> list[Scores]:
-    """The same clips by another head."""
-    return [replace(scores, logits=logits_of(head, scores.embeddings)) for scores in kinds]
+def _evidence(scores: Scores) -> npt.NDArray[np.float32]:
+    assert scores.evidence is not None
+    return scores.evidence
+
+
+def _scaled(linear: nn.Linear, factor: float) -> nn.Linear:
+    scaled = copy.deepcopy(linear)
+    with torch.no_grad():
+        for parameter in scaled.parameters():
+            parameter.mul_(factor)
+    return scaled
 
 
 def _right(kinds: Sequence[Scores]) -> int:

@@ -29,7 +29,7 @@ from voxedge.data.split import Split
 from voxedge.errors import Interrupted, RunError, TrainingError, UsageError
 from voxedge.files import write_text
 from voxedge.parallel import available_processors
-from voxedge.train.command import corpus_of, split_of
+from voxedge.train.command import corpus_of, split_of, thawed
 from voxedge.train.device import choose_device, choose_precision
 from voxedge.train.loop import StepProgress, train
 from voxedge.train.recipe import Recipe, parse_settings
@@ -76,7 +76,7 @@ def parse_search(specs: Sequence[str], recipe: Recipe) -> list[Dimension]:
     """``section.key=low:high[:log]`` or ``section.key=a,b,c``; a later one replaces an earlier.
 
     Raises:
-        UsageError: not of that form, or a value that the recipe cannot have.
+        UsageError: not of that form, a value that the recipe cannot have, or one of the corpus.
     """
     found = [_dimension(spec, recipe) for spec in specs]
     return list({dimension.key: dimension for dimension in found}.values())
@@ -88,6 +88,10 @@ def _dimension(spec: str, recipe: Recipe) -> Dimension:
     if not equals or not text or len(ends) > 2 or (log and len(ends) == 1):
         raise UsageError(f"--search {spec}", "section.key=low:high[:log], or section.key=a,b,c")
     values = [parse_settings([f"{key}={v}"])[key] for v in (ends if ends[1:] else text.split(","))]
+    if key.startswith("data.") or key == "frontend.sample_rate":
+        raise UsageError(
+            f"--search {spec}: every trial is judged on the same clips", f"--set {key}"
+        )
     kinds = {type(recipe.with_values({key: value}).value(key)) for value in values}
     if len(ends) == 1:
         return Dimension(key, choices=tuple(values))
@@ -124,6 +128,7 @@ def tune_command(
     threads = available_processors() if workers is None else workers
     corpus = corpus_of(read_manifest(data), recipe, threads, memory, strict)
     made = split_of(corpus, recipe)
+    recipe = thawed(recipe, made)
     study = open_study(out, recipe, dimensions, corpus.digest)
     tuner = Tuner(
         study, recipe, dimensions, corpus, made, out, place, choose_precision(precision, place)

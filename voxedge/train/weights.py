@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from voxedge.nn.speaker_net import TRUNKS
 from voxedge.train.checkpoint import load_checkpoint
 from voxedge.train.run import find_run
 
-_OURS = "net.trunk."  # what stands in a checkpoint before their names
+_TRUNK, _STATISTICS = "net.trunk.", "net.bypass."  # what stands in a checkpoint before the names
 _COUNTER = ".num_batches_tracked"  # of batch norms; torchvision's older files have none
 
 
@@ -50,6 +51,31 @@ def build_trunk(name: str, init: str) -> tuple[nn.Module, int]:
     return trunk, width
 
 
+def restore_statistics(statistics: nn.Module, init: str) -> None:
+    """Give the map of the voice's statistics the weights of an earlier training, if it had one.
+
+    Args:
+        statistics: of the new network; stays as it is where ``init`` holds none of its shape.
+        init: as for ``build_trunk``, which has refused what cannot be read.
+    """
+    path = Path(init)
+    if init in ("random", "imagenet") or not (path.is_dir() or path.suffix == ".safetensors"):
+        return
+    state = _part(load_checkpoint(_checkpoint(path)).tensors, _STATISTICS)
+    own = statistics.state_dict()
+    if own.keys() == state.keys() and all(own[k].shape == state[k].shape for k in own):
+        statistics.load_state_dict(state)
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    parts = ((key.partition(prefix)[2], value) for key, value in tensors.items())
+    return {key: value for key, value in parts if key}
+
+
+def _checkpoint(path: Path) -> Path:
+    return find_run(path).best if path.is_dir() else path
+
+
 def _imagenet(name: str) -> dict[str, Tensor]:
     weights = get_model_weights(name)["IMAGENET1K_V1"]
     file = weights.url.rsplit("/", 1)[1]
@@ -69,8 +95,7 @@ def _state_of(path: Path, name: str) -> dict[str, Tensor]:
             f"--init: {path} cannot be trained on: its batch norms are folded into it",
             "pass the run folder that it was exported from",
         )
-    if path.is_dir():
-        path = find_run(path).best
+    path = _checkpoint(path)
     if not path.is_file():
         raise UsageError(f"--init: there is no file {path}", "random, imagenet, a run or a file")
     if path.suffix == ".safetensors":
@@ -92,5 +117,4 @@ def _state_of_checkpoint(path: Path, name: str) -> dict[str, Tensor]:
             f"{path} holds a {theirs}, the recipe asks for a {name}",
             f"--set model.trunk={theirs}",
         )
-    parts = ((key.partition(_OURS)[2], value) for key, value in checkpoint.tensors.items())
-    return {key: value for key, value in parts if key}
+    return _part(checkpoint.tensors, _TRUNK)
