@@ -337,7 +337,9 @@ def identify(
     min_rate: Annotated[int, usage.Option(help="Hz; files below are refused.")] = 4_000,
     max_rate: Annotated[int, usage.Option(help="Hz; files above are refused.")] = 384_000,
     max_channels: Annotated[int, usage.Option(help="Files with more are refused.")] = 32,
-    max_bytes: Annotated[int, usage.Option(help="Larger files are refused.")] = 1 << 30,
+    max_bytes: Annotated[
+        int, usage.Option(help="Larger files are refused; stdin is held in memory up to this.")
+    ] = 1 << 30,
     strict: Annotated[bool, usage.Option(help="Refuse clips that are cut off.")] = False,
     as_json: Json = False,
 ) -> int:
@@ -357,7 +359,7 @@ def identify(
     )
     for note in identifier.notes:
         console.warn(note)
-    good, failures = 0, []
+    good, failed, worst = 0, 0, 0
     sources = _sources(paths, max_bytes)
     for result in identifier.identify_many(sources, top_k=top_k, windows=windows):
         if as_json:
@@ -367,40 +369,55 @@ def identify(
         else:
             console.show_prediction(result)
         if isinstance(result, Failure):
-            failures.append(result)
+            failed += 1
+            worst = max(worst, result.error.exit_code)
         else:
             good += 1
             for warning in result.warnings:
                 console.warn(f"{result.path}: {warning}")
-    if failures and good:
-        raise SomeFilesFailed(f"{len(failures)} of {good + len(failures)} clips have no answer")
-    return max((failure.error.exit_code for failure in failures), default=0)
+    if failed and good:
+        raise SomeFilesFailed(f"{failed} of {good + failed} clips have no answer")
+    return worst
 
 
 def _sources(paths: list[str], max_bytes: int) -> Iterator[str | bytes]:
     """Folders are searched for audio, patterns are expanded, ``-`` is read from stdin."""
-    from voxedge.audio import SUFFIXES
-
     for path in paths:
         if path == "-":
             if sys.stdin is None:
                 raise UsageError("- stands for stdin, which is closed")
             yield sys.stdin.buffer.read(max_bytes + 1)
         elif os.path.isdir(path):  # noqa: PTH112 - names may hold any bytes
-            found = sorted(
-                os.path.join(folder, name)  # noqa: PTH118
-                for folder, _, names in os.walk(path)
-                for name in names
-                if os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
-            )
-            if not found:
+            found = _clips_in(path)
+            first = next(found, None)
+            if first is None:
                 console.warn(f"{path} holds no audio files")
-            yield from found or [path]
+            yield first or path
+            yield from found
         elif not os.path.lexists(path) and glob.has_magic(path):
             matched = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
             yield from _sources(matched, max_bytes) if matched else [path]
         else:
             yield path
+
+
+def _clips_in(folder: str) -> Iterator[str]:
+    """Audio files of a folder and those below, in the order of their paths, listed as they come."""
+    from voxedge.audio import SUFFIXES
+
+    try:
+        entries = {
+            entry.name + os.sep * entry.is_dir(): entry.is_symlink() for entry in os.scandir(folder)
+        }
+    except OSError:  # not allowed to look into it
+        return
+    for name in sorted(entries):
+        path = os.path.join(folder, name)  # noqa: PTH118
+        if not name.endswith(os.sep):
+            if os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122
+                yield path
+        elif not entries[name]:  # a link to a folder may lead in a circle
+            yield from _clips_in(path[: -len(os.sep)])
 
 
 @app.command
