@@ -12,13 +12,15 @@ HEAVY = {
     *("tensorboard", "scipy", "librosa", "safetensors"),
 }
 
-AUDIO = {"errors", "limits", "wav", "decoder"}
+AUDIO = {"errors", "limits", "wav", "pcm", "decoder"}
 
 # module -> the voxedge modules that it may load, besides itself: the floors of docs/design.md
 ALLOWED = {
     "errors": set(),
     "limits": {"errors"},
     "decoder": {"errors", "limits"},
+    "libsndfile": {"errors", "limits"},
+    "pcm": {"errors", "limits", "wav"},
     "audio": AUDIO,
     "windows": {"errors", "limits"},
     "metrics": set(),
@@ -34,7 +36,8 @@ ALLOWED = {
         *(*AUDIO, "audio", "windows", "scoring", "runtime"),
         *("onnx_wire", "artifact", "parallel", "session"),
     },
-    "cli": {"errors", "console"},
+    "usage": {"errors", "console"},
+    "cli": {"errors", "console", "usage"},
     "train.recipe": {"errors", "train"},
 }
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from voxedge import onnx_wire
 from voxedge.errors import ModelError, ModelNotFound
@@ -27,6 +28,7 @@ _MAX_METADATA = 16 << 20
 _MAX_OPSET, _MAX_IR = 20, 10
 _CONTROL_FLOW = {"Loop", "Scan", "If", "SequenceMap"}
 _DOMAINS = {"", "ai.onnx"}  # com.microsoft has loops and operators that open files
+_Stamp: TypeAlias = tuple[int, int, int, int]  # which file, and in which state
 _MIN_WINDOW = 0.25  # seconds, as in recipes: shorter ones would cut a clip into millions
 
 
@@ -130,10 +132,27 @@ class Artifact:
     """A model file that has been read, verified, and may be given to a runtime."""
 
     path: Path
-    data: bytes = field(repr=False)
+    size: int  # bytes
     metadata: Metadata
     opset: int
     ir_version: int
+    _stamp: _Stamp = field(repr=False)
+
+    def require_unchanged(self) -> None:
+        """Refuse a file that is no longer the one that was read.
+
+        For whoever opened it by its path since: holding its bytes would take them twice, and a
+        third of the time again.
+
+        Raises:
+            ModelError: it was replaced or written to.
+        """
+        try:
+            now = _stamp(self.path.stat())
+        except OSError:
+            now = None
+        if now != self._stamp:
+            raise ModelError(f"{self.path.name} was changed while it was opened", "try again")
 
 
 def read(path: str | Path) -> Artifact:
@@ -144,7 +163,7 @@ def read(path: str | Path) -> Artifact:
         ModelError: it is not a voxedge model, is damaged, or holds what could harm.
     """
     path = Path(path)
-    data = _bytes_of(path)
+    data, stamp = _content(path)
     try:
         found = onnx_wire.skeleton(data)
     except onnx_wire.WireError as error:
@@ -171,7 +190,7 @@ def read(path: str | Path) -> Artifact:
     opset = found.opsets.get("", 0) or found.opsets.get("ai.onnx", 0)
     _require(0 < opset <= _MAX_OPSET, f"opset {opset}; up to {_MAX_OPSET} is read")
     _require(found.ir_version <= _MAX_IR, f"IR version {found.ir_version}")
-    return Artifact(path, data, metadata, opset, found.ir_version)
+    return Artifact(path, len(data), metadata, opset, found.ir_version, stamp)
 
 
 def digest(data: bytes, start: int, end: int, written: str) -> str:
@@ -206,7 +225,7 @@ def seal(data: bytes) -> bytes:
     return data[:at] + real + data[at + 64 :]
 
 
-def _bytes_of(path: Path) -> bytes:
+def _content(path: Path) -> tuple[bytes, _Stamp]:
     try:
         if not path.is_file():
             if path.exists():
@@ -215,12 +234,17 @@ def _bytes_of(path: Path) -> bytes:
                 f"there is no model file {path}",
                 "name one by --model or $VOXEDGE_MODEL, or make one: voxedge export model.onnx",
             )
-        size = path.stat().st_size
-        _require(size <= _MAX_FILE, f"{size} bytes")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            _require(found.st_size <= _MAX_FILE, f"{found.st_size} bytes")
+            return file.read(), _stamp(found)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"{path} cannot be read: {reason}") from None
+
+
+def _stamp(found: os.stat_result) -> _Stamp:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

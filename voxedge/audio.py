@@ -1,9 +1,9 @@
 """Any audio file -> float32 mono samples in [-1, 1] at the model's rate, or one clear error.
 
-soundfile decodes (libsndfile: WAV, FLAC, Ogg Vorbis, Opus, MP3 and more, in one wheel, where
-torchaudio would bring torch and ffmpeg), soxr resamples. Both accept anything: rates of 1 Hz,
-65,535 channels, NaN samples, headers that claim years. So limits are checked before memory is
-spent, and values before they are used.
+NumPy reads plain WAV, libsndfile decodes all else (in one wheel, where torchaudio would bring torch
+and ffmpeg), soxr resamples. They accept anything: rates of 1 Hz, 65,535 channels, NaN samples,
+headers that claim years. So limits are checked before memory is spent, and values before they are
+used.
 
 Shapes: S samples; float32 throughout.
 """
@@ -36,6 +36,7 @@ from voxedge.errors import (
     UnreadableAudio,
 )
 from voxedge.limits import Limits, Samples, check_header, check_length, check_values
+from voxedge.pcm import PcmSource
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 
@@ -157,7 +158,7 @@ def _decoded(source: Source, sample_rate: int, limits: Limits, strict: bool) -> 
             if layout.data_bytes == 0:
                 raise TooShort("the file holds no samples")
             warnings += layout.warnings
-            target: Any = layout.clean(body)
+            target: Any = PcmSource(body, layout) if layout.dtype else layout.clean(body)
         elif _is_mp3(head):
             # A bare MP3 stream: before it looks for one, libsndfile would take any "._" file of
             # the current folder for a resource fork (its issue 1112). An empty tag settles it.
@@ -174,7 +175,13 @@ def _decoded(source: Source, sample_rate: int, limits: Limits, strict: bool) -> 
             if body is file and isinstance(source, str | os.PathLike):
                 target = file.fileno()  # libsndfile reads it directly: no Python call per block
                 os.lseek(target, 0, os.SEEK_SET)  # the file object's seek only moves its buffer
-        samples, seconds, rate, channels = read_mono(target, sample_rate, limits, strict, warnings)
+        if not isinstance(target, PcmSource):
+            from voxedge import libsndfile
+
+            target = libsndfile.opened(target)
+        with target as found:
+            rate, channels = found.rate, found.channels
+            samples, seconds = read_mono(found, sample_rate, limits, strict, warnings)
     return Audio(samples, seconds, rate, channels, tuple(warnings))
 
 

@@ -15,10 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
-import typer
-
 import voxedge
-from voxedge import console
+from voxedge import console, usage
 from voxedge.errors import (
     Interrupted,
     MissingExtra,
@@ -30,95 +28,70 @@ from voxedge.errors import (
 if TYPE_CHECKING:
     from voxedge.train.recipe import Recipe
 
-app = typer.Typer(
-    name="voxedge",
-    help="Train a speaker identifier on your own recordings; run it as one ONNX file.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # its help cuts long flags short on a narrow terminal
-    context_settings={"help_option_names": ["-h", "--help"]},
+_DEBUG, _VERSION = "--debug", "--version"
+
+app = usage.Group(
+    "voxedge",
+    "Train a speaker identifier on your own recordings; run it as one ONNX file.",
+    {_VERSION: "Show the version.", _DEBUG: "Show tracebacks; goes anywhere."},
 )
-data_app = typer.Typer(
-    help="Look at corpora, and prepare them.", no_args_is_help=True, rich_markup_mode=None
-)
-app.add_typer(data_app, name="data")
 
-_DEBUG = "--debug"
-
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, on stdout.")]
+Json = Annotated[bool, usage.Option("--json", help="One JSON object a line, on stdout.")]
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        console.answer(voxedge.__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def _common(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
-    ] = False,
-    debug: Annotated[bool, typer.Option(_DEBUG, help="Show tracebacks; goes anywhere.")] = False,
-) -> None:
-    pass
-
-
-@app.command()
+@app.command
 def train(
-    data: Annotated[Path, typer.Argument(help="DATA/<speaker>/**/<clip>, or a CSV.")] = Path(
+    data: Annotated[Path, usage.Argument(help="DATA/<speaker>/**/<clip>, or a CSV.")] = Path(
         "data"
     ),
     recipe: Annotated[
-        str | None, typer.Option(help="A recipe that ships, or a TOML file; else default.")
+        str | None, usage.Option(help="A recipe that ships, or a TOML file; else default.")
     ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Any recipe value: section.key=value.")
+        list[str] | None, usage.Option("--set", help="Any recipe value: section.key=value.")
     ] = None,
-    runs: Annotated[Path, typer.Option(help="Where run folders go.")] = Path("runs"),
+    runs: Annotated[Path, usage.Option(help="Where run folders go.")] = Path("runs"),
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run (DATA: its folder; else the latest).")
+        bool, usage.Option("--resume", help="Go on with a run (DATA: its folder; else the latest).")
     ] = False,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training clips.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Clips of a step.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Pixels of a side of the image.")] = None,
-    speakers: Annotated[int | None, typer.Option(help="Only the first so many.")] = None,
-    train_size: Annotated[float | None, typer.Option(help="Fraction to train on.")] = None,
-    val_size: Annotated[float | None, typer.Option(help="Fraction to validate on.")] = None,
+    epochs: Annotated[int | None, usage.Option(help="Passes over the training clips.")] = None,
+    batch_size: Annotated[int | None, usage.Option(help="Clips of a step.")] = None,
+    image_size: Annotated[int | None, usage.Option(help="Pixels of a side of the image.")] = None,
+    speakers: Annotated[int | None, usage.Option(help="Only the first so many.")] = None,
+    train_size: Annotated[float | None, usage.Option(help="Fraction to train on.")] = None,
+    val_size: Annotated[float | None, usage.Option(help="Fraction to validate on.")] = None,
     loss: Annotated[
         Literal["cross-entropy", "center"] | None,
-        typer.Option(help="Cross-entropy alone, or with the contrastive-center loss."),
+        usage.Option(help="Cross-entropy alone, or with the contrastive-center loss."),
     ] = None,
     center_form: Annotated[
-        Literal["paper", "seed", "split"] | None, typer.Option(help="Of the center loss.")
+        Literal["paper", "seed", "split"] | None, usage.Option(help="Of the center loss.")
     ] = None,
-    center_weight: Annotated[float | None, typer.Option(help="Of the center loss.")] = None,
+    center_weight: Annotated[float | None, usage.Option(help="Of the center loss.")] = None,
     center_optimizer: Annotated[
-        Literal["adagrad", "adam", "sgd"] | None, typer.Option(help="What moves the centers.")
+        Literal["adagrad", "adam", "sgd"] | None, usage.Option(help="What moves the centers.")
     ] = None,
-    center_learning_rate: Annotated[float | None, typer.Option(help="Of the centers.")] = None,
+    center_learning_rate: Annotated[float | None, usage.Option(help="Of the centers.")] = None,
     optimizer: Annotated[
-        Literal["adam", "adamw", "sgd"] | None, typer.Option(help="What moves the network.")
+        Literal["adam", "adamw", "sgd"] | None, usage.Option(help="What moves the network.")
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of the network.")] = None,
-    beta1: Annotated[float | None, typer.Option(help="Of Adam; momentum of SGD.")] = None,
-    beta2: Annotated[float | None, typer.Option(help="Of Adam.")] = None,
-    epsilon: Annotated[float | None, typer.Option(help="Of Adam.")] = None,
-    step_size: Annotated[int | None, typer.Option(help="Epochs between two decays.")] = None,
-    gamma: Annotated[float | None, typer.Option(help="Factor of a decay.")] = None,
+    learning_rate: Annotated[float | None, usage.Option(help="Of the network.")] = None,
+    beta1: Annotated[float | None, usage.Option(help="Of Adam; momentum of SGD.")] = None,
+    beta2: Annotated[float | None, usage.Option(help="Of Adam.")] = None,
+    epsilon: Annotated[float | None, usage.Option(help="Of Adam.")] = None,
+    step_size: Annotated[int | None, usage.Option(help="Epochs between two decays.")] = None,
+    gamma: Annotated[float | None, usage.Option(help="Factor of a decay.")] = None,
     init: Annotated[
-        str | None, typer.Option(help="First weights: random, imagenet, a run, or a weights FILE.")
+        str | None, usage.Option(help="First weights: random, imagenet, a run, or a weights FILE.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order and augmentation.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Threads that decode.")] = None,
-    memory: Annotated[int, typer.Option(help="MiB of decoded audio to hold.")] = 2048,
-    strict: Annotated[bool, typer.Option(help="Stop at the first clip that is unusable.")] = False,
+    seed: Annotated[int | None, usage.Option(help="Of weights, order and augmentation.")] = None,
+    device: Annotated[str, usage.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, usage.Option(help="auto, fp32 or bf16.")] = "auto",
+    workers: Annotated[int | None, usage.Option(help="Threads that decode.")] = None,
+    memory: Annotated[int, usage.Option(help="MiB of decoded audio to hold.")] = 2048,
+    strict: Annotated[bool, usage.Option(help="Stop at the first clip that is unusable.")] = False,
     moved: Annotated[
-        Path | None, typer.Option("--data", help="With --resume: the corpus, if it moved.")
+        Path | None, usage.Option("--data", help="With --resume: the corpus, if it moved.")
     ] = None,
 ) -> None:
     """Train on folders of clips: DATA/<speaker>/<clip>. Clips are split 60/20/20 by default.
@@ -175,31 +148,31 @@ def train(
     )
 
 
-@app.command()
+@app.command
 def tune(
-    data: Annotated[Path, typer.Argument(help="DATA/<speaker>/**/<clip>, or a CSV.")] = Path(
+    data: Annotated[Path, usage.Argument(help="DATA/<speaker>/**/<clip>, or a CSV.")] = Path(
         "data"
     ),
-    recipe: Annotated[str, typer.Option(help="What to begin from.")] = "default",
+    recipe: Annotated[str, usage.Option(help="What to begin from.")] = "default",
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Any recipe value: section.key=value.")
+        list[str] | None, usage.Option("--set", help="Any recipe value: section.key=value.")
     ] = None,
     search: Annotated[
         list[str] | None,
-        typer.Option(help="Search this too: section.key=low:high[:log], or section.key=a,b,c."),
+        usage.Option(help="Search this too: section.key=low:high[:log], or section.key=a,b,c."),
     ] = None,
-    out: Annotated[Path, typer.Option(help="Folder of the study; goes on where it was.")] = Path(
+    out: Annotated[Path, usage.Option(help="Folder of the study; goes on where it was.")] = Path(
         "tune"
     ),
-    trials: Annotated[int, typer.Option(min=1, help="In all, earlier calls included.")] = 20,
+    trials: Annotated[int, usage.Option(min=1, help="In all, earlier calls included.")] = 20,
     hours: Annotated[
-        float | None, typer.Option(min=0, help="Begin no trial after so many, likewise.")
+        float | None, usage.Option(min=0, help="Begin no trial after so many, likewise.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Threads that decode.")] = None,
-    memory: Annotated[int, typer.Option(help="MiB of decoded audio to hold.")] = 2048,
-    strict: Annotated[bool, typer.Option(help="Stop at the first clip that is unusable.")] = False,
+    device: Annotated[str, usage.Option(help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[str, usage.Option(help="auto, fp32 or bf16.")] = "auto",
+    workers: Annotated[int | None, usage.Option(help="Threads that decode.")] = None,
+    memory: Annotated[int, usage.Option(help="MiB of decoded audio to hold.")] = 2048,
+    strict: Annotated[bool, usage.Option(help="Stop at the first clip that is unusable.")] = False,
 ) -> None:
     """Search for the recipe that validates best; by default optimisers, rates and loss weight.
 
@@ -263,28 +236,28 @@ def _refuse_idle(changes: dict[str, Any], recipe: Recipe) -> None:
                 raise UsageError(f"{key} would do nothing in this recipe", f"--set {needed}?")
 
 
-@app.command()
+@app.command
 def export(
-    model: Annotated[Path, typer.Argument(help="The file to write.")] = Path("model.onnx"),
-    run: Annotated[Path, typer.Option(help="A run folder, or a folder of runs.")] = Path("runs"),
-    data: Annotated[Path | None, typer.Option(help="Where the corpus lies, if it moved.")] = None,
-    licence: Annotated[str, typer.Option(help="Of the model, for its metadata.")] = "",
+    model: Annotated[Path, usage.Argument(help="The file to write.")] = Path("model.onnx"),
+    run: Annotated[Path, usage.Option(help="A run folder, or a folder of runs.")] = Path("runs"),
+    data: Annotated[Path | None, usage.Option(help="Where the corpus lies, if it moved.")] = None,
+    licence: Annotated[str, usage.Option(help="Of the model, for its metadata.")] = "",
     precision: Annotated[
         Literal["fp32", "fp16", "int8"],
-        typer.Option(help="int8: a quarter of the size, faster on a CPU; fp16: for GPUs."),
+        usage.Option(help="int8: a quarter of the size, faster on a CPU; fp16: for GPUs."),
     ] = "fp32",
     input_rate: Annotated[
-        int | None, typer.Option(help="Hz of the device's buffer; the file resamples it.")
+        int | None, usage.Option(help="Hz of the device's buffer; the file resamples it.")
     ] = None,
     input_type: Annotated[
-        Literal["float32", "int16"], typer.Option(help="Of the device's buffer.")
+        Literal["float32", "int16"], usage.Option(help="Of the device's buffer.")
     ] = "float32",
     input_channels: Annotated[
-        int, typer.Option(help="Of the device's buffer, interleaved; the file takes their mean.")
+        int, usage.Option(help="Of the device's buffer, interleaved; the file takes their mean.")
     ] = 1,
     ort: Annotated[
         bool,
-        typer.Option("--ort", help="Also for minimal builds: .ort, and the operators it needs."),
+        usage.Option("--ort", help="Also for minimal builds: .ort, and the operators it needs."),
     ] = False,
 ) -> None:
     """Write the best network of a run as ONE file: samples in, names out.
@@ -346,28 +319,30 @@ def _model_flag(model: Path) -> str:
     return "" if str(model) == DEFAULT_MODEL else f" --model {model}"
 
 
-@app.command()
+@app.command
 def identify(
-    paths: Annotated[list[str], typer.Argument(help="Files, folders, globs; - for stdin.")],
+    paths: Annotated[list[str], usage.Argument(help="Files, folders, globs; - for stdin.")],
     model: Annotated[
-        str | None, typer.Option(help="Model file; else $VOXEDGE_MODEL, else model.onnx.")
+        str | None, usage.Option(help="Model file; else $VOXEDGE_MODEL, else model.onnx.")
     ] = None,
-    top_k: Annotated[int, typer.Option(min=1, help="Guesses to show.")] = 5,
-    batch_size: Annotated[int, typer.Option(min=1, help="Windows computed together.")] = 8,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, tensorrt, openvino, ...")] = "auto",
+    top_k: Annotated[int, usage.Option(min=1, help="Guesses to show.")] = 5,
+    batch_size: Annotated[int, usage.Option(min=1, help="Windows computed together.")] = 8,
+    device: Annotated[str, usage.Option(help="auto, cpu, cuda, tensorrt, openvino, ...")] = "auto",
     windows: Annotated[
-        Literal["all", "first"], typer.Option(help="Average over a long clip, or take its start.")
+        Literal["all", "first"], usage.Option(help="Average over a long clip, or take its start.")
     ] = "all",
-    threads: Annotated[int | None, typer.Option(min=1, help="Of one inference.")] = None,
-    max_seconds: Annotated[float, typer.Option(help="Of one clip that are used.")] = 3600.0,
-    min_seconds: Annotated[float, typer.Option(help="Shorter clips are refused.")] = 0.25,
-    min_rate: Annotated[int, typer.Option(help="Hz; files below are refused.")] = 4_000,
-    max_rate: Annotated[int, typer.Option(help="Hz; files above are refused.")] = 384_000,
-    max_channels: Annotated[int, typer.Option(help="Files with more are refused.")] = 32,
-    max_bytes: Annotated[int, typer.Option(help="Larger files are refused.")] = 1 << 30,
-    strict: Annotated[bool, typer.Option(help="Refuse clips that are cut off.")] = False,
+    threads: Annotated[int | None, usage.Option(min=1, help="Of one inference.")] = None,
+    max_seconds: Annotated[float, usage.Option(help="Of one clip that are used.")] = 3600.0,
+    min_seconds: Annotated[float, usage.Option(help="Shorter clips are refused.")] = 0.25,
+    min_rate: Annotated[int, usage.Option(help="Hz; files below are refused.")] = 4_000,
+    max_rate: Annotated[int, usage.Option(help="Hz; files above are refused.")] = 384_000,
+    max_channels: Annotated[int, usage.Option(help="Files with more are refused.")] = 32,
+    max_bytes: Annotated[
+        int, usage.Option(help="Larger files are refused; stdin is held in memory up to this.")
+    ] = 1 << 30,
+    strict: Annotated[bool, usage.Option(help="Refuse clips that are cut off.")] = False,
     as_json: Json = False,
-) -> None:
+) -> int:
     """Say who speaks in each clip."""
     from voxedge.limits import Limits
     from voxedge.runtime import Failure, Identifier
@@ -384,7 +359,7 @@ def identify(
     )
     for note in identifier.notes:
         console.warn(note)
-    good, failures = 0, []
+    good, failed, worst = 0, 0, 0
     sources = _sources(paths, max_bytes)
     for result in identifier.identify_many(sources, top_k=top_k, windows=windows):
         if as_json:
@@ -394,36 +369,31 @@ def identify(
         else:
             console.show_prediction(result)
         if isinstance(result, Failure):
-            failures.append(result)
+            failed += 1
+            worst = max(worst, result.error.exit_code)
         else:
             good += 1
             for warning in result.warnings:
                 console.warn(f"{result.path}: {warning}")
-    if failures and good:
-        raise SomeFilesFailed(f"{len(failures)} of {good + len(failures)} clips have no answer")
-    if failures:
-        raise typer.Exit(max(failure.error.exit_code for failure in failures))
+    if failed and good:
+        raise SomeFilesFailed(f"{failed} of {good + failed} clips have no answer")
+    return worst
 
 
 def _sources(paths: list[str], max_bytes: int) -> Iterator[str | bytes]:
     """Folders are searched for audio, patterns are expanded, ``-`` is read from stdin."""
-    from voxedge.audio import SUFFIXES
-
     for path in paths:
         if path == "-":
             if sys.stdin is None:
                 raise UsageError("- stands for stdin, which is closed")
             yield sys.stdin.buffer.read(max_bytes + 1)
         elif os.path.isdir(path):  # noqa: PTH112 - names may hold any bytes
-            found = sorted(
-                os.path.join(folder, name)  # noqa: PTH118
-                for folder, _, names in os.walk(path)
-                for name in names
-                if os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122
-            )
-            if not found:
+            found = _clips_in(path)
+            first = next(found, None)
+            if first is None:
                 console.warn(f"{path} holds no audio files")
-            yield from found or [path]
+            yield first or path
+            yield from found
         elif not os.path.lexists(path) and glob.has_magic(path):
             matched = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
             yield from _sources(matched, max_bytes) if matched else [path]
@@ -431,43 +401,62 @@ def _sources(paths: list[str], max_bytes: int) -> Iterator[str | bytes]:
             yield path
 
 
-@app.command()
+def _clips_in(folder: str) -> Iterator[str]:
+    """Audio files of a folder and those below, in the order of their paths, listed as they come."""
+    from voxedge.audio import SUFFIXES
+
+    try:
+        entries = {
+            entry.name + os.sep * entry.is_dir(): entry.is_symlink() for entry in os.scandir(folder)
+        }
+    except OSError:  # not allowed to look into it
+        return
+    for name in sorted(entries):
+        path = os.path.join(folder, name)  # noqa: PTH118
+        if not name.endswith(os.sep):
+            if os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122
+                yield path
+        elif not entries[name]:  # a link to a folder may lead in a circle
+            yield from _clips_in(path[: -len(os.sep)])
+
+
+@app.command
 def evaluate(
     run: Annotated[
-        Path | None, typer.Argument(help="A run folder, or a folder of runs; else the latest.")
+        Path | None, usage.Argument(help="A run folder, or a folder of runs; else the latest.")
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="A model file to measure, instead of the run's network.")
+        Path | None, usage.Option(help="A model file to measure, instead of the run's network.")
     ] = None,
     data: Annotated[
         Path | None,
-        typer.Option(
+        usage.Option(
             help="Any labelled folder or CSV, without RUN; with RUN where its corpus lies, if it"
             " moved."
         ),
     ] = None,
     split: Annotated[
-        Literal["test", "validation"], typer.Option(help="Which side of a split corpus.")
+        Literal["test", "validation"], usage.Option(help="Which side of a split corpus.")
     ] = "test",
     conditions: Annotated[
-        str, typer.Option("--stress", help="all, none, or names: noise10,room,opus12,cut1,...")
+        str, usage.Option("--stress", help="all, none, or names: noise10,room,opus12,cut1,...")
     ] = "all",
-    noise: Annotated[Path | None, typer.Option(help="Folder of noises, for noise20 to 0.")] = None,
-    rooms: Annotated[Path | None, typer.Option(help="Folder of impulse responses.")] = None,
+    noise: Annotated[Path | None, usage.Option(help="Folder of noises, for noise20 to 0.")] = None,
+    rooms: Annotated[Path | None, usage.Option(help="Folder of impulse responses.")] = None,
     groups: Annotated[
-        Path | None, typer.Option(help="CSV with the column speaker, and age, gender, ...")
+        Path | None, usage.Option(help="CSV with the column speaker, and age, gender, ...")
     ] = None,
     unseen: Annotated[
-        Path | None, typer.Option(help="Clips of people it was not trained on: EER of embeddings.")
+        Path | None, usage.Option(help="Clips of people it was not trained on: EER of embeddings.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder to write to; else evaluation/ in the run, or beside --model."),
+        usage.Option(help="Folder to write to; else evaluation/ in the run, or beside --model."),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Windows computed together.")] = 32,
+    device: Annotated[str, usage.Option(help="auto, cpu, cuda, ...")] = "auto",
+    batch_size: Annotated[int, usage.Option(min=1, help="Windows computed together.")] = 32,
     workers: Annotated[
-        int | None, typer.Option(min=0, help="Threads that decode and spoil clips.")
+        int | None, usage.Option(min=0, help="Threads that decode and spoil clips.")
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -497,18 +486,18 @@ def evaluate(
         )
 
 
-@app.command()
+@app.command
 def compare(
     places: Annotated[
         list[str],
-        typer.Argument(
+        usage.Argument(
             metavar="RUN...",
             help="Runs, or evaluation.json files; A,B,C is the mean of three; NAME=RUN names it.",
         ),
     ],
     as_json: Json = False,
     as_markdown: Annotated[
-        bool, typer.Option("--markdown", help="A table for a document.")
+        bool, usage.Option("--markdown", help="A table for a document.")
     ] = False,
 ) -> None:
     """Lay evaluated runs side by side, each against the first: a difference, or chance?"""
@@ -519,13 +508,13 @@ def compare(
     command.compare_command(places, as_json=as_json, as_markdown=as_markdown)
 
 
-@app.command()
+@app.command
 def doctor(
     model: Annotated[
         str | None,
-        typer.Option(help="Model file to measure; else $VOXEDGE_MODEL, else model.onnx."),
+        usage.Option(help="Model file to measure; else $VOXEDGE_MODEL, else model.onnx."),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="To measure for.")] = 5.0,
+    seconds: Annotated[float, usage.Option(min=0.1, help="To measure for.")] = 5.0,
     as_json: Json = False,
 ) -> None:
     """Say what this machine has: processor, runtime, providers, latency; and one advice."""
@@ -540,9 +529,9 @@ def doctor(
         console.show_machine(facts)
 
 
-@app.command()
+@app.command
 def inspect(
-    model: Annotated[str | None, typer.Argument(help="The model file.")] = None,
+    model: Annotated[str | None, usage.Argument(help="The model file.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show what a model file says of itself: names, rates, parity, metrics, origin."""
@@ -551,7 +540,7 @@ def inspect(
 
     read = artifact.read(model or os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL)
     facts: dict[str, Any] = json.loads(read.metadata.to_json())
-    facts |= {"path": str(read.path), "bytes": len(read.data)}
+    facts |= {"path": str(read.path), "bytes": read.size}
     facts |= {"opset": read.opset, "ir_version": read.ir_version}
     if as_json:
         console.answer(json.dumps(facts))
@@ -559,14 +548,17 @@ def inspect(
     console.show_model(facts)
 
 
-@data_app.command()
+data_app = app.group("data", "Look at corpora, and prepare them.")
+
+
+@data_app.command
 def check(
-    data: Annotated[Path, typer.Argument(help="DATA/<speaker>/**/<clip>, or a CSV.")] = Path(
+    data: Annotated[Path, usage.Argument(help="DATA/<speaker>/**/<clip>, or a CSV.")] = Path(
         "data"
     ),
-    min_clips: Annotated[int, typer.Option(min=1, help="Clips a speaker needs.")] = 3,
+    min_clips: Annotated[int, usage.Option(min=1, help="Clips a speaker needs.")] = 3,
     as_json: Json = False,
-) -> None:
+) -> int:
     """List speakers, clips, hours, rates and sessions, and what is wrong with a corpus."""
     from voxedge.data.check import check_corpus
 
@@ -576,22 +568,21 @@ def check(
         console.answer(json.dumps(report))
     else:
         console.show_corpus(report)
-    if report["problems"]:
-        raise typer.Exit(SomeFilesFailed.exit_code)
+    return SomeFilesFailed.exit_code if report["problems"] else 0
 
 
-@data_app.command()
+@data_app.command
 def voxceleb1(
-    dataset_dir: Annotated[Path, typer.Option(help="Holds wav/ and iden_split.txt.")],
-    download: Annotated[bool, typer.Option("--download", help="Fetch it first.")] = False,
-    n_speakers: Annotated[int | None, typer.Option(help="Only the first so many.")] = None,
-    resplit: Annotated[bool, typer.Option("--resplit", help="Make a new split.")] = False,
-    train_size: Annotated[float | None, typer.Option(help="With --resplit; 0.6.")] = None,
-    val_size: Annotated[float | None, typer.Option(help="With --resplit; 0.2.")] = None,
+    dataset_dir: Annotated[Path, usage.Option(help="Holds wav/ and iden_split.txt.")],
+    download: Annotated[bool, usage.Option("--download", help="Fetch it first.")] = False,
+    n_speakers: Annotated[int | None, usage.Option(help="Only the first so many.")] = None,
+    resplit: Annotated[bool, usage.Option("--resplit", help="Make a new split.")] = False,
+    train_size: Annotated[float | None, usage.Option(help="With --resplit; 0.6.")] = None,
+    val_size: Annotated[float | None, usage.Option(help="With --resplit; 0.2.")] = None,
     split_by: Annotated[
-        Literal["video", "utterance"] | None, typer.Option(help="With --resplit; video.")
+        Literal["video", "utterance"] | None, usage.Option(help="With --resplit; video.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="With --resplit; 0.")] = None,
+    seed: Annotated[int | None, usage.Option(help="With --resplit; 0.")] = None,
 ) -> None:
     """Write a manifest of VoxCeleb1's identification split, or of a new one."""
     from voxedge.data.voxceleb import arrange_voxceleb1
@@ -638,10 +629,10 @@ def _run() -> int:
     debug = _DEBUG in arguments
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        result = app([word for word in arguments if word != _DEBUG], standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except typer.Exit as leave:
-        return leave.exit_code
+        if _VERSION in arguments[:1]:
+            console.answer(voxedge.__version__)
+            return 0
+        return app.run([word for word in arguments if word != _DEBUG])
     except VoxedgeError as error:
         if debug:
             raise
@@ -650,8 +641,6 @@ def _run() -> int:
             return error.status
         console.complain(error)
         return error.exit_code
-    except typer.Abort:
-        return 130
     except KeyboardInterrupt:
         console.say("stopped")
         return 130
@@ -662,10 +651,6 @@ def _run() -> int:
         console.complain(VoxedgeError(f"{where}{error.strerror or error}"))
         return VoxedgeError.exit_code
     except Exception as error:
-        show = getattr(error, "show", None)
-        if show is not None:  # click's own usage errors
-            show()
-            return UsageError.exit_code
         if debug:
             raise
         kind = type(error).__name__

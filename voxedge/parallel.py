@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain, islice
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,15 +28,19 @@ def ordered_map(
     """``map`` on ``workers`` threads, results in order, never more than 2 a worker ahead.
 
     For work that leaves the interpreter lock: decoding, resampling. An error is raised where its
-    result would have come.
+    result would have come. A single item is worked on at once, and no thread loaded for it.
     """
-    if workers < 1:
-        yield from map(function, items)
+    items = iter(items)
+    begun = list(islice(items, 2)) if workers > 0 else []
+    if len(begun) < 2:
+        yield from map(function, chain(begun, items))
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="voxedge") as pool:
         try:
-            for item in items:
+            for item in chain(begun, items):
                 pending.append(pool.submit(function, item))
                 if len(pending) >= 2 * workers:
                     yield pending.popleft().result()

@@ -132,7 +132,8 @@ class Identifier:
         self.metadata = self.artifact.metadata
         self._limits = limits or Limits(min_seconds=self.metadata.min_seconds)
         self._strict = strict
-        self._session, self.notes = open_session(self.artifact.data, device, self.threads)
+        self._session, self.notes = open_session(self.artifact.path, device, self.threads)
+        self.artifact.require_unchanged()
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         check_interface(self._session, self.metadata)
 

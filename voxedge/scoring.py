@@ -19,6 +19,8 @@ from voxedge.limits import Samples
 from voxedge.windows import Policy, make_batch, speech
 
 Owner = TypeVar("Owner")
+
+_MAX_WAITING = 256  # clips: a long row of silent or broken ones does not keep an answer back
 Array: TypeAlias = npt.NDArray[Any]
 
 
@@ -99,6 +101,8 @@ def average_windows(
             held.append((scores, part))
             if len(held) == batch_size:
                 compute()
+        if len(waiting) > _MAX_WAITING and held:
+            compute()
         while waiting and waiting[0].complete:
             yield waiting.popleft()
     if held:

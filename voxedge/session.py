@@ -7,6 +7,7 @@ that it can parse.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from voxedge import artifact
@@ -27,8 +28,10 @@ _ONNX_TYPES = {"float32": "float", "int16": "int16"}
 _NVIDIA = {"cuda", "tensorrt"}
 
 
-def open_session(data: bytes, device: str, threads: int) -> tuple[Any, tuple[str, ...]]:
+def open_session(model: bytes | Path, device: str, threads: int) -> tuple[Any, tuple[str, ...]]:
     """An inference session, and what there is to say about how it came up.
+
+    A file takes less time and memory than its bytes, which ONNX Runtime copies.
 
     Raises:
         ModelError: ONNX Runtime refuses the model.
@@ -63,7 +66,7 @@ def open_session(data: bytes, device: str, threads: int) -> tuple[Any, tuple[str
     if wanted != "cpu":
         names.append(PROVIDERS["cpu"])
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=names)
+        session = onnxruntime.InferenceSession(_given(model), options, providers=names)
     except Exception as error:  # noqa: BLE001 - it raises a dozen types for a bad model
         raise ModelError(f"ONNX Runtime refuses the model: {str(error)[:300]}") from None
     if PROVIDERS[wanted] in session.get_providers():
@@ -73,6 +76,15 @@ def open_session(data: bytes, device: str, threads: int) -> tuple[Any, tuple[str
             f"{PROVIDERS[wanted]} is installed but did not load", "driver, CUDA and cuDNN versions?"
         )
     return session, (f"{PROVIDERS[wanted]} did not load; running on the CPU",)
+
+
+def _given(model: bytes | Path) -> bytes | str:
+    """What ONNX Runtime is handed: it opens names in UTF-8, and .ort only in its own format."""
+    if isinstance(model, bytes):
+        return model
+    name = str(model)
+    unfit = model.suffix == ".ort" or name != name.encode(errors="replace").decode()
+    return model.read_bytes() if unfit else name
 
 
 def check_interface(session: Any, metadata: artifact.Metadata) -> None:  # noqa: ANN401

@@ -20,6 +20,7 @@ _MAX_CHUNKS = 65_536
 _UNKNOWN = 0xFFFFFFFF  # the size that is written where the length is not known yet
 _SAMPLE_CODES = {1, 3, 6, 7}  # PCM, IEEE float, A-law, mu-law: one frame is one block
 _EXTENSIBLE = 0xFFFE
+_PLAIN = {(1, 8): "u1", (1, 16): "i2", (1, 32): "i4", (3, 32): "f4", (3, 64): "f8"}  # code, bits
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,13 @@ class WavLayout:
     rate: int
     warnings: tuple[str, ...]
     truncated: bool
+
+    @property
+    def dtype(self) -> str | None:
+        """NumPy's name of the samples, where they stand there plain; None: a decoder is needed."""
+        tag, *_, bits = struct.unpack(self.order + "HHIIHH", self.fmt[:16])
+        name = _PLAIN.get((tag, bits))
+        return name and self.order + name
 
     def clean(self, file: BinaryIO) -> io.RawIOBase:
         """A view of ``file`` as a WAV without anything that lies."""
