@@ -214,19 +214,25 @@ def _refuse_idle(changes: dict[str, Any], recipe: Recipe) -> None:
     idle = {
         "optimizer.schedule=step": ("optimizer.step_size", "optimizer.gamma"),
         "loss.center=paper": (
-            *("loss.center_weight", "loss.delta", "loss.center_unit", "loss.center_warm_up"),
+            *("loss.center_weight", "loss.center_unit", "loss.center_warm_up"),
             *("optimizer.center_optimizer", "optimizer.center_learning_rate"),
         ),
+        "loss.center=split": ("loss.intra_weight", "loss.inter_weight"),
+        "loss.center=paper or split": ("loss.delta",),
         "optimizer.name=adam": ("optimizer.beta2", "optimizer.epsilon"),
         "loss.head=cosine": ("loss.scale",),
+        "model.statistics=true": ("loss.parts",),
         "augment.noise=0.5": ("augment.snr_low", "augment.snr_high", "augment.noise_folder"),
         "augment.rooms=0.5": ("augment.rooms_folder",),
     }
     used = {
         "optimizer.schedule=step": recipe.optimizer.schedule == "step",
         "loss.center=paper": recipe.loss.center != "none",
+        "loss.center=split": recipe.loss.center == "split",
+        "loss.center=paper or split": recipe.loss.center in ("paper", "split"),
         "optimizer.name=adam": recipe.optimizer.name != "sgd",
         "loss.head=cosine": recipe.loss.head == "cosine",
+        "model.statistics=true": recipe.model.statistics,
         "augment.noise=0.5": recipe.augment.noise > 0,
         "augment.rooms=0.5": recipe.augment.rooms > 0,
     }

@@ -1,7 +1,8 @@
 """``python -m bench.accuracy``: who names speakers best, trained and judged on the same clips.
 
 ``rivals`` trains the rivals on a run's clips and judges them on its others: a folder each in OUT
-with an evaluation.json, which ``voxedge compare`` reads. ``table`` makes all rows of the table.
+with an evaluation.json, which ``voxedge compare`` reads. ``table`` makes all rows of the table,
+``few`` those of little data.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.accuracy import rivals, table
+from bench.accuracy import few, rivals, table
 from bench.prepare import shared_data
 from voxedge import stress
 from voxedge.console import Progress, answer, complain, say, warn
@@ -38,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "table":
             folders = options.data, options.noise, options.rooms, options.out
             table.make(*folders, options.rows, options.seeds)
+            return 0
+        if options.command == "few":
+            few.make(options.data, options.init, options.out, options.seeds)
             return 0
         return _rivals(options)
     except subprocess.CalledProcessError as error:
@@ -67,10 +71,18 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     whole.add_argument("--seeds", default="0,1,2", help="numbers, with commas")
     whole.add_argument("--noise", type=Path, default=DATA / "noise", help="folder of noises")
     whole.add_argument("--rooms", type=Path, default=DATA / "rir", help="folder of responses")
+    little = commands.add_parser("few", help="few clips a speaker, from nothing and from a run")
+    little.add_argument("--data", type=Path, default=DATA / "arabic_commands")
+    little.add_argument("--init", type=Path, required=True, help="the run to start from")
+    little.add_argument("--out", type=Path, required=True, help="folder to write to")
+    little.add_argument("--seeds", default="0,1,2", help="numbers, with commas")
     options = parser.parse_args(arguments)
+    if options.command != "rivals":
+        options.seeds = [int(seed) for seed in options.seeds.split(",")]
+    if options.command == "few":
+        return options
     if options.command == "table":
         options.rows = options.rows.split(",")
-        options.seeds = [int(seed) for seed in options.seeds.split(",")]
         if unknown := set(options.rows) - set(table.ROWS):
             parser.error(f"no such rows: {', '.join(unknown)}; there are {', '.join(table.ROWS)}")
         return options

@@ -46,13 +46,13 @@ def make(
     for row in rows:
         for seed in seeds:
             folder = out / f"{row}-{seed}"
-            if _measured(folder):
+            if measured(folder):
                 continue
             if (folder / "latest" / "last.safetensors").is_file():
-                _voxedge("train", "--resume", str(folder))
+                voxedge("train", "--resume", str(folder))
             else:
-                _voxedge("train", str(data), *ROWS[row], "--seed", str(seed), "--runs", str(folder))
-            _voxedge("evaluate", str(folder), *around)
+                voxedge("train", str(data), *ROWS[row], "--seed", str(seed), "--runs", str(folder))
+            voxedge("evaluate", str(folder), *around)
     for rival in METHODS:
         if not (out / RIVALS / rival / FILE).is_file():
             run = out / f"{rows[0]}-{seeds[0]}"
@@ -63,14 +63,20 @@ def make(
         for row in rows
     ]
     rivals = [str(out / RIVALS / rival) for rival in METHODS if (out / RIVALS / rival).is_dir()]
-    _voxedge("compare", *places, *rivals, "--markdown")
+    voxedge("compare", *places, *rivals, "--markdown")
 
 
-def _measured(folder: Path) -> bool:
+def measured(folder: Path) -> bool:
+    """Whether the latest run in a folder has been evaluated."""
     return (folder / "latest" / "evaluation" / FILE).is_file()
 
 
-def _voxedge(*arguments: str) -> None:
+def voxedge(*arguments: str) -> None:
+    """The command line, as users have it.
+
+    Raises:
+        subprocess.CalledProcessError: it failed, and has said why.
+    """
     _run(sys.executable, "-m", "voxedge", *arguments)
 
 

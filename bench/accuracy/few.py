@@ -1,0 +1,59 @@
+"""Little data, as users have it: ten speakers with six clips each, five with a minute each.
+
+Each is trained from nothing and from a trained run (``--init``), with every seed, and judged on clips
+of the same speakers that neither has heard. A folder each in OUT; what is finished is not done again.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.accuracy.table import measured, voxedge
+
+#: Speakers, and clips of each to train on, to validate by, and to judge by.
+SIZES = {"10x6": (10, 5, 1, 40), "5x60s": (5, 48, 12, 40)}
+
+
+def make(data: Path, init: Path, out: Path, seeds: Sequence[int]) -> None:
+    """Train and evaluate all, then compare them.
+
+    Args:
+        data: folder of speakers with 100 clips of a second each.
+        init: the run to start from.
+        out: folder to write to.
+        seeds: of the weights and the order; the clips are the same for all.
+
+    Raises:
+        subprocess.CalledProcessError: a command failed; what was finished stays.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    for size in SIZES:
+        listed = _listed(data, out / f"{size}.csv", size)
+        places = []
+        for name, flags in (("from-nothing", ()), ("init", ("--init", str(init)))):
+            folders = [out / f"{size}-{name}-{seed}" for seed in seeds]
+            for seed, folder in zip(seeds, folders, strict=True):
+                if not measured(folder):
+                    own = ("--seed", str(seed), "--runs", str(folder))
+                    voxedge("train", str(listed), *flags, *own)
+                    voxedge("evaluate", str(folder), "--stress", "none")
+            places.append(f"{size}-{name}=" + ",".join(str(f / "latest") for f in folders))
+        voxedge("compare", *places, "--markdown")
+
+
+def _listed(data: Path, path: Path, size: str) -> Path:
+    """A manifest of the first speakers' clips, in an order that only their names decide."""
+    speakers, *counts = SIZES[size]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file)
+        rows.writerow(["path", "speaker", "session", "split"])
+        for folder in sorted(p for p in data.iterdir() if p.is_dir())[:speakers]:
+            clips = sorted(folder.iterdir(), key=lambda p: hashlib.sha256(p.name.encode()).digest())
+            for side, count in zip(("train", "validation", "test"), counts, strict=True):
+                for clip in clips[:count]:
+                    rows.writerow([clip.resolve(), folder.name, "", side])
+                clips = clips[count:]
+    return path
