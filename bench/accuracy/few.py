@@ -1,7 +1,8 @@
 """Little data, as users have it: ten speakers with six clips each, five with a minute each.
 
-Each is trained from nothing and from a trained run (``--init``), with every seed, and judged on clips
-of the same speakers that neither has heard. A folder each in OUT; what is finished is not done again.
+Each is trained from nothing and from a trained run (``--init``), with every seed, and judged on
+clips of the same speakers that neither has heard. A folder each in OUT; what is finished is not
+done again.
 """
 
 from __future__ import annotations
