@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,38 @@ def test_identify_gives_programs_one_object_a_line(workshop):
         assert list(record) == keys
         assert len(record["predictions"]) == 2
         assert record["speaker"] == record["predictions"][0]["speaker"]
+
+
+def test_a_folder_gives_its_clips_in_the_order_of_their_paths(tmp_path):
+    from voxedge.cli import _sources
+
+    for name in ("b/1.wav", "b/a.WAV", "b-c.opus", "b.flac", "b/c/2.wav", "a/.wav", "a.mp3"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).touch()
+    for name in ("notes.txt", "b/clip.wav.bak"):
+        (tmp_path / name).touch()
+    (tmp_path / "empty.wav").mkdir()
+    (tmp_path / "b" / "round").symlink_to(tmp_path)
+    (tmp_path / "link.wav").symlink_to(tmp_path / "a.mp3")
+    expected = [
+        *("a.mp3", "b-c.opus", "b.flac", "b/1.wav", "b/a.WAV", "b/c/2.wav", "link.wav"),
+    ]
+    assert list(_sources([str(tmp_path)], 1)) == [str(tmp_path / name) for name in expected]
+    assert list(_sources([f"{tmp_path}/"], 1)) == [str(tmp_path / name) for name in expected]
+    assert expected == sorted(expected)
+
+
+def test_folders_are_listed_as_their_clips_are_used(tmp_path, monkeypatch):
+    from voxedge.cli import _sources
+
+    for folder in "abc":
+        write_corpus(tmp_path / folder, clips=1, seconds=0.1)
+    listed = []
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or real(path))
+    first = next(_sources([str(tmp_path)], 1))
+    assert first == str(tmp_path / "a" / "ada" / "00.wav")
+    assert listed == [str(path) for path in (tmp_path, tmp_path / "a", tmp_path / "a" / "ada")]
 
 
 def test_identify_reads_a_wav_from_stdin(workshop):

@@ -73,6 +73,20 @@ assert answer.windows == 1
     assert not loaded_by(code) & HEAVY
 
 
+def test_identifying_one_clip_loads_only_what_it_needs(workshop):
+    """A WAV at the model's rate needs no decoder and no resampler, one clip no threads."""
+    arguments = ["identify", str(workshop / "ada.wav"), "--model", str(workshop / "model.onnx")]
+    code = f"""
+from voxedge import cli
+sys.argv = ["voxedge", *{arguments!r}]
+assert cli._run() == 0
+"""
+    names = loaded_by(code)
+    assert "onnxruntime" in names
+    assert not names & {*("typer", "click", "pydantic", "argparse", "rich", "difflib", "textwrap")}
+    assert not names & {"soundfile", "soxr", "_cffi_backend", "concurrent.futures", "logging"}
+
+
 @pytest.mark.parametrize("command", ["identify", "inspect", "evaluate", "--help"])
 def test_the_commands_of_a_device_load_nothing_heavy(workshop, command, tmp_path):
     arguments = {

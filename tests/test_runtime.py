@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import shutil
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -8,9 +11,10 @@ import soundfile
 
 from tests.conftest import RATE, SPEAKERS, voice
 from tests.test_audio import encoded
-from voxedge import Identifier, Prediction
-from voxedge.errors import AudioError, ModelNotFound, ProviderUnavailable, UsageError
+from voxedge import Identifier, Prediction, audio, runtime
+from voxedge.errors import AudioError, ModelError, ModelNotFound, ProviderUnavailable, UsageError
 from voxedge.runtime import Failure
+from voxedge.session import open_session
 
 
 @pytest.fixture(scope="module")
@@ -225,9 +229,90 @@ def test_silent_clips_are_answered_as_they_come(identifier):
     assert len(asked) < 20
 
 
+def test_an_answer_does_not_wait_for_all_the_broken_clips_behind_it(identifier, clips):
+    asked = []
+
+    def sources():
+        yield clips[0]  # one window: less than a batch
+        for number in range(5000):
+            asked.append(number)
+            yield b"nothing"
+
+    results = identifier.identify_many(sources())
+    assert isinstance(next(results), Prediction)
+    assert len(asked) < 300
+    results.close()
+    rest = list(identifier.identify_many(sources()))
+    assert [isinstance(result, Failure) for result in rest] == [False, *[True] * 5000]
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_few_clips_are_decoded_ahead_of_the_answers(model_path, clips, workers, monkeypatch):
+    identifier = Identifier(model_path, batch_size=2)
+    decoded, answered, most = [], 0, 0
+    real = audio.decode
+
+    def counting(source, *arguments):
+        decoded.append(source)
+        return real(source, *arguments)
+
+    monkeypatch.setattr(audio, "decode", counting)
+    for result in identifier.identify_many((clips[3] for _ in range(60)), workers=workers):
+        most = max(most, len(decoded) - answered)
+        answered += 1
+        assert result.windows == 1
+    assert answered == len(decoded) == 60
+    assert most <= 2 * workers + 2 * identifier.batch_size + 1
+
+
 def test_one_path_is_not_many(identifier):
     with pytest.raises(UsageError, match="pass a list"):
         next(identifier.identify_many("clip.wav"))
+
+
+def test_the_bytes_of_the_file_are_not_kept(model_path):
+    Identifier(model_path)  # what is imported by it stays
+    tracemalloc.start()
+    try:
+        identifier = Identifier(model_path)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert identifier.artifact.size == model_path.stat().st_size > 10 * held
+
+
+@pytest.mark.parametrize("change", ["replaced", "written", "gone"])
+def test_a_file_that_changes_while_it_is_opened_is_refused(
+    model_path, tmp_path, monkeypatch, change
+):
+    path = tmp_path / "model.onnx"
+    shutil.copy(model_path, path)
+
+    def meanwhile(*arguments):
+        made = open_session(*arguments)
+        path.unlink()
+        if change == "replaced":
+            shutil.copy2(model_path, path)
+        elif change == "written":
+            path.write_bytes(b"")
+        return made
+
+    monkeypatch.setattr(runtime, "open_session", meanwhile)
+    with pytest.raises(ModelError, match="changed while it was opened"):
+        Identifier(path)
+
+
+@pytest.mark.parametrize("name", ["Größe 模型.onnx", "model.ort", "model", b"\xff\xfe.onnx"])
+def test_a_model_file_may_have_any_name(model_path, workshop, tmp_path, name):
+    path = tmp_path / os.fsdecode(name)
+    try:
+        shutil.copy(model_path, path)
+    except OSError:
+        pytest.skip("this system has no such names")
+    prediction = Identifier(path).identify(workshop / "ada.wav")
+    assert (
+        prediction.predictions == Identifier(model_path).identify(workshop / "ada.wav").predictions
+    )
 
 
 def test_a_bad_clip_raises_from_the_single_call(identifier):

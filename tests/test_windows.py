@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voxedge.windows import batches, cut, is_low_energy, window_starts
+from voxedge.windows import LOW_ENERGY_RMS, batches, cut, is_low_energy, window_starts
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,13 @@ def test_batches_keep_order_owners_and_lengths():
 )
 def test_silence_dc_and_denormals_are_low_energy(samples, low):
     assert is_low_energy(samples.astype(np.float32)) == low
+
+
+def test_a_quick_look_decides_as_the_whole_does():
+    draw = np.random.default_rng(0)
+    for number in range(300):
+        samples = draw.normal(0, 1e-4 * draw.uniform(0.3, 3), int(draw.integers(1, 9000)))
+        samples[draw.integers(0, len(samples))] += (number % 3 == 0) * draw.uniform(0, 0.02)
+        samples += (number % 5 == 0) * draw.uniform(-1, 1)
+        sound = samples.astype(np.float32)
+        assert is_low_energy(sound) == (np.std(sound, dtype=np.float64) < LOW_ENERGY_RMS)
