@@ -12,6 +12,7 @@ import json
 import math
 import os
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -147,10 +148,9 @@ class Artifact:
         Raises:
             ModelError: it was replaced or written to.
         """
-        try:
-            now = _stamp(self.path.stat())
-        except OSError:
-            now = None
+        now: _Stamp | None = None
+        with suppress(OSError):
+            now = _state(self.path.stat())
         if now != self._stamp:
             raise ModelError(f"{self.path.name} was changed while it was opened", "try again")
 
@@ -237,13 +237,13 @@ def _content(path: Path) -> tuple[bytes, _Stamp]:
         with path.open("rb") as file:
             found = os.fstat(file.fileno())
             _require(found.st_size <= _MAX_FILE, f"{found.st_size} bytes")
-            return file.read(), _stamp(found)
+            return file.read(), _state(found)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ModelError(f"{path} cannot be read: {reason}") from None
 
 
-def _stamp(found: os.stat_result) -> _Stamp:
+def _state(found: os.stat_result) -> _Stamp:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 

@@ -411,19 +411,21 @@ def _clips_in(folder: str) -> Iterator[str]:
     """Audio files of a folder and those below, in the order of their paths, listed as they come."""
     from voxedge.audio import SUFFIXES
 
+    names = []
     try:
-        entries = {
-            entry.name + os.sep * entry.is_dir(): entry.is_symlink() for entry in os.scandir(folder)
-        }
+        for entry in os.scandir(folder):
+            if entry.is_dir(follow_symlinks=False):
+                names.append(entry.name + os.sep)
+            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122
+                names.append(entry.name)
     except OSError:  # not allowed to look into it
         return
-    for name in sorted(entries):
+    for name in sorted(names):
         path = os.path.join(folder, name)  # noqa: PTH118
-        if not name.endswith(os.sep):
-            if os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122
-                yield path
-        elif not entries[name]:  # a link to a folder may lead in a circle
+        if name.endswith(os.sep):
             yield from _clips_in(path[: -len(os.sep)])
+        elif not (os.path.islink(path) and os.path.isdir(path)):  # noqa: PTH112, PTH114
+            yield path  # a link to a folder may lead in a circle
 
 
 @app.command

@@ -48,7 +48,7 @@ class LibsndfileSource(soundfile.SoundFile):  # type: ignore[misc]
     @property
     def declared(self) -> int:
         """Frames, by the header; 0 where it does not say."""
-        return 0 if self.frames == _UNKNOWN_FRAMES else max(0, self.frames)
+        return 0 if self.frames == _UNKNOWN_FRAMES else max(0, int(self.frames))
 
     @property
     def slack(self) -> int:

@@ -18,7 +18,7 @@ Command = TypeVar("Command", bound=Callable[..., int | None])
 
 _HELP = ("-h", "--help")
 _WIDTH = 80
-_KINDS = {int: "a whole number", float: "a number"}
+_KINDS: dict[object, str] = {int: "a whole number", float: "a number"}
 
 
 class Argument(NamedTuple):
@@ -122,7 +122,7 @@ class _Parameter(NamedTuple):
         try:
             value = self.kind(word)
         except ValueError:
-            wanted = _KINDS.get(self.kind, "another value")  # type: ignore[call-overload]
+            wanted = _KINDS.get(self.kind, "another value")
             raise UsageError(f"{self.shown} takes {wanted}, not {word!r}") from None
         least = self.note.min if isinstance(self.note, Option) else None
         if least is not None and not value >= least:
@@ -153,7 +153,8 @@ def _parameters(function: Callable[..., Any]) -> list[_Parameter]:
         kind, note = hint.__origin__, hint.__metadata__[0]
         if NoneType in get_args(kind):
             (kind,) = set(get_args(kind)) - {NoneType}
-        many, choices = get_origin(kind) is list, ()
+        many = get_origin(kind) is list
+        choices: tuple[str, ...] = ()
         if get_origin(kind) is Literal:
             kind, choices = str, get_args(kind)
         elif many:
