@@ -21,7 +21,7 @@ def type_in(workshop, monkeypatch, capsys):
 
     def run(*words):
         capsys.readouterr()
-        cli.app([str(word) for word in words], standalone_mode=False)
+        cli.app.run([str(word) for word in words])
         return capsys.readouterr()
 
     return run

@@ -52,7 +52,7 @@ def test_the_graph_is_the_contract(model_path, session):
     assert shapes == {
         "logits": ["batch", 4],
         "probabilities": ["batch", 4],
-        "embedding": ["batch", 512],
+        "embedding": ["batch", 640],
     }
     operators = {node.op_type for node in model.graph.node}
     assert not operators & {"STFT", "DFT", "Resize", "Loop", "If"}
@@ -111,7 +111,7 @@ def test_the_metadata_says_everything(run, model_path):
     assert metadata.sample_rate == 16_000
     assert metadata.window_seconds == 3.0
     assert metadata.min_seconds == 0.25
-    assert metadata.embedding_dim == 512
+    assert metadata.embedding_dim == 640
     assert metadata.thresholds == {}
     assert metadata.temperature == run.metrics()["temperature"]
     assert metadata.metrics == run.metrics()["test"]
