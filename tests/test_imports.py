@@ -83,7 +83,7 @@ assert cli._run() == 0
 """
     names = loaded_by(code)
     assert "onnxruntime" in names
-    assert not names & {*("typer", "click", "pydantic", "argparse", "rich", "difflib", "textwrap")}
+    assert not names & {*("typer", "click", "pydantic", "argparse", "rich", "difflib")}
     assert not names & {"soundfile", "soxr", "_cffi_backend", "concurrent.futures", "logging"}
 
 
