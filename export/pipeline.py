@@ -28,6 +28,7 @@ from voxedge.files import atomic_write
 from voxedge.limits import Limits, Samples
 from voxedge.nn.speaker_net import ExportedNet
 from voxedge.train.build import load_net
+from voxedge.train.recipe import Recipe
 from voxedge.train.run import Run
 
 _PARITY_CLIPS = 64
@@ -121,6 +122,12 @@ def export_run(
     return Exported(path, len(sealed), artifact.read(path).metadata, rows, accuracy)
 
 
+def _without_folders(recipe: Recipe) -> dict[str, str]:
+    """What was read of the training machine, by its last name: where it lay is nobody's matter."""
+    keys = ("model.init", "augment.noise_folder", "augment.rooms_folder")
+    return {key: Path(recipe.value(key)).name for key in keys}
+
+
 def _metadata(
     run: Run,
     width: int,
@@ -143,7 +150,7 @@ def _metadata(
         parity=parity.summary(rows) | ({"accuracy": accuracy.summary()} if accuracy else {}),
         metrics=metrics["test"] or {},
         training={
-            "recipe": recipe.to_dict(),
+            "recipe": recipe.with_values(_without_folders(recipe)).to_dict(),
             "data_digest": run.corpus_info()["digest"],
             "clips": run.corpus_info()["clips"],
             "epochs": metrics["epochs"],
