@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
 
-from bench.accuracy import rivals
+from bench.accuracy import few, rivals
 from bench.accuracy.__main__ import _clips, _options, main
 from tests.conftest import RATE, voice
 from voxedge.data.corpus import load_corpus
@@ -95,3 +96,20 @@ def test_resemblyzer_describes_even_what_it_hears_no_voice_in():
     quiet = np.random.default_rng(0).normal(0, 1e-3, RATE // 2).astype(np.float32)
     for samples in (voice(150, 1.0, 0), quiet):
         assert np.linalg.norm(describe(samples)) == pytest.approx(1, abs=1e-5)
+
+
+def test_little_data_is_the_same_every_time_and_heard_once(tmp_path):
+    for speaker in range(12):
+        (tmp_path / "data" / f"s{speaker:02d}").mkdir(parents=True)
+        for clip in range(60):
+            (tmp_path / "data" / f"s{speaker:02d}" / f"{clip}.ogg").touch()
+    listed = few._listed(tmp_path / "data", tmp_path / "a.csv", "10x6")
+    clips = read_manifest(listed).clips
+    assert len({clip.path for clip in clips}) == len(clips) == 10 * (5 + 1 + 40)
+    assert Counter(clip.split for clip in clips if clip.speaker == "s03") == {
+        "train": 5,
+        "validation": 1,
+        "test": 40,
+    }
+    again = few._listed(tmp_path / "data", tmp_path / "b.csv", "10x6")
+    assert again.read_bytes() == listed.read_bytes()

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from voxedge.export import parity
+from voxedge.export import parity, pipeline
 from voxedge.export.passes import PASSES
 from voxedge.export.passes.fold_channel_repeat import fold_channel_repeat
 from voxedge.export.pipeline import export_run
@@ -127,6 +127,16 @@ def test_nothing_of_the_training_machine_is_in_the_file(workshop, model_path):
     content = model_path.read_bytes()
     for secret in (str(workshop).encode(), b"site-packages", b"speaker_net.py"):
         assert secret not in content
+
+
+def test_folders_are_named_and_not_placed():
+    places = {"model.init": "/home/ada/runs/first", "augment.noise_folder": "/home/ada/noise"}
+    changes = pipeline._without_folders(Recipe().with_values(places))
+    assert changes == {
+        "model.init": "first",
+        "augment.noise_folder": "noise",
+        "augment.rooms_folder": "",
+    }
 
 
 def test_same_run_same_bytes(run, model_path, tmp_path):
