@@ -57,6 +57,15 @@ def test_separate_speakers_have_no_errors_and_blurred_ones_do(clips):
             assert 0 <= figure["low"] <= figure["high"] <= 1
 
 
+def test_strangers_are_named_after_a_few_clips(clips):
+    sharp, blurred = verify(Listener(0.0), clips), verify(Listener(0.4), clips)
+    assert set(sharp["shots"]) == {"1"}  # five clips each leave none to judge by after five
+    assert sharp["shots"]["1"]["value"] == 1.0
+    assert 0.25 < blurred["shots"]["1"]["value"] < 1.0
+    assert sharp["cosines"]["same"]["mean"] > 0.99 > blurred["cosines"]["same"]["mean"]
+    assert sharp["cosines"]["different"]["mean"] < 0.8
+
+
 def test_clips_that_cannot_be_read_are_left_out(clips, tmp_path):
     broken = Clip(tmp_path / "none.wav", "none.wav", "a")
     assert verify(Listener(0.0), [*clips, broken])["clips"] == 20

@@ -115,6 +115,25 @@ def test_a_telephone_loses_the_edges_of_the_band():
     assert (top < 0.1 * middle).all()
 
 
+def test_where_mu_law_is_used_the_band_ends_below_4_khz():
+    noise = 0.1 * torch.randn(8, WINDOW, generator=random())
+    spectrum = torch.fft.rfft(heard(noise, channel=1.0)).abs().square()
+    places = [round(hertz * WINDOW / RATE) for hertz in (1_000, 2_000, 4_200, 4_800)]
+    middle, above = (spectrum[:, a:b].mean(dim=1) for a, b in (places[:2], places[2:]))
+    assert (above[:4] < 0.05 * middle[:4]).all()  # what is left is the quantisation
+    assert (above[4:] > 0.5 * middle[4:]).any()
+
+
+def test_noise_alone_leaves_the_rest_of_the_recipe_out():
+    recipe = AugmentRecipe(noise=0.5, rooms=1.0, channel=1.0, gain=10.0, shorter=1.0)
+    whole = WaveAugment(recipe, RATE, Window(WINDOW, "repeat"))
+    alone = WaveAugment(AugmentRecipe(noise=1.0), RATE, Window(WINDOW, "repeat"))
+    arguments = speech(), torch.full((6,), WINDOW)
+    noisy = whole.with_noise_alone()(*arguments, random())
+    assert torch.equal(noisy, alone(*arguments, random()))
+    assert whole.recipe == recipe
+
+
 def test_shorter_pieces_are_repeated():
     pcm = speech(16)
     out = heard(pcm, shorter=1.0)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.fft
+import scipy.special
 import torch
 import torchvision
 from torch import nn
@@ -76,6 +77,9 @@ def test_statistics_are_of_cepstral_coefficients_over_time():
     expected = [cepstrum.mean(axis=1)]
     for rows in (cepstrum, np.diff(cepstrum, axis=1)):
         expected += [rows.std(axis=1), np.corrcoef(rows)[above]]
+    rows = image[1, 0].numpy()
+    for sign in (-1, 1):  # between the mean and the extremum of each row
+        expected.append(scipy.special.logsumexp(3 * sign * rows, b=1 / 40, axis=1) * sign / 3)
     np.testing.assert_allclose(figures[1], np.concatenate(expected), atol=5e-3)
 
 

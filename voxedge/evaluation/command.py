@@ -166,6 +166,9 @@ def _show(subject: dict[str, Any], figures: dict[str, Any]) -> None:
             f"  unseen speakers: EER {Interval(**found['eer']).percent()}, minDCF"
             f" {found['min_dcf']['value']:.3f} ({found['speakers']}, {found['pairs']} pairs)"
         )
+        for shots, row in found["shots"].items():
+            clips = "a clip" if shots == "1" else f"{shots} clips"
+            console.answer(f"  named after {clips} of each: {Interval(**row).percent()}")
     worst = [row for row in figures["confusions"] if row["answer"]][:_SHOWN]
     if worst:
         console.show_table(

@@ -199,12 +199,16 @@ def _strangers(strangers: dict[str, Any]) -> str:
 def _verification(found: dict[str, Any] | None) -> str:
     if not found:
         return ""
+    shots = "".join(
+        f" Named by the nearest speaker's mean embedding of {shots}: {_shown(row)}."
+        for shots, row in found["shots"].items()
+    )
     return _section(
         "Unseen speakers",
         f"{found['clips']} clips of {found['speakers']} people it was not trained on, all"
         f" {found['pairs']} pairs of clips ({found['same']} of one speaker), scored by the cosine"
         f" of their embeddings: equal error rate {_shown(found['eer'])}, minDCF"
-        f" {found['min_dcf']['value']:.3f} (prior 0.01).",
+        f" {found['min_dcf']['value']:.3f} (prior 0.01).{shots}",
         "",
     )
 

@@ -7,8 +7,10 @@ Shapes: B batch, S samples given, W samples of a window, M bands, T frames, P pi
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 import torchaudio.functional as audio
@@ -25,7 +27,8 @@ _BEATS = (5, 40)  # moments at which its loudness is drawn: slow changes and qui
 _BABBLE = 1 / 3  # of the clips in made-up noise
 _RECORDED = 2 / 3  # of the clips in noise, where there are recordings
 _TALKERS = 4  # of a babble, on average
-_TELEPHONE = ((0.0, 350.0), (3_000.0, 7_500.0))  # Hz: where a channel's edges are drawn from
+_EDGES = ((0.0, 350.0), (3_000.0, 7_500.0))  # Hz: where a channel's edges are drawn from
+_TELEPHONE = 3_700.0  # Hz: the upper edge is at most that where mu-law is used, at 8 kHz
 _SHORTEST = 0.4  # seconds
 _TINY = 1e-10  # power
 
@@ -36,7 +39,7 @@ class WaveAugment(nn.Module):
     - shorter: only a piece of the clip, 0.4 s or more.
     - rooms: convolved with an impulse response: decaying noise (Polack 1988), and as many times
       one of those given.
-    - channel: band edges are lost, and half of those clips are quantised by mu-law (G.711).
+    - channel: band edges are lost; half of those clips are telephone, quantised by mu-law (G.711).
     - noise: of a random spectrum and loudness, or the other clips of the batch as babble; where
       recordings are given, these for most of the clips.
     - gain: in decibels; what exceeds full scale is clipped.
@@ -100,6 +103,14 @@ class WaveAugment(nn.Module):
             window = window * _ratio(draw.between(-recipe.gain, recipe.gain, len(window)))
         return window.clamp(-1, 1)
 
+    def with_noise_alone(self) -> WaveAugment:
+        """The same, but every clip is in noise, and nothing else is done to it."""
+        other = copy.copy(self)
+        other.recipe = replace(
+            self.recipe, noise=1.0, rooms=0.0, channel=0.0, gain=0.0, shorter=0.0
+        )
+        return other
+
     def _shortened(self, lengths: Tensor, draw: _Draw) -> Tensor:
         chosen = draw.some(self.recipe.shorter, len(lengths))
         pieces = draw.between(self.shortest, self.samples, len(chosen)).squeeze(1).long()
@@ -114,8 +125,10 @@ class WaveAugment(nn.Module):
             return window
         response = torch.ones(len(window), len(self.hertz), dtype=torch.cfloat).to(window.device)
         response[roomy] = self.rooms[draw.index(len(self.rooms), len(roomy))]
-        low = draw.between(*_TELEPHONE[0], len(narrow))
-        high = draw.between(*_TELEPHONE[1], len(narrow))
+        coded = len(narrow) // 2  # the first of them
+        low = draw.between(*_EDGES[0], len(narrow))
+        high = draw.between(*_EDGES[1], len(narrow))
+        high[:coded] = draw.between(_EDGES[1][0], _TELEPHONE, coded)
         band = torch.sigmoid((self.hertz - low) / 40) * torch.sigmoid((high - self.hertz) / 100)
         response[narrow] = response[narrow] * band
         before = window[rows]
@@ -123,9 +136,8 @@ class WaveAugment(nn.Module):
         after = torch.fft.irfft(spectrum, self.points)[:, : self.samples]
         after = after * torch.sqrt(_power(before) / (_power(after) + _TINY))
         window = window.index_put((rows,), after)
-        coded = narrow[: len(narrow) // 2]
-        steps = audio.mu_law_encoding(window[coded].clamp(-1, 1), 256)
-        return window.index_put((coded,), audio.mu_law_decoding(steps, 256))
+        steps = audio.mu_law_encoding(window[narrow[:coded]].clamp(-1, 1), 256)
+        return window.index_put((narrow[:coded],), audio.mu_law_decoding(steps, 256))
 
     def _noise(self, window: Tensor, chosen: Tensor, draw: _Draw) -> Tensor:
         """Noise of any level for the chosen rows [N] of a batch; [N, W]."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from voxedge.nn.power_spectrum import PowerSpectrum
 from voxedge.train.recipe import Feature, Normalise, Padding
 
-_LOG_FLOOR = 3e-5  # of the clip's mean power in a band
+_LOG_FLOOR = 1e-6  # of the clip's mean power in a band
 _SILENCE = 1e-9  # mean power in a band that is still told from none: some -100 dB of full scale
 _SEED_FLOOR = 1e-9  # the seed system's, added to the complex mel spectrum
 _SEED_MEL_RATE = 22_050  # the seed system did not pass its 16 kHz to the mel filters

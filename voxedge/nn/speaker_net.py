@@ -20,6 +20,7 @@ from voxedge.nn.frontend import Frontend
 STATISTICS = 128
 _COEFFICIENTS = 30
 _VARIANCE_FLOOR = 1e-3  # nothing to correlate where nothing moves
+_SHARPNESS = 3.0  # of soft minima and maxima, per unit of the image
 _TINY = 1e-12  # keeps a length of zero from dividing
 
 
@@ -159,10 +160,10 @@ class VoiceStatistics(nn.Module):
     these figures onto E entries of the embedding.
 
     The mean and the deviation of each coefficient, and how any two of them go together; the same,
-    but for the mean, of their changes from one column to the next. That is what linear models of
-    speakers live on (correlations: Stafylakis et al. 2021, "Speaker embeddings by modeling
-    channel-wise correlations"), and what a network that looks for the same pattern at every
-    frequency, and then averages, is slow to find.
+    but for the mean, of their changes from one column to the next; and where each row of the image
+    bottoms out and peaks. That is what linear models of speakers live on (correlations: Stafylakis
+    et al. 2021, "Speaker embeddings by modeling channel-wise correlations"), and what a network
+    that looks for the same pattern at every frequency, and then averages, is slow to find.
 
     Args:
         pixels: P.
@@ -181,16 +182,19 @@ class VoiceStatistics(nn.Module):
         self.register_buffer("cosines", cosines.float(), persistent=False)
         above = torch.triu_indices(count, count, 1)
         self.register_buffer("pairs", above[0] * count + above[1], persistent=False)
-        figures = 3 * count + 2 * len(self.pairs)
+        figures = 3 * count + 2 * len(self.pairs) + 2 * pixels
         self.norm = nn.BatchNorm1d(figures)
         self.linear = nn.Linear(figures, width)
 
     def figures(self, image: Tensor) -> Tensor:
         """Image [B, 1, P, P] -> the statistics themselves."""
-        cepstrum = self.cosines @ image.squeeze(1)
+        rows = image.squeeze(1)
+        cepstrum = self.cosines @ rows
         changes = cepstrum[:, :, 1:] - cepstrum[:, :, :-1]
         parts = [cepstrum.mean(dim=2), *self._spread(cepstrum), *self._spread(changes)]
-        return torch.cat(parts, dim=1)
+        heights = torch.exp(_SHARPNESS * rows)
+        peaks, bottoms = heights.mean(dim=2).log(), -(1 / heights).mean(dim=2).log()
+        return torch.cat([*parts, bottoms / _SHARPNESS, peaks / _SHARPNESS], dim=1)
 
     def _spread(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """[B, C, T] -> deviations [B, C], and correlations of all pairs [B, C (C - 1) / 2]."""

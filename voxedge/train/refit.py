@@ -64,7 +64,7 @@ def add_discriminant(net: SpeakerNet, train: Scores, validation: Sequence[Scores
 
 
 def temperature_of(kinds: Sequence[Scores]) -> float:
-    """Fitted on spoilt copies as well: else confidence would be right for clean clips alone."""
+    """Fitted on all of them: else confidence would be right for clean clips alone."""
     clips = len(kinds[0].truth)
     return fit_temperature(
         np.concatenate([scores.logits for scores in kinds]),
