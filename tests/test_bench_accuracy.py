@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bench.accuracy import few, rivals
+from bench.accuracy import centers, few, rivals, table
 from bench.accuracy.__main__ import _clips, _options, main
 from tests.conftest import RATE, voice
 from voxedge.data.corpus import load_corpus
@@ -17,7 +17,7 @@ from voxedge.data.split import split
 from voxedge.errors import MissingExtra
 from voxedge.evaluation.answers import Evaluation
 from voxedge.metrics import calibration_error
-from voxedge.train.recipe import Recipe
+from voxedge.train.recipe import Recipe, load, parse_settings
 from voxedge.train.run import Run
 
 
@@ -103,7 +103,7 @@ def test_little_data_is_the_same_every_time_and_heard_once(tmp_path):
         (tmp_path / "data" / f"s{speaker:02d}").mkdir(parents=True)
         for clip in range(60):
             (tmp_path / "data" / f"s{speaker:02d}" / f"{clip}.ogg").touch()
-    listed = few._listed(tmp_path / "data", tmp_path / "a.csv", "10x6")
+    listed = few.list_clips(tmp_path / "data", tmp_path / "a.csv", *few.SIZES["10x6"])
     clips = read_manifest(listed).clips
     assert len({clip.path for clip in clips}) == len(clips) == 10 * (5 + 1 + 40)
     assert Counter(clip.split for clip in clips if clip.speaker == "s03") == {
@@ -111,5 +111,36 @@ def test_little_data_is_the_same_every_time_and_heard_once(tmp_path):
         "validation": 1,
         "test": 40,
     }
-    again = few._listed(tmp_path / "data", tmp_path / "b.csv", "10x6")
+    again = few.list_clips(tmp_path / "data", tmp_path / "b.csv", *few.SIZES["10x6"])
     assert again.read_bytes() == listed.read_bytes()
+
+
+def test_every_variant_of_the_center_loss_is_a_recipe_of_its_own():
+    made = {
+        name: load("default").with_values(parse_settings(table.settings(values)[1::2]))
+        for name, values in centers.VARIANTS.items()
+    }
+    assert len({str(recipe.to_dict()) for recipe in made.values()}) == len(made)
+    assert made["none"].loss.center == "none"
+    assert made["paper-unit-100"].loss.center_unit
+    assert not made["paper-100"].loss.center_unit
+    assert made["paper-unit-100-late"].loss.center_warm_up == 1.0
+
+
+def test_the_rows_of_the_center_loss_are_means_over_seeds(tmp_path):
+    def verification(eer: float, same: float) -> dict:
+        cosines = {"same": same, "different": 0.1}
+        return {
+            "eer": {"value": eer},
+            "shots": {"1": {"value": 0.5}, "5": {"value": 0.75}},
+            "cosines": {k: {"mean": v, "deviation": 0.1} for k, v in cosines.items()},
+        }
+
+    found = {"none": [verification(0.2, 0.5), verification(0.1, 0.7)], "x": [verification(0.3, 0)]}
+    rows = centers.table(found).splitlines()
+    assert rows[2].startswith("| none | 15.0 (10.0 to 20.0) | 50.0 (50.0 to 50.0) | 75.0 ")
+    assert "| 0.60 ± 0.10 | 0.10 ± 0.10 |" in rows[2]
+    assert rows[3].startswith("| x | 30.0 | 50.0 | 75.0 | 0.00 ± 0.10")
+    centers.draw(found, tmp_path / "a.svg")
+    centers.draw(found, tmp_path / "b.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()

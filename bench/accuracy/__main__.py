@@ -2,7 +2,7 @@
 
 ``rivals`` trains the rivals on a run's clips and judges them on its others: a folder each in OUT
 with an evaluation.json, which ``voxedge compare`` reads. ``table`` makes all rows of the table,
-``few`` those of little data.
+``few`` those of little data, ``centers`` those of the contrastive-center loss.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.accuracy import few, rivals, table
+from bench.accuracy import centers, few, rivals, table
 from bench.prepare import shared_data
 from voxedge import stress
 from voxedge.console import Progress, answer, complain, say, warn
@@ -42,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.command == "few":
             few.make(options.data, options.init, options.out, options.seeds)
+            return 0
+        if options.command == "centers":
+            folders = options.data, options.noise, options.unseen, options.out
+            centers.make(*folders, options.rows, options.seeds)
             return 0
         return _rivals(options)
     except subprocess.CalledProcessError as error:
@@ -76,15 +80,21 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     little.add_argument("--init", type=Path, required=True, help="the run to start from")
     little.add_argument("--out", type=Path, required=True, help="folder to write to")
     little.add_argument("--seeds", default="0,1,2", help="numbers, with commas")
+    pull = commands.add_parser("centers", help="forms and weights of the contrastive-center loss")
+    pull.add_argument("--data", type=Path, default=DATA / "speechocean762" / "known")
+    pull.add_argument("--unseen", type=Path, default=DATA / "speechocean762" / "unseen")
+    pull.add_argument("--noise", type=Path, default=DATA / "noise", help="folder of noises")
+    pull.add_argument("--out", type=Path, required=True, help="folder to write to")
+    pull.add_argument("--rows", default=",".join(centers.VARIANTS), help="names, with commas")
+    pull.add_argument("--seeds", default="0,1,2", help="numbers, with commas")
     options = parser.parse_args(arguments)
     if options.command != "rivals":
         options.seeds = [int(seed) for seed in options.seeds.split(",")]
-    if options.command == "few":
-        return options
-    if options.command == "table":
+    if rows := {"table": table.ROWS, "centers": centers.VARIANTS}.get(options.command):
         options.rows = options.rows.split(",")
-        if unknown := set(options.rows) - set(table.ROWS):
-            parser.error(f"no such rows: {', '.join(unknown)}; there are {', '.join(table.ROWS)}")
+        if unknown := set(options.rows) - set(rows):
+            parser.error(f"no such rows: {', '.join(unknown)}; there are {', '.join(rows)}")
+    if options.command != "rivals":
         return options
     if not options.run and not options.data:
         parser.error("--run or --data is needed")

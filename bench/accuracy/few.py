@@ -32,7 +32,7 @@ def make(data: Path, init: Path, out: Path, seeds: Sequence[int]) -> None:
     """
     out.mkdir(parents=True, exist_ok=True)
     for size in SIZES:
-        listed = _listed(data, out / f"{size}.csv", size)
+        listed = list_clips(data, out / f"{size}.csv", *SIZES[size])
         places = []
         for name, flags in (("from-nothing", ()), ("init", ("--init", str(init)))):
             folders = [out / f"{size}-{name}-{seed}" for seed in seeds]
@@ -45,9 +45,15 @@ def make(data: Path, init: Path, out: Path, seeds: Sequence[int]) -> None:
         voxedge("compare", *places, "--markdown")
 
 
-def _listed(data: Path, path: Path, size: str) -> Path:
-    """A manifest of the first speakers' clips, in an order that only their names decide."""
-    speakers, *counts = SIZES[size]
+def list_clips(data: Path, path: Path, speakers: int, *counts: int) -> Path:
+    """Write a manifest of the first speakers' clips, in an order that only their names decide.
+
+    Args:
+        data: folder of speakers.
+        path: the CSV to write; it is returned.
+        speakers: how many.
+        counts: clips of each to train on, to validate by, and to judge by.
+    """
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["path", "speaker", "session", "split"])

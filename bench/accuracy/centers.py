@@ -1,0 +1,137 @@
+"""What the contrastive-center loss does: its forms and weights beside training without it.
+
+Small networks, so that many can be trained: 60 speakers with 8 clips each, images of 48 x 48, 12
+epochs, no discriminant at the end. Each is judged on other clips of its speakers, clean and in
+noise, and on the embeddings of people that it never heard: how well pairs of clips are told apart
+(EER), and how often the right one of 30 is named after one clip or five. A folder each in OUT;
+what is finished is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+from bench.accuracy.few import list_clips
+from bench.accuracy.table import measured, settings, voxedge
+from voxedge.console import answer
+from voxedge.evaluation.answers import FILE
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+_SPEAKERS = (60, 8, 2, 6)  # and clips of each to train on, to validate by, and to judge by
+_SMALL = ("--image-size", "48", "--epochs", "12", "--set", "loss.refit=false")
+_WITHOUT = "none"
+_NAMES = ("mean", "deviation")
+
+
+def _variant(form: str, weight: float, unit: bool, **others: float) -> dict[str, str]:
+    values = {"center": form, "center_weight": weight, "center_unit": str(unit).lower()}
+    return {f"loss.{name}": str(value) for name, value in (values | others).items()}
+
+
+#: What the recipe is told, by name: the form, whether lengths count, and the weight.
+VARIANTS: dict[str, dict[str, str]] = {
+    _WITHOUT: {"loss.center": "none"},
+    **{f"paper-{w}": _variant("paper", w, unit=False) for w in (1, 10, 100, 1000)},
+    **{f"paper-unit-{w}": _variant("paper", w, unit=True) for w in (1, 10, 100, 1000)},
+    **{f"split-unit-{w}": _variant("split", w, unit=True) for w in (0.1, 1, 10, 100)},
+    "paper-unit-100-late": _variant("paper", 100, unit=True, center_warm_up=1.0),
+    "split-unit-10-late": _variant("split", 10, unit=True, center_warm_up=1.0),
+    "paper-unit-100-slow": _variant("paper", 100, unit=True)
+    | {"optimizer.center_learning_rate": "0.05"},
+}
+
+
+def make(
+    data: Path, noise: Path, unseen: Path, out: Path, variants: Sequence[str], seeds: Sequence[int]
+) -> None:
+    """Train and evaluate every variant with every seed, tell, and draw.
+
+    Args:
+        data: folder of speakers with 16 clips each.
+        noise: folder of noises, to judge by.
+        unseen: folder of other speakers.
+        out: folder to write to.
+        variants: keys of ``VARIANTS``; differences are to the first.
+        seeds: of the weights and the order; the clips are the same for all.
+
+    Raises:
+        subprocess.CalledProcessError: a command failed; what was finished stays.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    listed = list_clips(data, out / "clips.csv", *_SPEAKERS)
+    for seed in seeds:
+        for variant in variants:
+            folder = out / f"{variant}-{seed}"
+            if measured(folder):
+                continue
+            own = (*settings(VARIANTS[variant]), "--seed", str(seed), "--runs", str(folder))
+            voxedge("train", str(listed), *_SMALL, *own)
+            judged = ("--stress", "noise10", "--noise", str(noise), "--unseen", str(unseen))
+            voxedge("evaluate", str(folder), *judged)
+    places = {v: [out / f"{v}-{seed}" / "latest" for seed in seeds] for v in variants}
+    found = {v: [_verification(place) for place in own] for v, own in places.items()}
+    answer(table(found))
+    draw(found, out / "centers.svg")
+    voxedge("compare", *(f"{v}=" + ",".join(map(str, own)) for v, own in places.items()))
+
+
+def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Markdown: each variant on unseen speakers, the means over its seeds (and their extremes)."""
+    lines = ["| | EER % | one clip % | five clips % | cosine, same | cosine, different |"]
+    lines.append("|---" * 6 + "|")
+    for variant, own in found.items():
+        rates = [[row["eer"]["value"] for row in own]]
+        rates += [[row["shots"][shots]["value"] for row in own] for shots in ("1", "5")]
+        cells = [_ranged([100 * value for value in values]) for values in rates]
+        for kind in ("same", "different"):
+            mean, deviation = _spread(own, kind)
+            cells.append(f"{mean:.2f} ± {deviation:.2f}")
+        lines.append(f"| {variant} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def draw(found: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
+    """How near clips of one unseen speaker are to each other, and those of two; mean, deviation.
+
+    Args:
+        found: verification of every seed, by variant.
+        path: the SVG to write; equal figures give equal bytes.
+    """
+    with pyplot.rc_context({"svg.hashsalt": "voxedge", "svg.fonttype": "none"}):
+        figure, axes = pyplot.subplots(figsize=(8, 0.3 * len(found) + 1.2), layout="constrained")
+        for kind, colour in (("same", "C0"), ("different", "C3")):
+            spreads = np.array([_spread(own, kind) for own in found.values()])
+            looks = {"fmt": "o", "color": colour, "label": f"{kind} speaker"}
+            axes.errorbar(spreads[:, 0], range(len(found)), xerr=spreads[:, 1], **looks)
+        axes.set_yticks(range(len(found)), list(found))
+        axes.invert_yaxis()
+        axes.set_xlabel("cosine of two clips of people never heard: mean, deviation")
+        axes.legend()
+        figure.savefig(path, format="svg", metadata={"Date": None})
+        pyplot.close(figure)
+
+
+def _verification(run: Path) -> dict[str, Any]:
+    text = (run / "evaluation" / FILE).read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)["measures"]["verification"]
+    return found
+
+
+def _spread(own: Sequence[Mapping[str, Any]], kind: str) -> tuple[float, float]:
+    rows = [row["cosines"][kind] for row in own]
+    mean, deviation = (float(np.mean([row[name] for row in rows])) for name in _NAMES)
+    return mean, deviation
+
+
+def _ranged(values: Sequence[float]) -> str:
+    if len(values) == 1:
+        return f"{values[0]:.1f}"
+    return f"{np.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})"
