@@ -103,3 +103,18 @@ def test_statistics_are_the_last_part_of_the_embedding():
     _, without = net.classify(image)
     assert torch.equal(embedding[:, trunk], without[:, trunk])
     assert not torch.equal(embedding[:, statistics], without[:, statistics])
+
+
+def test_modesty_shrinks_the_logits_of_what_fills_half_a_window():
+    net = build_net(TINY, 5).eval()
+    window = net.frontend.window.samples
+    pcm = 0.1 * torch.randn(2, window, generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([window // 2, window])
+    plain, embedding = net(pcm, lengths)
+    net.modesty = 0.5
+    modest, same = net(pcm, lengths)
+    torch.testing.assert_close(modest, plain * torch.tensor([[0.5**0.5], [1.0]]))
+    assert torch.equal(embedding, same)
+    unsaid = torch.tensor([torch.iinfo(torch.int64).max])  # all of what is given
+    torch.testing.assert_close(net(pcm[:1, : window // 2], unsaid)[0], modest[:1])
+    torch.testing.assert_close(net(pcm.repeat(1, 2), unsaid)[0], net(pcm, lengths[1:])[0])

@@ -39,6 +39,11 @@ class Window(nn.Module):
             "positions", torch.arange(samples, dtype=torch.int32), persistent=False
         )
 
+    def filled(self, pcm: Tensor, lengths: Tensor) -> Tensor:
+        """As ``forward`` -> the share of the window that a clip fills, [B] or [1], at most 1."""
+        valid = torch.clamp(lengths, min=1, max=pcm.shape[1])
+        return valid.clamp(max=self.samples).float() / self.samples
+
     def forward(self, pcm: Tensor, lengths: Tensor) -> Tensor:
         """[B, S] float32 and valid samples int64 [B] (or [1], for all rows) -> [B, W].
 

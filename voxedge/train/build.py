@@ -98,5 +98,6 @@ def load_net(run: Run) -> SpeakerNet:
         classes, figures = checkpoint.tensors["net.discriminant.weight"].shape
         net.discriminant = nn.Linear(figures, classes)
         net.head.scale = checkpoint.state["cosine_scale"]
+    net.modesty = checkpoint.state.get("modesty", 0.0)
     restore_module("net", net, checkpoint)
     return net.eval()

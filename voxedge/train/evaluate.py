@@ -72,7 +72,7 @@ def score(
     policy: Policy = "all",
     workers: int = 0,
     between: Callable[[], None] = lambda: None,
-    heard: Callable[[Tensor, Tensor], Tensor] | None = None,
+    heard: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
 ) -> Scores:
     """Run a network over the windows of clips whose speakers are classes of the corpus.
 
@@ -84,7 +84,7 @@ def score(
         policy: which windows of a clip.
         workers: threads that decode.
         between: called after every batch, and may raise.
-        heard: what becomes of samples [B, S] with their valid lengths [B] on the way, if anything.
+        heard: what becomes of samples [B, W] and their valid lengths [B] on the way, if anything.
     """
     net.eval()
     window = net.frontend.window.samples
@@ -99,7 +99,7 @@ def score(
             pcm = torch.from_numpy(batch.pcm).to(device)
             lengths = torch.from_numpy(batch.lengths).to(device)
             if heard is not None:
-                pcm, lengths = heard(pcm, lengths), torch.full_like(lengths, window)
+                pcm, lengths = heard(pcm, lengths)
             logits, _ = net(pcm, lengths)
             rows.append(logits.float().cpu().numpy())
             owners += batch.owners

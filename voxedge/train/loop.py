@@ -47,11 +47,13 @@ from voxedge.train.checkpoint import (
 from voxedge.train.evaluate import Scores, score
 from voxedge.train.optimizers import build_center_optimizer, build_optimizer, learning_rate
 from voxedge.train.recipe import Recipe
-from voxedge.train.refit import add_discriminant, temperature_of
+from voxedge.train.refit import add_discriminant, modesty_of, temperature_of
 from voxedge.train.run import Run
 from voxedge.train.signals import Stop, stop_signals
 from voxedge.train.view import View
 from voxedge.windows import Policy
+
+_PIECE = 1 / 3  # of a window: the pieces by which confidence in short clips is set
 
 
 class Reporter(Protocol):
@@ -289,7 +291,10 @@ class _Trainer:
         if self.recipe.loss.refit:
             kinds = add_discriminant(self.averaged, self._scores("train", "all"), kinds)
         temperature = temperature_of(kinds)
-        state = self._state()
+        piece = round(_PIECE * self.net.frontend.window.samples)
+        pieces = self._scores("validation", "first", lambda pcm, n: (pcm, n.clamp(max=piece)))
+        self.averaged.modesty = modesty_of(pieces, temperature, _PIECE)
+        state = self._state() | {"modesty": self.averaged.modesty}
         if isinstance(self.averaged.head, CosineHead):
             state["cosine_scale"] = self.averaged.head.scale
         save_checkpoint(self.run.model, module_tensors("net", self.averaged), state)
@@ -328,9 +333,9 @@ class _Trainer:
             noisy = augment.with_noise_alone()
             random = self._generator()
 
-            def heard(pcm: Tensor, lengths: Tensor) -> Tensor:
+            def heard(pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
                 whole: Tensor = noisy(pcm, lengths, random)
-                return whole[:, :window]
+                return whole[:, :window], torch.full_like(lengths, window)
 
             kinds.append(self._scores(side, "all", heard))
         return kinds
@@ -339,7 +344,7 @@ class _Trainer:
         self,
         side: Side,
         policy: Policy,
-        heard: Callable[[Tensor, Tensor], Tensor] | None = None,
+        heard: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
     ) -> Scores:
         entries = self.split.of(self.corpus.entries, side)
         return score(

@@ -11,6 +11,7 @@ Shapes: N windows, F figures of the evidence, K classes.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -71,6 +72,17 @@ def temperature_of(kinds: Sequence[Scores]) -> float:
         np.concatenate([scores.truth for scores in kinds]),
         np.concatenate([scores.owners + clips * i for i, scores in enumerate(kinds)]),
     )
+
+
+def modesty_of(pieces: Scores, temperature: float, share: float) -> float:
+    """The ``SpeakerNet.modesty`` that makes probabilities right for pieces of clips as well.
+
+    Args:
+        pieces: what the network, without any, says of pieces that fill ``share`` of its window.
+        temperature: of whole windows.
+        share: above 0, below 1.
+    """
+    return min(1.0, max(0.0, math.log(temperature / temperature_of([pieces])) / math.log(share)))
 
 
 def discriminant(
