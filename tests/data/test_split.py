@@ -28,18 +28,18 @@ def test_sizes_are_near_the_ones_asked_for():
     entries = corpus(100, 20)
     made = split(entries, 0.6, 0.2)
     shares = [len(made.of(entries, side)) / len(entries) for side in SIDES]
-    assert shares == pytest.approx([0.6, 0.2, 0.2], abs=0.03)
+    assert shares == pytest.approx([0.6, 0.2, 0.2], abs=0.06)
 
 
 @pytest.mark.parametrize("clips", [3, 4, 6, 12])
-def test_every_speaker_is_on_every_side_and_half_trained(clips):
+def test_every_speaker_is_on_every_side_and_trained_on_its_share(clips):
     entries = corpus(50, clips)
     made = split(entries, 0.6, 0.2)
     for speaker in {e.clip.speaker for e in entries}:
         own = [e for e in entries if e.clip.speaker == speaker]
         counts = [len(made.of(own, side)) for side in SIDES]
         assert min(counts) >= 1
-        assert counts[0] >= 0.3 * clips
+        assert counts[0] >= int(0.6 * clips)
 
 
 def test_same_seed_same_split_whatever_the_order():
@@ -52,8 +52,9 @@ def test_same_seed_same_split_whatever_the_order():
 def test_clips_keep_their_side_when_others_are_added():
     few, many = corpus(40, 16), corpus(40, 32)
     before, after = split(few).sides, split(many).sides
-    moved = [name for name, side in before.items() if after[name] != side]
-    assert len(moved) <= 0.01 * len(before)  # only where a side would have been empty
+    moved = [(side, after[name]) for name, side in before.items() if after[name] != side]
+    assert len(moved) <= 0.05 * len(before)  # at a cut that was moved, to train on a speaker's share
+    assert ("train", "test") not in moved
 
 
 def test_clips_keep_their_side_when_they_are_renamed():

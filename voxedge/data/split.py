@@ -3,7 +3,9 @@
 Each unit (a session where a speaker has several, else a clip) gets a fixed number in [0, 1) from a
 hash of the seed and its content or name; below 0.6 it is trained on, and so on. So a clip keeps its
 side when others are added, which a shuffled split never does; the price is that a speaker's shares
-are only near the ones asked for. A few cuts are moved where a side would else be empty.
+are only near the ones asked for. Cuts are moved where a side would else be empty, or training have
+less than its share of a speaker: some clips may then leave training for validation when others are
+added, but none of those is tested on.
 """
 
 from __future__ import annotations
@@ -54,8 +56,8 @@ def split(
 
     The same seed gives the same split, whatever the order; clips of equal content share a side.
     A speaker with two sessions is tested on the smaller; the other is split by utterance into
-    training and validation. Every speaker has at least one unit on each side, and at least half
-    its share in training. Where the sizes make up 1 there is no test side.
+    training and validation. Every speaker has at least one unit on each side, and at least its
+    share, rounded down, in training. Where the sizes make up 1 there is no test side.
 
     Raises:
         CorpusError: a speaker with fewer than three clips, or (for a given split) none in training.
@@ -112,7 +114,7 @@ def _cut(
     count = len(units)
     reserved = 1 if train + val < _WHOLE else 0  # for the test side
     first = bisect_left(positions, train)
-    first = min(max(first, math.ceil(train * count / 2), 1), count - 1 - reserved)
+    first = min(max(first, math.floor(train * count), 1), count - 1 - reserved)
     second = count
     if reserved:
         second = min(max(bisect_left(positions, train + val), first + 1), count - 1)
