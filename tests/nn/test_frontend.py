@@ -131,6 +131,17 @@ def test_window_repeats_short_clips_and_cuts_long_ones(length):
     np.testing.assert_array_equal(window.numpy(), expected)
 
 
+@pytest.mark.parametrize("window", [48_000, (1 << 21) - 1, 1 << 21])
+def test_clips_are_repeated_at_whole_lengths(window):
+    """The length's inverse is rounded: neither the sample before nor the one behind is to be hit."""
+    for length in (3, 41, 399, 4001, window // 3, window - 1, window, window + 1):
+        whole = torch.arange(0, window, length)[:, None] + torch.tensor([-1, 0, 1])
+        positions = whole.flatten().clamp(0, window - 1)
+        clip, valid = torch.arange(length)[None], torch.tensor([length])
+        found = Window(window, "repeat").at(positions.int(), clip, valid)[0]
+        assert torch.equal(found, positions % length)
+
+
 def test_window_can_pad_with_zeros():
     window = Window(10, "zero")(torch.ones(1, 4), torch.tensor([4]))[0]
     assert window.tolist() == [1] * 4 + [0] * 6

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from voxedge.nn.power_spectrum import PowerSpectrum
 from voxedge.train.recipe import Feature, Normalise, Padding
 
+_EXACT = 1 << 21  # samples: half of one, relative to them all, is more than a float32 rounds off
 _LOG_FLOOR = 3e-5  # of the clip's mean power in a band
 _SILENCE = 1e-9  # mean power in a band that is still told from none: some -100 dB of full scale
 _SEED_FLOOR = 1e-9  # the seed system's, added to the complex mel spectrum
@@ -40,18 +41,25 @@ class Window(nn.Module):
         )
 
     def forward(self, pcm: Tensor, lengths: Tensor) -> Tensor:
-        """[B, S] float32 and valid samples int64 [B] (or [1], for all rows) -> [B, W].
+        """[B, S] float32 and valid samples int64 [B] (or [1], for all rows) -> [B, W]."""
+        return self.at(self.positions, pcm, lengths)
+
+    def at(self, positions: Tensor, pcm: Tensor, lengths: Tensor) -> Tensor:
+        """What the window holds at Q places of it, int32 [Q] -> [B, Q].
 
         Written so that only ``pcm`` says what B is: the exported ``lengths`` has a default of
-        shape [1], which must broadcast.
+        shape [1], which must broadcast. A remainder would take three times as long as a product.
         """
         batch, samples = pcm.shape
-        valid = torch.clamp(lengths, min=1, max=samples).unsqueeze(1).int()
-        index = self.positions.unsqueeze(0) % valid  # 32 bits: half the constants, twice the speed
-        window = pcm.gather(1, index.long().expand(batch, -1))
+        valid = torch.clamp(lengths, min=1, max=samples).int().unsqueeze(1).expand(batch, 1)
+        # how often the clip was repeated until there; its inverse length is a hair too large, so
+        # that no rounding makes a whole number of times fall short
+        real = torch.float32 if self.samples < _EXACT else torch.float64
+        times = (positions.to(real) * ((1 + 0.5 / self.samples) / valid.to(real))).int()
+        found = pcm.gather(1, positions - times * valid)
         if self.padding == "zero":
-            window = window * (self.positions.unsqueeze(0) < valid)
-        return window
+            found = found * (positions < valid)
+        return found
 
 
 class Frontend(nn.Module):
