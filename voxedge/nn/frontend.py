@@ -122,8 +122,11 @@ class Frontend(nn.Module):
         else:  # of power, only the bins that a band looks at are computed
             self.register_buffer("taper", hann_window(n_fft, win_length).float(), persistent=False)
             used = bands.any(dim=0).nonzero().flatten()
+            self.spectrum = PowerSpectrum(self.frames, n_fft, win_length, hop_length, used)
             bands = bands[:, used]
-            self.spectrum = PowerSpectrum(samples, n_fft, win_length, hop_length, used)
+        if feature == "mel":  # in the order in which the spectrum comes
+            arranged = torch.zeros(len(bands), self.spectrum.size)
+            bands = arranged.index_copy(1, self.spectrum.places, bands)
         self.register_buffer("bands", bands, persistent=False)  # [M, N]
         # A buffer of more than one value: the exporter drops the addition of a constant below 1e-8.
         floor = torch.full((len(bands), 1), _SEED_FLOOR)
@@ -136,23 +139,27 @@ class Frontend(nn.Module):
 
     def forward(self, pcm: Tensor, lengths: Tensor) -> Tensor:
         """Samples [B, S] with their valid lengths [B] -> image [B, 1, P, P]."""
-        return self.image(self.window(pcm, lengths))
+        return self.picture(self.features(pcm, lengths))
 
     def image(self, window: Tensor) -> Tensor:
         """[B, W] -> image [B, 1, P, P]."""
-        features = self.seed_features(window) if self.feature == "seed" else self.features(window)
-        return self.picture(features)
+        return self(window, torch.tensor([window.shape[1]], device=window.device))
 
     def picture(self, features: Tensor) -> Tensor:
         """Features [B, M, T] -> normalised and resized, [B, 1, P, P]."""
-        return (self.rows @ (self._normalised(features) @ self.columns)).unsqueeze(1)
+        image = self._normalised(features) @ self.columns
+        if features.shape[1] != len(self.rows):
+            image = self.rows @ image
+        return image.unsqueeze(1)
 
-    def features(self, window: Tensor) -> Tensor:
-        """[B, W] -> log power in bands, relative to the clip's, [B, M, T]."""
-        power = self.spectrum(window)
+    def features(self, pcm: Tensor, lengths: Tensor) -> Tensor:
+        """Samples [B, S] with their valid lengths [B] -> features [B, M, T]."""
+        if self.feature == "seed":
+            return self.seed_features(self.window(pcm, lengths))
+        power = self.spectrum(self.window.at(self.spectrum.positions, pcm, lengths))
         if self.feature == "mel":
-            power = power @ self.bands.T
-        return self.log_power(power.transpose(1, 2))
+            return self.log_power(self.bands @ power)
+        return self.log_power(power.index_select(1, self.spectrum.places))
 
     def log_power(self, power: Tensor) -> Tensor:
         """Power in bands [B, M, T] -> its logarithm above a floor below the clip's mean power.
