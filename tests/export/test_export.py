@@ -13,6 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 from voxedge.export import parity, pipeline
 from voxedge.export.passes import PASSES
 from voxedge.export.passes.fold_channel_repeat import fold_channel_repeat
+from voxedge.export.passes.narrow_indices import narrow_indices
+from voxedge.export.passes.tidy import tidy
 from voxedge.export.pipeline import export_run
 from voxedge.export.trace import trace
 
@@ -222,6 +224,22 @@ def repeat_graph(*, axis=1, inputs=("x", "x", "x"), group=1, channels=1, kernel=
     return ir.from_proto(model)
 
 
+def index_graph(operator: str, kind: int) -> ir.Model:
+    """x [4, 4], and each of its values, as a number of a row."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["i"], to=kind),
+        helper.make_node("Cast", ["i"], ["index"], to=TensorProto.INT64),
+        helper.make_node(operator, ["x", "index"], ["y"], axis=0),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [4, 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    i = helper.make_tensor_value_info("i", kind, [4, 4])
+    graph = helper.make_graph(nodes, "indices", [x], [y], value_info=[i])
+    return ir.from_proto(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    )
+
+
 def outputs(model: ir.Model) -> np.ndarray:
     data = ir.to_proto(model).SerializeToString()
     session = onnxruntime.InferenceSession(data)
@@ -256,6 +274,22 @@ def test_fold_channel_repeat_leaves_near_misses_alone(near_miss):
     before = ir.to_proto(model).SerializeToString()
     assert not fold_channel_repeat(model)
     assert ir.to_proto(model).SerializeToString() == before
+
+
+@pytest.mark.parametrize("operator", ["Gather", "GatherElements"])
+def test_indices_of_32_bits_are_not_made_64(operator):
+    model = index_graph(operator, TensorProto.INT32)
+    before = outputs(model)
+    assert narrow_indices(model)
+    assert tidy(model)
+    assert [node.op_type for node in model.graph] == ["Cast", operator]
+    np.testing.assert_array_equal(outputs(model), before)
+    assert not narrow_indices(model)
+
+
+def test_indices_of_fewer_bits_are_made_64():
+    model = index_graph("GatherElements", TensorProto.INT8)  # which no index may have
+    assert not narrow_indices(model)
 
 
 def test_every_pass_does_nothing_the_second_time(model_path):

@@ -52,8 +52,8 @@ def test_dft_basis_is_the_fft():
 def test_power_mel_path_is_librosas(win_length):
     recipe = FrontendRecipe(win_length=win_length)
     samples = voice(180, 3.0, 2)
-    frontend = build_frontend(recipe)
-    ours = frontend.features(torch.from_numpy(samples)[None])[0].numpy()
+    pcm, lengths = torch.from_numpy(samples)[None], torch.tensor([len(samples)])
+    ours = build_frontend(recipe).features(pcm, lengths)[0].numpy()
     power = librosa.feature.melspectrogram(
         y=samples, sr=RATE, n_fft=512, hop_length=160, win_length=win_length, center=False,
         n_mels=80, fmin=20, fmax=7600,
@@ -129,6 +129,17 @@ def test_window_repeats_short_clips_and_cuts_long_ones(length):
     window = Window(48_000, "repeat")(samples[None], torch.tensor([length]))[0]
     expected = np.resize(samples.numpy(), 48_000)  # np.resize repeats
     np.testing.assert_array_equal(window.numpy(), expected)
+
+
+@pytest.mark.parametrize("window", [48_000, (1 << 21) - 1, 1 << 21])
+def test_clips_are_repeated_at_whole_lengths(window):
+    """The length's inverse is rounded: no neighbour of the right sample may be taken."""
+    for length in (3, 41, 399, 4001, window // 3, window - 1, window, window + 1):
+        whole = torch.arange(0, window, length)[:, None] + torch.tensor([-1, 0, 1])
+        positions = whole.flatten().clamp(0, window - 1)
+        clip, valid = torch.arange(length)[None], torch.tensor([length])
+        found = Window(window, "repeat").at(positions.int(), clip, valid)[0]
+        assert torch.equal(found, positions % length)
 
 
 def test_window_can_pad_with_zeros():

@@ -184,7 +184,7 @@ class Playback(nn.Module):
     That is another voice, so the trainer takes it for another speaker (Yamamoto et al. 2019,
     "Speaker augmentation and bandwidth extension for deep speaker embedding"). Nothing is
     resampled: the hop and the frequencies of the bands change instead. The spectrum comes from an
-    FFT, much faster on a CPU than the convolution that is exported, and the same to rounding.
+    FFT, the same to rounding as the products that are exported.
 
     Args:
         frontend: for log-power features.

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from voxedge.nn.power_spectrum import PowerSpectrum
 from voxedge.train.recipe import Feature, Normalise, Padding
 
+_EXACT = 1 << 21  # samples: half of one, relative to them all, is more than a float32 rounds off
 _LOG_FLOOR = 1e-6  # of the clip's mean power in a band
 _SILENCE = 1e-9  # mean power in a band that is still told from none: some -100 dB of full scale
 _SEED_FLOOR = 1e-9  # the seed system's, added to the complex mel spectrum
@@ -45,18 +46,25 @@ class Window(nn.Module):
         return valid.clamp(max=self.samples).float() / self.samples
 
     def forward(self, pcm: Tensor, lengths: Tensor) -> Tensor:
-        """[B, S] float32 and valid samples int64 [B] (or [1], for all rows) -> [B, W].
+        """[B, S] float32 and valid samples int64 [B] (or [1], for all rows) -> [B, W]."""
+        return self.at(self.positions, pcm, lengths)
+
+    def at(self, positions: Tensor, pcm: Tensor, lengths: Tensor) -> Tensor:
+        """What the window holds at Q places of it, int32 [Q] -> [B, Q].
 
         Written so that only ``pcm`` says what B is: the exported ``lengths`` has a default of
-        shape [1], which must broadcast.
+        shape [1], which must broadcast. A remainder would take three times as long as a product.
         """
         batch, samples = pcm.shape
-        valid = torch.clamp(lengths, min=1, max=samples).unsqueeze(1).int()
-        index = self.positions.unsqueeze(0) % valid  # 32 bits: half the constants, twice the speed
-        window = pcm.gather(1, index.long().expand(batch, -1))
+        valid = torch.clamp(lengths, min=1, max=samples).int().unsqueeze(1).expand(batch, 1)
+        # how often the clip was repeated until there; its inverse length is a hair too large, so
+        # that no rounding makes a whole number of times fall short
+        real = torch.float32 if self.samples < _EXACT else torch.float64
+        times = (positions.to(real) * ((1 + 0.5 / self.samples) / valid.to(real))).int()
+        found = pcm.gather(1, positions - times * valid)
         if self.padding == "zero":
-            window = window * (self.positions.unsqueeze(0) < valid)
-        return window
+            found = found * (positions < valid)
+        return found
 
 
 class Frontend(nn.Module):
@@ -119,8 +127,11 @@ class Frontend(nn.Module):
         else:  # of power, only the bins that a band looks at are computed
             self.register_buffer("taper", hann_window(n_fft, win_length).float(), persistent=False)
             used = bands.any(dim=0).nonzero().flatten()
+            self.spectrum = PowerSpectrum(self.frames, n_fft, win_length, hop_length, used)
             bands = bands[:, used]
-            self.spectrum = PowerSpectrum(samples, n_fft, win_length, hop_length, used)
+        if feature == "mel":  # in the order in which the spectrum comes
+            arranged = torch.zeros(len(bands), self.spectrum.size)
+            bands = arranged.index_copy(1, self.spectrum.places, bands)
         self.register_buffer("bands", bands, persistent=False)  # [M, N]
         # A buffer of more than one value: the exporter drops the addition of a constant below 1e-8.
         floor = torch.full((len(bands), 1), _SEED_FLOOR)
@@ -133,23 +144,27 @@ class Frontend(nn.Module):
 
     def forward(self, pcm: Tensor, lengths: Tensor) -> Tensor:
         """Samples [B, S] with their valid lengths [B] -> image [B, 1, P, P]."""
-        return self.image(self.window(pcm, lengths))
+        return self.picture(self.features(pcm, lengths))
 
     def image(self, window: Tensor) -> Tensor:
         """[B, W] -> image [B, 1, P, P]."""
-        features = self.seed_features(window) if self.feature == "seed" else self.features(window)
-        return self.picture(features)
+        return self(window, torch.tensor([window.shape[1]], device=window.device))
 
     def picture(self, features: Tensor) -> Tensor:
         """Features [B, M, T] -> normalised and resized, [B, 1, P, P]."""
-        return (self.rows @ (self._normalised(features) @ self.columns)).unsqueeze(1)
+        image = self._normalised(features) @ self.columns
+        if features.shape[1] != len(self.rows):
+            image = self.rows @ image
+        return image.unsqueeze(1)
 
-    def features(self, window: Tensor) -> Tensor:
-        """[B, W] -> log power in bands, relative to the clip's, [B, M, T]."""
-        power = self.spectrum(window)
+    def features(self, pcm: Tensor, lengths: Tensor) -> Tensor:
+        """Samples [B, S] with their valid lengths [B] -> features [B, M, T]."""
+        if self.feature == "seed":
+            return self.seed_features(self.window(pcm, lengths))
+        power = self.spectrum(self.window.at(self.spectrum.positions, pcm, lengths))
         if self.feature == "mel":
-            power = power @ self.bands.T
-        return self.log_power(power.transpose(1, 2))
+            return self.log_power(self.bands @ power)
+        return self.log_power(power.index_select(1, self.spectrum.places))
 
     def log_power(self, power: Tensor) -> Tensor:
         """Power in bands [B, M, T] -> its logarithm above a floor below the clip's mean power.

@@ -1,11 +1,19 @@
-"""Power spectra of overlapping frames as two matrix products, half the size of the DFT's.
+"""Power spectra of overlapping frames as two batches of small matrix products.
 
-A periodic Hann window is symmetric, so with samples counted from a frame's centre the cosines see
-only the sum of x[k] and x[-k], and the sines only the difference. Power does not know where the
-frame began, so counting from the centre changes nothing. No sample is used that the window sets to
-zero, and no bin is computed that nobody asked for.
+They are one step of the FFT (Cooley and Tukey 1965). With sample C a + b of a frame as the a-th of
+part b, and Y[b] the DFT of part b over R = n_fft / C points,
 
-Shapes: B batch, W samples of the window, T frames, H half of a frame, N bins.
+    X[k] = sum over b of exp(-2 pi i k b / n_fft) Y[b, k mod R].
+
+The samples are real, so that Y[b, R - r] is the conjugate of Y[b, r], and R numbers hold all of it.
+With R about the square root of n_fft that is a seventh of the DFT's multiplications. Another step
+would save more of them, but moves everything through the memory once more.
+
+Power does not know where a frame began, so a frame begins where its window does. No bin is computed
+that nobody asked for.
+
+Shapes: B batch, T frames, C and R as above, K samples of a part that the window does not set to
+zero, Q = C K T, G = R / 2 pairs of r and R - r, L bins of a pair (at most), N bins in all.
 """
 
 from __future__ import annotations
@@ -13,60 +21,98 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
 class PowerSpectrum(nn.Module):
-    """Squared magnitude of the windowed DFT of each frame, [B, W] -> [B, T, N].
+    """Squared magnitude of the windowed DFT of each frame, [B, Q] -> [B, G L, T].
+
+    ``positions`` says which samples it takes, and ``places`` where each bin is in what it gives.
 
     Args:
-        samples: W.
-        n_fft: points of the DFT.
+        frames: T.
+        n_fft: points of the DFT; a power of two.
         win_length: samples of the periodic Hann window, centred in ``n_fft``.
         hop_length: samples between frames.
         bins: which of the DFT's, int64 [N].
     """
 
-    forwards: Tensor
-    backwards: Tensor
-    cosines: Tensor
-    sines: Tensor
+    offsets: Tensor
+    parts: Tensor
+    starts: Tensor
+    first: Tensor
+    second: Tensor
+    places: Tensor
 
     def __init__(
-        self, samples: int, n_fft: int, win_length: int, hop_length: int, bins: Tensor
+        self, frames: int, n_fft: int, win_length: int, hop_length: int, bins: Tensor
     ) -> None:
         super().__init__()
-        frames = 1 + (samples - n_fft) // hop_length
-        self.width = win_length // 2
-        first = (n_fft - win_length) // 2
-        last = first + (frames - 1) * hop_length
-        self.after = first + (win_length + 1) // 2  # the second half of the first frame
-        self.before = samples - 1 - (last + win_length // 2)  # first half of the last, reversed
-        # Frames are put together from whole blocks of the signal: a few large copies.
-        self.block = math.gcd(hop_length, self.width)
-        starts = torch.arange(frames)[:, None] * (hop_length // self.block)
-        blocks = starts + torch.arange(self.width // self.block)
-        self.register_buffer("forwards", blocks.flatten(), persistent=False)
-        self.register_buffer("backwards", blocks.flip(0).flatten(), persistent=False)
-        window = torch.hann_window(win_length, periodic=True, dtype=torch.float64)[-self.width :]
-        if win_length % 2 == 0:
-            window[0] /= 2  # the centre is its own mirror image
-        places = torch.arange(self.width, dtype=torch.float64) + (win_length % 2) / 2
-        angles = 2 * math.pi * places[:, None] * bins / n_fft
-        cosines, sines = torch.cos(angles) * window[:, None], torch.sin(angles) * window[:, None]
-        self.register_buffer("cosines", cosines.float(), persistent=False)  # [H, N]
-        self.register_buffer("sines", sines.float(), persistent=False)
+        residues = 1 << (n_fft.bit_length() // 2)
+        width = n_fft // residues
+        count = -(-win_length // width)
+        begin = (n_fft - win_length) // 2
+        start = min(begin, n_fft - count * width)
+        self.register_buffer("offsets", _counted(width)[:, None, None] + start, persistent=False)
+        self.register_buffer("parts", _counted(count)[:, None] * width, persistent=False)
+        self.register_buffer("starts", _counted(frames) * hop_length, persistent=False)
+        window = torch.hann_window(win_length, periodic=True, dtype=torch.float64)
+        window = F.pad(window, (begin - start, start + count * width - begin - win_length))
+        first = _first_step(window.reshape(count, width), residues)
+        self.register_buffer("first", first.float(), persistent=False)  # [C, R, K]
+        second, places = _second_step(bins, n_fft, residues)
+        self.register_buffer("second", second.float(), persistent=False)  # [G, 2 L, 2 C]
+        self.register_buffer("places", places, persistent=False)  # [N]
+        self.size = second.shape[0] * second.shape[1] // 2  # G L
 
-    def forward(self, window: Tensor) -> Tensor:
-        """[B, W] -> power [B, T, N]."""
-        after = self._framed(window, self.after, self.forwards)
-        before = self._framed(window.flip(1), self.before, self.backwards)
-        cosine, sine = (after + before) @ self.cosines, (after - before) @ self.sines
-        return cosine * cosine + sine * sine
+    @property
+    def positions(self) -> Tensor:
+        """Where the samples are that ``forward`` takes, int32 [Q]; some of them more than once."""
+        return (self.offsets + self.parts + self.starts).flatten()
 
-    def _framed(self, signal: Tensor, start: int, order: Tensor) -> Tensor:
-        """[B, W] -> its overlapping pieces from ``start`` on, [B, T, H]."""
-        count = (signal.shape[1] - start) // self.block
-        blocks = signal[:, start : start + count * self.block].reshape(-1, count, self.block)
-        frames = len(order) * self.block // self.width
-        return blocks.index_select(1, order).reshape(-1, frames, self.width)
+    def forward(self, samples: Tensor) -> Tensor:
+        """[B, Q] -> power [B, G L, T]."""
+        width, residues, count = self.first.shape
+        batch, groups, frames = samples.shape[0], residues // 2, len(self.starts)
+        parts = self.first @ samples.reshape(batch, width, count, frames)  # [B, C, R, T]
+        pairs = parts.reshape(batch, width, groups, 2 * frames).transpose(1, 2)
+        spectrum = self.second @ pairs.reshape(batch, groups, 2 * width, frames)  # [B, G, 2 L, T]
+        squares = (spectrum * spectrum).reshape(batch, groups, 2, -1)
+        return squares.sum(dim=2).reshape(batch, self.size, frames)
+
+
+def _counted(size: int) -> Tensor:
+    return torch.arange(size, dtype=torch.int32)
+
+
+def _first_step(window: Tensor, residues: int) -> Tensor:
+    """Samples of each part -> real and imaginary part of Y[b, r] for r < R / 2, [C, R, K].
+
+    The window [K, C] is in it. Y[b, 0] is real, as is Y[b, R / 2], which stands beside it.
+    """
+    part = torch.arange(len(window), dtype=torch.float64)
+    angles = 2 * math.pi / residues * torch.arange(residues // 2)[:, None] * part
+    waves = torch.stack([torch.cos(angles), -torch.sin(angles)], dim=1)  # [G, 2, K]
+    waves[0, 1] = torch.cos(math.pi * part)
+    return waves.reshape(1, residues, -1) * window.T.unsqueeze(1)
+
+
+def _second_step(bins: Tensor, n_fft: int, residues: int) -> tuple[Tensor, Tensor]:
+    """Y of each pair -> real parts of X, then imaginary ones, [G, 2 L, 2 C]; bins' places [N]."""
+    residue, groups = bins % residues, residues // 2
+    group = torch.minimum(residue, residues - residue) % groups
+    place = (F.one_hot(group, groups).cumsum(dim=0) - 1)[torch.arange(len(bins)), group]
+    largest = int(place.max()) + 1
+    offset = torch.arange(n_fft // residues, dtype=torch.float64)
+    angles = 2 * math.pi / n_fft * bins[:, None] * offset
+    cosine, sine = torch.cos(angles), torch.sin(angles)
+    sign = 1 - 2 * (residue > groups)[:, None].double()  # of Y's imaginary part
+    sign[residue % groups == 0] = 0
+    real = torch.stack([cosine, sign * sine], dim=2)  # [N, C, 2]
+    imaginary = torch.stack([-sine, sign * cosine], dim=2)
+    half = residue == groups  # its Y is where others have the imaginary part
+    real[half], imaginary[half] = real[half].flip(2), imaginary[half].flip(2)
+    matrix = torch.zeros(groups, 2, largest, 2 * len(offset), dtype=torch.float64)
+    matrix[group, 0, place], matrix[group, 1, place] = real.flatten(1), imaginary.flatten(1)
+    return matrix.flatten(1, 2), group * largest + place

@@ -1,0 +1,27 @@
+"""Indices stay in 32 bits where they are computed in 32 bits.
+
+PyTorch's exporter casts every index to 64 bits, which operators of the standard do not ask for. So
+
+1. ``Gather(x, Cast(i, int64))`` and ``GatherElements`` of int32 i take i itself.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+
+
+def narrow_indices(model: ir.Model) -> bool:
+    """Apply rule 1 wherever it holds; whether anything changed."""
+    changed = False
+    for node in model.graph:
+        if node.op_type not in ("Gather", "GatherElements"):
+            continue
+        index = node.inputs[1]
+        cast = index.producer() if index is not None else None
+        if cast is None or cast.op_type != "Cast":
+            continue
+        source = cast.inputs[0]
+        if source is not None and source.dtype == ir.DataType.INT32:
+            node.replace_input_with(1, source)
+            changed = True
+    return changed
