@@ -115,13 +115,14 @@ def _convolutions(model: ir.Model) -> list[ir.Node]:
 
 
 def _behind(logits: ir.Value) -> Iterator[ir.Value]:
-    """The constants that logits are made of: the heads', and not what they look at."""
+    """The constants that logits are made of: the heads', not what they look at, nor its length."""
     node = logits.producer()
     if logits.const_value is not None:
         yield logits
-    elif node is not None:
+    elif node is not None and node.op_type != "Pow":
         for value in node.inputs[1:] if node.op_type in ("MatMul", "Gemm") else node.inputs:
-            yield from _behind(value)
+            if value is not None:
+                yield from _behind(value)
 
 
 def _rank(value: ir.Value | None) -> int:

@@ -21,6 +21,7 @@ from bench.accuracy.few import list_clips
 from bench.accuracy.table import measured, settings, voxedge
 from voxedge.console import answer
 from voxedge.evaluation.answers import FILE
+from voxedge.evaluation.verification import SHOTS
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -89,7 +90,7 @@ def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     lines.append("|---" * 6 + "|")
     for variant, own in found.items():
         rates = [[row["eer"]["value"] for row in own]]
-        rates += [[row["shots"][shots]["value"] for row in own] for shots in ("1", "5")]
+        rates += [[row["shots"][str(shots)]["value"] for row in own] for shots in SHOTS]
         cells = [_ranged([100 * value for value in values]) for values in rates]
         for kind in ("same", "different"):
             mean, deviation = _spread(own, kind)

@@ -4,8 +4,7 @@ Each unit (a session where a speaker has several, else a clip) gets a fixed numb
 hash of the seed and its content or name; below 0.6 it is trained on, and so on. So a clip keeps its
 side when others are added, which a shuffled split never does; the price is that a speaker's shares
 are only near the ones asked for. Cuts are moved where a side would else be empty, or training have
-less than its share of a speaker: some clips may then leave training for validation when others are
-added, but none of those is tested on.
+less than its share of a speaker: a few clips may then leave training when others are added.
 """
 
 from __future__ import annotations
