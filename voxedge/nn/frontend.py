@@ -148,7 +148,7 @@ class Frontend(nn.Module):
 
     def image(self, window: Tensor) -> Tensor:
         """[B, W] -> image [B, 1, P, P]."""
-        return self(window, torch.tensor([window.shape[1]], device=window.device))
+        return self.forward(window, torch.tensor([window.shape[1]], device=window.device))
 
     def picture(self, features: Tensor) -> Tensor:
         """Features [B, M, T] -> normalised and resized, [B, 1, P, P]."""

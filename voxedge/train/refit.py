@@ -27,6 +27,7 @@ from voxedge.train.evaluate import Scores
 SHRINKAGES = (0.1, 0.3, 0.6, 0.9)  # to choose from by validation
 SHARES = (0.2, 0.3, 0.5, 0.7)  # of the discriminant beside the head that was trained
 
+_SPREAD = 3.0  # of a discriminant's logits, so that its temperature is within what is searched
 _SMALLEST = 1e-6  # variance: speakers with one window each have none
 
 
@@ -49,7 +50,7 @@ def add_discriminant(net: SpeakerNet, train: Scores, validation: Sequence[Scores
     classes = head.weight.shape[0]
     for shrinkage in SHRINKAGES:
         linear = discriminant(_evidence(train), train.window_truth, classes, shrinkage)
-        linear = _scaled(linear, trained_scale / float(logits_of(linear, _evidence(train)).std()))
+        linear = _scaled(linear, _SPREAD / float(logits_of(linear, _evidence(train)).std()))
         judged = [replace(s, logits=logits_of(linear, _evidence(s))) for s in validation]
         other = temperature_of(judged)
         for share in SHARES:  # both are calibrated, so that shares are shares
