@@ -20,6 +20,9 @@ from voxedge.nn.power_spectrum import PowerSpectrum
 from voxedge.train.recipe import Feature, Normalise, Padding
 
 _EXACT = 1 << 21  # samples: half of one, relative to them all, is more than a float32 rounds off
+#: Raised whenever the same samples and settings give another image: weights know only their own.
+SIGNAL_PATH = 2
+
 _LOG_FLOOR = 1e-6  # of the clip's mean power in a band
 _SILENCE = 1e-9  # mean power in a band that is still told from none: some -100 dB of full scale
 _SEED_FLOOR = 1e-9  # the seed system's, added to the complex mel spectrum

@@ -15,7 +15,11 @@ from voxedge.nn.frontend import Frontend, Window
 from voxedge.nn.losses import ContrastiveCenterLoss
 from voxedge.nn.speaker_net import STATISTICS, CosineHead, SpeakerNet
 from voxedge.stress import load_noises, load_rooms
-from voxedge.train.checkpoint import load_checkpoint, restore_module
+from voxedge.train.checkpoint import (
+    load_checkpoint,
+    refuse_other_signal_path,
+    restore_module,
+)
 from voxedge.train.recipe import FrontendRecipe, LossRecipe, Recipe
 from voxedge.train.run import Run
 from voxedge.train.weights import build_trunk, restore_statistics
@@ -91,6 +95,7 @@ def load_net(run: Run) -> SpeakerNet:
         RunError: the run or its checkpoint is missing or damaged.
     """
     checkpoint = load_checkpoint(run.model)
+    refuse_other_signal_path(checkpoint, run.model)
     net = build_net(run.recipe(), len(run.labels()), init="random")
     if checkpoint.state.get("labels") != list(run.labels()):
         raise RunError(f"{run.model} is of other speakers than the run's labels.json")

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from voxedge.errors import RunError
 from voxedge.files import atomic_write, write_json
+from voxedge.nn.frontend import SIGNAL_PATH
 
 _KEY = "voxedge"
 _DIGEST = "digest"
@@ -67,6 +68,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if metadata.get(_DIGEST) != tensors_digest(tensors, metadata[_KEY]):
         raise RunError(f"{path} is damaged: its content does not match its digest")
     return Checkpoint(tensors, state)
+
+
+def refuse_other_signal_path(checkpoint: Checkpoint, path: Path) -> None:
+    """Weights that another version's front end has fed would answer nonsense, and not say so.
+
+    Raises:
+        RunError: the checkpoint is of such a version.
+    """
+    if checkpoint.state.get("signal_path") != SIGNAL_PATH:
+        raise RunError(
+            f"{path} was trained by a version of voxedge whose images were others",
+            "train anew, or use the version in the run's metrics.json",
+        )
 
 
 def tensors_digest(tensors: Mapping[str, Tensor], text: str = "") -> str:

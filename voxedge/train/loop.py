@@ -31,6 +31,7 @@ from voxedge.data.split import Split
 from voxedge.errors import Interrupted, RunError, TrainingError
 from voxedge.files import write_json
 from voxedge.metrics import top_k_hits
+from voxedge.nn.frontend import SIGNAL_PATH
 from voxedge.nn.losses import margin_at, with_margin
 from voxedge.nn.speaker_net import CosineHead
 from voxedge.report import draw_curves
@@ -39,6 +40,7 @@ from voxedge.train.build import build_center_loss, build_head, build_net
 from voxedge.train.checkpoint import (
     load_checkpoint,
     module_tensors,
+    refuse_other_signal_path,
     optimizer_tensors,
     restore_module,
     restore_optimizer,
@@ -363,6 +365,7 @@ class _Trainer:
     def _restore(self) -> None:
         """Go back to the last checkpoint of the run."""
         checkpoint = load_checkpoint(self.run.last)
+        refuse_other_signal_path(checkpoint, self.run.last)
         state = checkpoint.state
         if state["labels"] != self.labels or state["corpus"] != self.corpus.digest:
             raise RunError(f"the corpus has changed since {self.run.folder} was begun")
@@ -399,6 +402,7 @@ class _Trainer:
             "corpus": self.corpus.digest,
             "position": vars(self.position),
             "bf16": self.bf16,
+            "signal_path": SIGNAL_PATH,
             "versions": versions(),
         }
 
