@@ -89,6 +89,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     pull.add_argument("--seeds", default="0,1,2", help="numbers, with commas")
     options = parser.parse_args(arguments)
     if options.command != "rivals":
+        if not all(seed.isdecimal() for seed in options.seeds.split(",")):
+            parser.error(f"--seeds {options.seeds}: whole numbers, with commas")
         options.seeds = [int(seed) for seed in options.seeds.split(",")]
     if rows := {"table": table.ROWS, "centers": centers.VARIANTS}.get(options.command):
         options.rows = options.rows.split(",")

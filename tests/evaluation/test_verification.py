@@ -66,6 +66,14 @@ def test_strangers_are_named_after_a_few_clips(clips):
     assert sharp["cosines"]["different"]["mean"] < 0.8
 
 
+def test_who_has_too_few_clips_is_no_candidate_among_those_who_have_enough(clips):
+    ten_and_five = [*clips, *(clip for clip in clips if clip.speaker != "d")]
+    sharp, blurred = verify(Listener(0.0), ten_and_five), verify(Listener(0.4), ten_and_five)
+    assert set(sharp["shots"]) == {"1", "5"}
+    assert sharp["shots"]["5"]["value"] == 1.0
+    assert blurred["shots"]["5"]["value"] > blurred["shots"]["1"]["value"] > 0.25
+
+
 def test_clips_that_cannot_be_read_are_left_out(clips, tmp_path):
     broken = Clip(tmp_path / "none.wav", "none.wav", "a")
     assert verify(Listener(0.0), [*clips, broken])["clips"] == 20

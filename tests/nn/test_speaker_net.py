@@ -8,7 +8,14 @@ import torch
 import torchvision
 from torch import nn
 
-from voxedge.nn.speaker_net import TRUNKS, CosineHead, ExportedNet, SpeakerNet, VoiceStatistics
+from voxedge.nn.speaker_net import (
+    TRUNKS,
+    CosineHead,
+    Discriminant,
+    ExportedNet,
+    SpeakerNet,
+    VoiceStatistics,
+)
 from voxedge.train.build import build_frontend, build_net
 from voxedge.train.recipe import FrontendRecipe, Recipe
 
@@ -103,6 +110,19 @@ def test_statistics_are_the_last_part_of_the_embedding():
     _, without = net.classify(image)
     assert torch.equal(embedding[:, trunk], without[:, trunk])
     assert not torch.equal(embedding[:, statistics], without[:, statistics])
+
+
+def test_a_discriminant_has_its_share_where_it_is_quiet():
+    logits, evidence = torch.randn(3, 5), torch.randn(3, 16)
+    asked = Discriminant(16, 5, share=0.3)
+    half = 0.7 * logits + 0.3 * asked.linear(evidence)
+    torch.nn.init.zeros_(asked.quiet.weight)
+    for log_odds, expected in ((50.0, half), (-50.0, logits), (0.0, (logits + half) / 2)):
+        torch.nn.init.constant_(asked.quiet.bias, log_odds)
+        torch.testing.assert_close(asked(logits, evidence), expected)
+    deaf = Discriminant(16, 5, share=0.3, hears=False)
+    deaf.linear = asked.linear
+    torch.testing.assert_close(deaf(logits, evidence), half)
 
 
 def test_modesty_shrinks_the_logits_of_what_fills_half_a_window():

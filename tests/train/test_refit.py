@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
+from voxedge.metrics import top_k_hits
+from voxedge.nn.speaker_net import CosineHead, SpeakerNet
 from voxedge.train.evaluate import Scores
-from voxedge.train.refit import discriminant, logits_of, modesty_of
+from voxedge.train.refit import add_discriminant, discriminant, logits_of, modesty_of
 
 
 def says(sharpness: float, clips: int = 2_000, classes: int = 5) -> Scores:
@@ -20,7 +24,7 @@ def says(sharpness: float, clips: int = 2_000, classes: int = 5) -> Scores:
     ("sharpness", "modesty"), [(1.0, 0.0), (2.0, 0.63), (0.5, 0.0), (9.0, 1.0)]
 )
 def test_modesty_makes_up_for_what_pieces_are_too_sure_of(sharpness, modesty):
-    found = modesty_of(says(sharpness), 1.0, 1 / 3)
+    found = modesty_of(says(1.0), says(sharpness), 1 / 3)
     assert found == pytest.approx(modesty, abs=0.05)
     if 0 < found < 1:
         assert sharpness * (1 / 3) ** found == pytest.approx(1.0, abs=0.05)
@@ -39,3 +43,40 @@ def test_the_discriminant_halves_the_way_between_two_means_by_how_clips_differ()
     assert middle[0] == pytest.approx(middle[1], abs=0.1)
     right = logits_of(head, evidence).argmax(axis=1) == labels
     assert right.mean() == pytest.approx(0.846, abs=0.02)  # of the normal law, 1.02 deviations
+
+
+def listened(noisy: bool, seed: int) -> Scores:
+    """Clips whose evidence names the speaker unless it is noisy, and a head that half knows."""
+    random = np.random.default_rng(seed)
+    clips, classes = 600, 4
+    truth = np.arange(clips) % classes
+    evidence = random.normal(size=(clips, 6)).astype(np.float32)
+    evidence[:, :classes] += 3 * np.eye(classes)[(truth + noisy) % classes]
+    evidence[:, 4] += 6 * noisy
+    logits = random.normal(size=(clips, classes)) + 2 * np.eye(classes)[truth]
+    return Scores(logits.astype(np.float32), np.arange(clips), truth, evidence)
+
+
+def test_a_discriminant_that_noise_misleads_is_heard_where_it_is_quiet():
+    training, validation = ([listened(noisy, seed) for noisy in (False, True)] for seed in (0, 1))
+    net = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
+    add_discriminant(net, training, validation)
+    assert net.discriminant is not None
+    scale = net.head.scale / 30.0  # the head's logits are made to fit
+    for scores, gained in zip(validation, (0.1, -0.01), strict=True):
+        with torch.inference_mode():
+            logits = net.discriminant(
+                torch.from_numpy(scale * scores.logits), torch.from_numpy(scores.evidence)
+            )
+        before = top_k_hits(scores.logits, scores.truth, 1).mean()
+        assert top_k_hits(logits.numpy(), scores.truth, 1).mean() > before + gained
+    deaf = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
+    add_discriminant(deaf, training[:1], validation[:1])
+    assert deaf.discriminant.quiet is None
+
+
+def test_a_discriminant_that_only_misleads_is_not_added():
+    net = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
+    add_discriminant(net, [listened(noisy=False, seed=0)], [listened(noisy=True, seed=1)])
+    assert net.discriminant is None
+    assert net.head.scale == 30.0

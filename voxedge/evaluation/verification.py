@@ -36,8 +36,8 @@ def verify(
 
     Beside them, how these cosines are spread, and ``shots``: how often the nearest of the speakers'
     mean embeddings is the right one, each mean made of that many clips, the first of each speaker
-    in the order of ``clips``, and judged by the others. Intervals are 95 %, percentile bootstrap
-    over speakers.
+    in the order of ``clips``, and judged by the others, among the speakers who have more.
+    Intervals are 95 %, percentile bootstrap over speakers.
 
     Raises:
         CorpusError: fewer than two speakers with two usable clips each, or some that the model
@@ -76,8 +76,10 @@ def verify(
         "shots": {},
     }
     for shots in SHOTS:
-        if min(counts) > shots:
-            hits, of = _nearest(vectors, owners, shots)
+        enough = counts[owners] > shots
+        if len(set(owners[enough])) > 1:
+            own = np.unique(owners[enough], return_inverse=True)[1]
+            hits, of = _nearest(vectors[enough], own, shots)
             figures["shots"][str(shots)] = bootstrap(hits, of)._asdict()
     return figures | {
         name: {"value": value, "low": float(a), "high": float(b)}

@@ -94,11 +94,11 @@ class SpeakerNet(nn.Module):
         statistics: how many of the embedding's entries, the last ones, come from
             ``VoiceStatistics`` and not from the trunk.
 
-    ``discriminant``, where training ends with one, is a linear map of the ``evidence`` whose logits
-    are added to the head's. ``modesty`` is the power of the share of its window that a clip fills
-    by which its logits shrink: half a second is not as good as three (probabilities that know of
-    durations: Mandasari et al. 2013, "Quality measure functions for calibration of speaker
-    recognition systems in various duration conditions").
+    ``discriminant``, where training ends with one, is asked beside the head. ``modesty`` is the
+    power of the share of its window that a clip fills by which its logits shrink: half a second is
+    not as good as three (probabilities that know of durations: Mandasari et al. 2013, "Quality
+    measure functions for calibration of speaker recognition systems in various duration
+    conditions").
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class SpeakerNet(nn.Module):
         cosine = isinstance(head, CosineHead)
         self.neck = nn.BatchNorm1d(head.in_features) if cosine else nn.Identity()
         self.head = head
-        self.discriminant: nn.Linear | None = None
+        self.discriminant: Discriminant | None = None
         self.modesty = 0.0
 
     @property
@@ -146,7 +146,7 @@ class SpeakerNet(nn.Module):
         embedding, evidence = self._looked_at(image)
         logits = self.head(embedding)
         if self.discriminant is not None:
-            logits = logits + self.discriminant(evidence)
+            logits = self.discriminant(logits, evidence)
         return logits, embedding
 
     def embed(self, image: Tensor) -> Tensor:
@@ -161,6 +161,33 @@ class SpeakerNet(nn.Module):
             return embedding, embedding
         figures = self.bypass.norm(self.bypass.figures(image))
         return self.neck(torch.cat([features, self.bypass.linear(figures)], dim=1)), figures
+
+
+class Discriminant(nn.Module):
+    """A linear map of the evidence, which has its share in the logits, the more the quieter it is.
+
+    Args:
+        figures: F, of the evidence.
+        classes: K.
+        share: 0 to 1, of the linear map where nothing but the voice is heard.
+        hears: whether it has learned to tell noise; else its share is the same everywhere.
+    """
+
+    share: Tensor
+
+    def __init__(self, figures: int, classes: int, share: float = 0.0, hears: bool = True) -> None:
+        super().__init__()
+        self.linear = nn.Linear(figures, classes)
+        self.quiet = nn.Linear(figures, 1) if hears else None  # log-odds that there is no noise
+        self.register_buffer("share", torch.tensor(share))
+
+    def forward(self, logits: Tensor, evidence: Tensor) -> Tensor:
+        """Logits [B, K] of the head and evidence [B, F] -> logits [B, K]."""
+        share = self.share
+        if self.quiet is not None:
+            share = share * torch.sigmoid(self.quiet(evidence))
+        mixed: Tensor = logits + share * (self.linear(evidence) - logits)
+        return mixed
 
 
 class VoiceStatistics(nn.Module):

@@ -13,7 +13,7 @@ from voxedge.limits import Samples
 from voxedge.nn.augment import WaveAugment
 from voxedge.nn.frontend import Frontend, Window
 from voxedge.nn.losses import ContrastiveCenterLoss
-from voxedge.nn.speaker_net import STATISTICS, CosineHead, SpeakerNet
+from voxedge.nn.speaker_net import STATISTICS, CosineHead, Discriminant, SpeakerNet
 from voxedge.stress import load_noises, load_rooms
 from voxedge.train.checkpoint import (
     load_checkpoint,
@@ -99,9 +99,10 @@ def load_net(run: Run) -> SpeakerNet:
     net = build_net(run.recipe(), len(run.labels()), init="random")
     if checkpoint.state.get("labels") != list(run.labels()):
         raise RunError(f"{run.model} is of other speakers than the run's labels.json")
-    if isinstance(net.head, CosineHead) and "net.discriminant.weight" in checkpoint.tensors:
-        classes, figures = checkpoint.tensors["net.discriminant.weight"].shape
-        net.discriminant = nn.Linear(figures, classes)
+    if isinstance(net.head, CosineHead) and "net.discriminant.linear.weight" in checkpoint.tensors:
+        classes, figures = checkpoint.tensors["net.discriminant.linear.weight"].shape
+        hears = "net.discriminant.quiet.weight" in checkpoint.tensors
+        net.discriminant = Discriminant(figures, classes, hears=hears)
         net.head.scale = checkpoint.state["cosine_scale"]
     net.modesty = checkpoint.state.get("modesty", 0.0)
     restore_module("net", net, checkpoint)

@@ -11,7 +11,6 @@ from voxedge import console
 from voxedge.data.corpus import Corpus, load_corpus
 from voxedge.data.manifest import Manifest, read_manifest
 from voxedge.data.split import Split, split
-from voxedge.files import write_text
 from voxedge.metrics import Interval
 from voxedge.parallel import available_processors
 from voxedge.train.device import choose_device, choose_precision
@@ -53,7 +52,6 @@ def train_command(
         recipe = run.recipe()
         if epochs is not None:
             recipe = recipe.with_values({"training.epochs": epochs})
-            write_text(run.folder / "recipe.toml", recipe.to_toml())
         console.say(f"going on with {run.folder}")
     else:
         build_trunk(recipe.model.trunk, recipe.model.init)  # what cannot be had is said at once

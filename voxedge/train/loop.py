@@ -29,7 +29,7 @@ from voxedge.data.dataset import TrainingSet
 from voxedge.data.manifest import Side
 from voxedge.data.split import Split
 from voxedge.errors import Interrupted, RunError, TrainingError
-from voxedge.files import write_json
+from voxedge.files import write_json, write_text
 from voxedge.metrics import top_k_hits
 from voxedge.nn.frontend import SIGNAL_PATH
 from voxedge.nn.losses import margin_at, with_margin
@@ -40,8 +40,8 @@ from voxedge.train.build import build_center_loss, build_head, build_net
 from voxedge.train.checkpoint import (
     load_checkpoint,
     module_tensors,
-    refuse_other_signal_path,
     optimizer_tensors,
+    refuse_other_signal_path,
     restore_module,
     restore_optimizer,
     save_checkpoint,
@@ -166,6 +166,7 @@ class _Trainer:
         self.finished = False
         if resume:
             self._restore()
+            write_text(run.folder / "recipe.toml", recipe.to_toml())  # more epochs, perhaps
         else:
             self._save_last()
 
@@ -289,13 +290,13 @@ class _Trainer:
         """Measure the best network the way ``identify`` answers, write it down, draw the curves."""
         self.finished = True
         restore_module("net", self.averaged, load_checkpoint(self.run.best))
-        kinds = self._kinds("validation")
         if self.recipe.loss.refit:
-            kinds = add_discriminant(self.averaged, self._scores("train", "all"), kinds)
-        temperature = temperature_of(kinds)
+            add_discriminant(self.averaged, self._kinds("train"), self._kinds("validation"))
         piece = round(_PIECE * self.net.frontend.window.samples)
         pieces = self._scores("validation", "first", lambda pcm, n: (pcm, n.clamp(max=piece)))
-        self.averaged.modesty = modesty_of(pieces, temperature, _PIECE)
+        whole = self._scores("validation", "first")
+        self.averaged.modesty = modesty_of(whole, pieces, _PIECE)
+        temperature = temperature_of(self._kinds("validation"))
         state = self._state() | {"modesty": self.averaged.modesty}
         if isinstance(self.averaged.head, CosineHead):
             state["cosine_scale"] = self.averaged.head.scale

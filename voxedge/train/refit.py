@@ -2,8 +2,8 @@
 
 A head that is trained together with the trunk ends where the training clips are told apart; a
 discriminant also knows how the clips of one speaker differ, and weighs figures by that. On the
-voice's statistics it is better on clean clips, the trained head on noisy ones, and the two together
-on both.
+voice's statistics it is better on clean clips and in rooms, the trained head in noise. A second
+discriminant, between clips as they are and copies in noise, says when to listen to which.
 
 Shapes: N windows, F figures of the evidence, K classes.
 """
@@ -21,48 +21,81 @@ import torch
 from torch import nn
 
 from voxedge.metrics import fit_temperature, top_k_hits
-from voxedge.nn.speaker_net import CosineHead, SpeakerNet
+from voxedge.nn.speaker_net import CosineHead, Discriminant, SpeakerNet
 from voxedge.train.evaluate import Scores
 
 SHRINKAGES = (0.1, 0.3, 0.6, 0.9)  # to choose from by validation
 SHARES = (0.2, 0.3, 0.5, 0.7)  # of the discriminant beside the head that was trained
 
 _SPREAD = 3.0  # of a discriminant's logits, so that its temperature is within what is searched
+_NOISE_SHRINKAGE = 0.1  # from 0.01 to 0.5 it does not matter: docs/experiments.md
 _SMALLEST = 1e-6  # variance: speakers with one window each have none
 
 
-def add_discriminant(net: SpeakerNet, train: Scores, validation: Sequence[Scores]) -> list[Scores]:
+def add_discriminant(
+    net: SpeakerNet, train: Sequence[Scores], validation: Sequence[Scores]
+) -> None:
     """Give the network a discriminant, if any blend with its head validates better.
 
-    It learns from clips as they are: from spoilt ones too it did worse (docs/experiments.md).
+    It learns speakers from clips as they are: from spoilt ones too it did worse
+    (docs/experiments.md).
 
     Args:
         net: with a head of cosines, whose scale changes if it is blended.
-        train: what it says of the training clips.
-        validation: what it says of other clips, in one or more conditions.
-
-    Returns:
-        What the network, as it is then, says of the validation clips.
+        train: what it says of the training clips, and of copies in noise if it is to know noise.
+        validation: what it says of other clips, in the same conditions.
     """
     head = net.head
     assert isinstance(head, CosineHead)  # the recipe sees to it
-    found, own, trained_scale = list(validation), temperature_of(validation), head.scale
-    classes = head.weight.shape[0]
+    own, most = temperature_of(validation), _right(validation)
+    trained_scale, classes = head.scale, head.weight.shape[0]
+    quiet = _noise_discriminant(train) if len(train) > 1 else None
+    clean = train[0]
     for shrinkage in SHRINKAGES:
-        linear = discriminant(_evidence(train), train.window_truth, classes, shrinkage)
-        linear = _scaled(linear, _SPREAD / float(logits_of(linear, _evidence(train)).std()))
+        linear = discriminant(_evidence(clean), clean.window_truth, classes, shrinkage)
+        _scale(linear, _SPREAD / float(logits_of(linear, _evidence(clean)).std()))
         judged = [replace(s, logits=logits_of(linear, _evidence(s))) for s in validation]
-        other = temperature_of(judged)
-        for share in SHARES:  # both are calibrated, so that shares are shares
+        # both are calibrated, so that shares are shares: this one where it will be listened to
+        _scale(linear, 1 / temperature_of(judged if quiet is None else judged[:1]))
+        for share in SHARES:
+            blend = _blend(linear, quiet, share)
             both = [
-                replace(s, logits=(1 - share) / own * s.logits + share / other * j.logits)
-                for s, j in zip(validation, judged, strict=True)
+                replace(s, logits=_blended(blend, s.logits / own, _evidence(s))) for s in validation
             ]
-            if _right(both) > _right(found):
-                found = both
-                head.scale = trained_scale * (1 - share) / own
-                net.discriminant = _scaled(linear, share / other).to(head.weight.device)
-    return found
+            if _right(both) > most:
+                most = _right(both)
+                head.scale = trained_scale / own
+                net.discriminant = blend.to(head.weight.device)
+
+
+def _noise_discriminant(train: Sequence[Scores]) -> nn.Linear:
+    """Evidence [N, F] -> log-odds [N, 1] that a clip is as it was, and not a copy in noise."""
+    evidence = np.concatenate([_evidence(scores) for scores in train])
+    noisy = np.repeat([min(1, i) for i in range(len(train))], [len(s.owners) for s in train])
+    of_two = discriminant(evidence, noisy, 2, _NOISE_SHRINKAGE)
+    odds = nn.Linear(evidence.shape[1], 1)
+    with torch.no_grad():
+        odds.weight.copy_(of_two.weight[:1] - of_two.weight[1:])
+        odds.bias.copy_(of_two.bias[:1] - of_two.bias[1:])
+    return odds
+
+
+def _blend(linear: nn.Linear, quiet: nn.Linear | None, share: float) -> Discriminant:
+    blend = Discriminant(linear.in_features, linear.out_features, share, quiet is not None)
+    blend.linear = copy.deepcopy(linear)
+    if quiet is not None:
+        blend.quiet = copy.deepcopy(quiet)
+    return blend
+
+
+def _blended(
+    blend: Discriminant, logits: npt.NDArray[np.float32], evidence: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    with torch.inference_mode():
+        mixed: npt.NDArray[np.float32] = blend(
+            torch.from_numpy(logits).float(), torch.from_numpy(evidence)
+        ).numpy()
+        return mixed
 
 
 def temperature_of(kinds: Sequence[Scores]) -> float:
@@ -75,15 +108,16 @@ def temperature_of(kinds: Sequence[Scores]) -> float:
     )
 
 
-def modesty_of(pieces: Scores, temperature: float, share: float) -> float:
+def modesty_of(whole: Scores, pieces: Scores, share: float) -> float:
     """The ``SpeakerNet.modesty`` that makes probabilities right for pieces of clips as well.
 
     Args:
-        pieces: what the network, without any, says of pieces that fill ``share`` of its window.
-        temperature: of whole windows.
+        whole: what the network, without any, says of windows.
+        pieces: and of what is left of these when they fill ``share`` of the window.
         share: above 0, below 1.
     """
-    return min(1.0, max(0.0, math.log(temperature / temperature_of([pieces])) / math.log(share)))
+    colder = temperature_of([whole]) / temperature_of([pieces])
+    return min(1.0, max(0.0, math.log(colder) / math.log(share)))
 
 
 def discriminant(
@@ -130,12 +164,10 @@ def _evidence(scores: Scores) -> npt.NDArray[np.float32]:
     return scores.evidence
 
 
-def _scaled(linear: nn.Linear, factor: float) -> nn.Linear:
-    scaled = copy.deepcopy(linear)
+def _scale(linear: nn.Linear, factor: float) -> None:
     with torch.no_grad():
-        for parameter in scaled.parameters():
+        for parameter in linear.parameters():
             parameter.mul_(factor)
-    return scaled
 
 
 def _right(kinds: Sequence[Scores]) -> int:
