@@ -297,11 +297,18 @@ def export_of(run: Run, name: str, precision: str) -> Path:
 def _voxedge(*arguments: object) -> None:
     words = [str(argument) for argument in arguments]
     say(f"$ voxedge {' '.join(str(_from_root(Path(word))) for word in words)}")
-    done = subprocess.run(
-        [sys.executable, "-m", "voxedge", *words], cwd=ROOT, stdout=sys.stderr, check=False
-    )
-    if done.returncode:
-        raise VoxedgeError(f"voxedge {words[0]} ended with exit code {done.returncode}")
+    command = [sys.executable, "-m", "voxedge", *words]
+    said = ""
+    with subprocess.Popen(
+        command, cwd=ROOT, stdout=sys.stderr, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            sys.stderr.write(line)
+            if line.startswith("error: "):
+                said = line.removeprefix("error: ").strip()
+    if process.returncode:
+        raise VoxedgeError(said or f"voxedge {words[0]} ended with exit code {process.returncode}")
 
 
 def _check_same(run: Run, seed_run: Run) -> None:

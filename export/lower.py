@@ -110,7 +110,7 @@ def converted(
         quantise(copy, ranges, in_float)
     else:
         halve(copy, in_float)
-    shrink(copy)
+    shrink(copy, eight_bits=precision == "int8")
     tidy(copy)
     return copy
 

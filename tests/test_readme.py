@@ -75,12 +75,12 @@ def test_the_shell_snippets(folder):
 
 
 def test_the_commands_named_are_commands_there_are():
-    commands = "train|export|identify|evaluate|compare|inspect|data [a-z0-9]+"
+    commands = "train|export|identify|evaluate|compare|inspect|tune|doctor|data [a-z0-9]+"
     named = set(re.findall(rf"voxedge ({commands})", README))
     for command in named:
         arguments = [sys.executable, "-m", "voxedge", *command.split(), "--help"]
         assert subprocess.run(arguments, capture_output=True).returncode == 0, command
-    targets = set(re.findall(r"make (demo|test|bench|setup|lint|clean)", README))
+    targets = set(re.findall(r"make (demo|test|bench|model|setup|lint|clean)", README))
     makefile = (ROOT / "Makefile").read_text()
     assert {"demo", "test", "bench"} <= targets
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
@@ -88,7 +88,7 @@ def test_the_commands_named_are_commands_there_are():
 
 def test_make_alone_lists_the_targets():
     done = subprocess.run(["make", "-C", ROOT], capture_output=True, text=True, check=True)
-    for target in ("setup", "demo", "test", "bench", "lint", "clean"):
+    for target in ("setup", "demo", "test", "bench", "model", "lint", "clean"):
         assert f"make {target}" in done.stdout
 
 

@@ -23,7 +23,7 @@ from voxedge.train.checkpoint import load_checkpoint, tensors_digest
 from voxedge.train.device import choose_device, choose_precision
 from voxedge.train.optimizers import learning_rate
 from voxedge.train.recipe import OptimizerRecipe, Recipe
-from voxedge.train.run import Run
+from voxedge.train.run import Run, locked
 
 TINY = Recipe.from_dict(
     {
@@ -224,7 +224,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(corpus, tmp_path, monke
 def test_two_trainers_cannot_share_a_folder(corpus, tmp_path):
     run = Run(tmp_path / "run")
     run.describe(TINY, corpus, split(corpus.entries))
-    with run.locked(), pytest.raises(RunBusy):
+    with locked(run.folder), pytest.raises(RunBusy):
         run_training(tmp_path / "run", corpus)
 
 

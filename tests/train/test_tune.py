@@ -10,9 +10,10 @@ from tests.conftest import RATE
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import read_manifest
 from voxedge.data.split import split
-from voxedge.errors import Interrupted, TrainingError, UsageError
+from voxedge.errors import Interrupted, RunBusy, TrainingError, UsageError
 from voxedge.train import tune
 from voxedge.train.recipe import Recipe, load
+from voxedge.train.run import locked
 
 TINY = Recipe.from_dict(
     {
@@ -31,6 +32,7 @@ def corpus(corpus_folder):
 
 def tuner_of(folder, corpus, search=SEARCH) -> tune.Tuner:
     dimensions = tune.parse_search(search, TINY)
+    folder.mkdir(exist_ok=True)
     study = tune.open_study(folder, TINY, dimensions, corpus.digest)
     made = split(corpus.entries)
     device = torch.device("cpu")
@@ -58,12 +60,14 @@ def test_the_command_trains_and_leaves_a_recipe(corpus_folder, tmp_path, capsys)
     tune.tune_command(corpus_folder, TINY, SEARCH, **options)
     said = capsys.readouterr()
     names = {path.name for path in (tmp_path / "tune").iterdir()}
-    assert names == {"study.journal", "trials.csv", "best.toml"}  # and no weights
+    assert names == {"study.journal", "trials.csv", "best.toml", ".lock"}  # and no weights
     assert load(str(tmp_path / "tune" / "best.toml")).name == "tiny-tuned"
     assert "best: trial" in said.out
     assert f"next: voxedge train {corpus_folder} --recipe" in said.err
     tune.tune_command(corpus_folder, TINY, SEARCH, **options)  # the budget is spent
     assert "2 trials so far" in capsys.readouterr().err
+    with locked(options["out"]), pytest.raises(RunBusy):
+        tune.tune_command(corpus_folder, TINY, SEARCH, **options)
 
 
 def test_a_search_goes_on_where_it_was(corpus, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import torch
@@ -164,29 +164,35 @@ class SpeakerNet(nn.Module):
 
 
 class Discriminant(nn.Module):
-    """A linear map of the evidence, which has its share in the logits, the more the quieter it is.
+    """Linear maps of the evidence that have their shares in the logits.
 
     Args:
         figures: F, of the evidence.
         classes: K.
-        share: 0 to 1, of the linear map where nothing but the voice is heard.
-        hears: whether it has learned to tell noise; else its share is the same everywhere.
+        shares: 0 to 1, of each map: the first one's where it is quiet, the second one's in noise.
+        hears: whether it tells noise; else the first map has its share everywhere.
     """
 
-    share: Tensor
+    shares: Tensor
 
-    def __init__(self, figures: int, classes: int, share: float = 0.0, hears: bool = True) -> None:
+    def __init__(self, figures: int, classes: int, shares: Sequence[float], hears: bool) -> None:
         super().__init__()
-        self.linear = nn.Linear(figures, classes)
+        self.maps = nn.ModuleList(nn.Linear(figures, classes) for _ in shares)
         self.quiet = nn.Linear(figures, 1) if hears else None  # log-odds that there is no noise
-        self.register_buffer("share", torch.tensor(share))
+        self.register_buffer("shares", torch.tensor(shares))
 
     def forward(self, logits: Tensor, evidence: Tensor) -> Tensor:
         """Logits [B, K] of the head and evidence [B, F] -> logits [B, K]."""
-        share = self.share
+        shares = self.shares.unsqueeze(0)
         if self.quiet is not None:
-            share = share * torch.sigmoid(self.quiet(evidence))
-        mixed: Tensor = logits + share * (self.linear(evidence) - logits)
+            odds = self.quiet(evidence)
+            heard = torch.sigmoid(torch.cat([odds, -odds], dim=1))
+            shares = shares * heard[:, : len(self.maps)]
+        parts = [
+            share * (one(evidence) - logits)
+            for one, share in zip(self.maps, shares.split(1, dim=1), strict=True)
+        ]
+        mixed: Tensor = logits + sum(parts)
         return mixed
 
 

@@ -99,10 +99,11 @@ def load_net(run: Run) -> SpeakerNet:
     net = build_net(run.recipe(), len(run.labels()), init="random")
     if checkpoint.state.get("labels") != list(run.labels()):
         raise RunError(f"{run.model} is of other speakers than the run's labels.json")
-    if isinstance(net.head, CosineHead) and "net.discriminant.linear.weight" in checkpoint.tensors:
-        classes, figures = checkpoint.tensors["net.discriminant.linear.weight"].shape
+    if isinstance(net.head, CosineHead) and "net.discriminant.shares" in checkpoint.tensors:
+        classes, figures = checkpoint.tensors["net.discriminant.maps.0.weight"].shape
+        shares = checkpoint.tensors["net.discriminant.shares"].tolist()
         hears = "net.discriminant.quiet.weight" in checkpoint.tensors
-        net.discriminant = Discriminant(figures, classes, hears=hears)
+        net.discriminant = Discriminant(figures, classes, shares, hears)
         net.head.scale = checkpoint.state["cosine_scale"]
     net.modesty = checkpoint.state.get("modesty", 0.0)
     restore_module("net", net, checkpoint)

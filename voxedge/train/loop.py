@@ -50,7 +50,7 @@ from voxedge.train.evaluate import Scores, score
 from voxedge.train.optimizers import build_center_optimizer, build_optimizer, learning_rate
 from voxedge.train.recipe import Recipe
 from voxedge.train.refit import add_discriminant, modesty_of, temperature_of
-from voxedge.train.run import Run
+from voxedge.train.run import Run, locked
 from voxedge.train.signals import Stop, stop_signals
 from voxedge.train.view import View
 from voxedge.windows import Policy
@@ -111,7 +111,7 @@ def train(
         TrainingError: the loss is not finite; the last good checkpoint is kept.
         RunError: nothing to resume, or it belongs to another recipe or corpus.
     """
-    with run.locked(), stop_signals() as stop:
+    with locked(run.folder), stop_signals() as stop:
         trainer = _Trainer(recipe, corpus, made, run, reporter, device, bf16, workers, stop, resume)
         run.make_latest()
         trainer.run_epochs()

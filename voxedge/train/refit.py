@@ -2,15 +2,15 @@
 
 A head that is trained together with the trunk ends where the training clips are told apart; a
 discriminant also knows how the clips of one speaker differ, and weighs figures by that. On the
-voice's statistics it is better on clean clips and in rooms, the trained head in noise. A second
-discriminant, between clips as they are and copies in noise, says when to listen to which.
+voice's statistics it is better on clean clips and in rooms, the trained head in noise. Another
+discriminant, between clips as they are and copies in noise, says how much to listen to it, and to
+one more that was learned in noise.
 
 Shapes: N windows, F figures of the evidence, K classes.
 """
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,42 +37,42 @@ def add_discriminant(
 ) -> None:
     """Give the network a discriminant, if any blend with its head validates better.
 
-    It learns speakers from clips as they are: from spoilt ones too it did worse
-    (docs/experiments.md).
-
     Args:
         net: with a head of cosines, whose scale changes if it is blended.
-        train: what it says of the training clips, and of copies in noise if it is to know noise.
+        train: what it says of the training clips as they are, and of copies in noise if it is to
+            know noise. One discriminant for both did worse (docs/experiments.md).
         validation: what it says of other clips, in the same conditions.
     """
     head = net.head
     assert isinstance(head, CosineHead)  # the recipe sees to it
-    own, most = temperature_of(validation), _right(validation)
-    trained_scale, classes = head.scale, head.weight.shape[0]
-    quiet = _noise_discriminant(train) if len(train) > 1 else None
-    clean = train[0]
-    for shrinkage in SHRINKAGES:
-        linear = discriminant(_evidence(clean), clean.window_truth, classes, shrinkage)
-        _scale(linear, _SPREAD / float(logits_of(linear, _evidence(clean)).std()))
-        judged = [replace(s, logits=logits_of(linear, _evidence(s))) for s in validation]
-        # both are calibrated, so that shares are shares: this one where it will be listened to
-        _scale(linear, 1 / temperature_of(judged if quiet is None else judged[:1]))
-        for share in SHARES:
-            blend = _blend(linear, quiet, share)
-            both = [
-                replace(s, logits=_blended(blend, s.logits / own, _evidence(s))) for s in validation
-            ]
-            if _right(both) > most:
-                most = _right(both)
-                head.scale = trained_scale / own
-                net.discriminant = blend.to(head.weight.device)
+    own = temperature_of(validation)
+    said = [replace(scores, logits=scores.logits / own) for scores in validation]
+    quiet = _noise_discriminant(*train) if len(train) > 1 else None
+    found, most, maps = None, _right(said), []
+    for kind, scores in enumerate(train):
+        best = None
+        for shrinkage in SHRINKAGES:
+            linear = _calibrated(
+                scores, shrinkage, head.weight.shape[0], [validation[kind]] if quiet else validation
+            )
+            for share in SHARES:
+                blend = _blend([*maps, (linear, share)], quiet)
+                right = _right([_blended(blend, scores) for scores in said])
+                if right > most:
+                    best, most, found = (linear, share), right, blend
+        if best is None:
+            break  # where it is quiet, it is easier
+        maps.append(best)
+    if found is not None:
+        head.scale /= own
+        net.discriminant = found.to(head.weight.device)
 
 
-def _noise_discriminant(train: Sequence[Scores]) -> nn.Linear:
+def _noise_discriminant(clean: Scores, noisy: Scores) -> nn.Linear:
     """Evidence [N, F] -> log-odds [N, 1] that a clip is as it was, and not a copy in noise."""
-    evidence = np.concatenate([_evidence(scores) for scores in train])
-    noisy = np.repeat([min(1, i) for i in range(len(train))], [len(s.owners) for s in train])
-    of_two = discriminant(evidence, noisy, 2, _NOISE_SHRINKAGE)
+    evidence = np.concatenate([_evidence(clean), _evidence(noisy)])
+    kinds = np.repeat([0, 1], [len(clean.owners), len(noisy.owners)])
+    of_two = discriminant(evidence, kinds, 2, _NOISE_SHRINKAGE)
     odds = nn.Linear(evidence.shape[1], 1)
     with torch.no_grad():
         odds.weight.copy_(of_two.weight[:1] - of_two.weight[1:])
@@ -80,22 +80,30 @@ def _noise_discriminant(train: Sequence[Scores]) -> nn.Linear:
     return odds
 
 
-def _blend(linear: nn.Linear, quiet: nn.Linear | None, share: float) -> Discriminant:
-    blend = Discriminant(linear.in_features, linear.out_features, share, quiet is not None)
-    blend.linear = copy.deepcopy(linear)
-    if quiet is not None:
-        blend.quiet = copy.deepcopy(quiet)
+def _calibrated(
+    train: Scores, shrinkage: float, classes: int, validation: Sequence[Scores]
+) -> nn.Linear:
+    """A discriminant whose logits need no temperature on those clips."""
+    linear = discriminant(_evidence(train), train.window_truth, classes, shrinkage)
+    _scale(linear, _SPREAD / float(logits_of(linear, _evidence(train)).std()))
+    judged = [replace(s, logits=logits_of(linear, _evidence(s))) for s in validation]
+    _scale(linear, 1 / temperature_of(judged))
+    return linear
+
+
+def _blend(maps: Sequence[tuple[nn.Linear, float]], quiet: nn.Linear | None) -> Discriminant:
+    linear, _ = maps[0]
+    shares = [share for _, share in maps]
+    blend = Discriminant(linear.in_features, linear.out_features, shares, quiet is not None)
+    blend.maps = nn.ModuleList(linear for linear, _ in maps)
+    blend.quiet = quiet
     return blend
 
 
-def _blended(
-    blend: Discriminant, logits: npt.NDArray[np.float32], evidence: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
+def _blended(blend: Discriminant, scores: Scores) -> Scores:
     with torch.inference_mode():
-        mixed: npt.NDArray[np.float32] = blend(
-            torch.from_numpy(logits).float(), torch.from_numpy(evidence)
-        ).numpy()
-        return mixed
+        logits = torch.from_numpy(scores.logits), torch.from_numpy(_evidence(scores))
+        return replace(scores, logits=blend(*logits).numpy())
 
 
 def temperature_of(kinds: Sequence[Scores]) -> float:

@@ -150,27 +150,28 @@ class Run:
             temporary.symlink_to(self.folder.name)
             temporary.replace(link)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder against other trainers.
-
-        Raises:
-            RunBusy: another process holds it.
-        """
-        import fcntl
-
-        with (self.folder / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise RunBusy(f"another process is training in {self.folder}") from None
-            yield
-
     def _json(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
         try:
             return json.loads((self.folder / name).read_text())
         except (OSError, ValueError) as error:
             raise RunError(f"{self.folder / name} cannot be read: {error}") from None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder against other trainers.
+
+    Raises:
+        RunBusy: another process holds it.
+    """
+    import fcntl
+
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunBusy(f"another process is training in {folder}") from None
+        yield
 
 
 def new_run(runs: Path, name: str) -> Run:

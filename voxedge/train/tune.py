@@ -33,7 +33,7 @@ from voxedge.train.command import corpus_of, split_of, thawed
 from voxedge.train.device import choose_device, choose_precision
 from voxedge.train.loop import StepProgress, train
 from voxedge.train.recipe import Recipe, parse_settings
-from voxedge.train.run import Run
+from voxedge.train.run import Run, locked
 
 _NETWORK = ("optimizer.name=adam,adamw,sgd", "optimizer.learning_rate=1e-4:1e-1:log")
 _CENTERS = (
@@ -120,6 +120,7 @@ def tune_command(
     Raises:
         Interrupted: SIGINT or SIGTERM came; all that ended is kept.
         UsageError: ``out`` holds a study of something else.
+        RunBusy: another search goes on there.
         RunError: not one trial came to a figure.
     """
     torch.set_num_threads(available_processors())
@@ -129,19 +130,21 @@ def tune_command(
     corpus = corpus_of(read_manifest(data), recipe, threads, memory, strict)
     made = split_of(corpus, recipe)
     recipe = thawed(recipe, made)
-    study = open_study(out, recipe, dimensions, corpus.digest)
-    tuner = Tuner(
-        study, recipe, dimensions, corpus, made, out, place, choose_precision(precision, place)
-    )
-    console.say(
-        f"searching {', '.join(d.key for d in dimensions)}; {len(tuner.ended())} trials so far"
-    )
-    try:
-        tuner.search(trials, hours, threads)
-    except Interrupted as stop:
-        message = f"stopped; {len(tuner.ended())} trials are kept"
-        raise Interrupted(stop.signum, message, "the same command goes on") from None
-    tuner.conclude()
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        study = open_study(out, recipe, dimensions, corpus.digest)
+        tuner = Tuner(
+            study, recipe, dimensions, corpus, made, out, place, choose_precision(precision, place)
+        )
+        console.say(
+            f"searching {', '.join(d.key for d in dimensions)}; {len(tuner.ended())} trials so far"
+        )
+        try:
+            tuner.search(trials, hours, threads)
+        except Interrupted as stop:
+            message = f"stopped; {len(tuner.ended())} trials are kept"
+            raise Interrupted(stop.signum, message, "the same command goes on") from None
+        tuner.conclude()
     console.say(f"next: voxedge train {data} --recipe {out / 'best.toml'}")
 
 
@@ -154,7 +157,6 @@ def open_study(
         UsageError: it is one of another recipe, search or corpus.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    out.mkdir(parents=True, exist_ok=True)
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(out / "study.journal")))
     study = optuna.create_study(
         study_name="tune",

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
+from voxedge.console import warn
 from voxedge.errors import RunError, UsageError
 from voxedge.nn.speaker_net import TRUNKS
 from voxedge.train.checkpoint import load_checkpoint
@@ -65,6 +66,8 @@ def restore_statistics(statistics: nn.Module, init: str) -> None:
     own = statistics.state_dict()
     if own.keys() == state.keys() and all(own[k].shape == state[k].shape for k in own):
         statistics.load_state_dict(state)
+    elif state:
+        warn(f"{init}: its statistics of the voice are others: their map starts anew")
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
