@@ -129,7 +129,7 @@ def test_noise_alone_leaves_the_rest_of_the_recipe_out():
     whole = WaveAugment(recipe, RATE, Window(WINDOW, "repeat"))
     alone = WaveAugment(AugmentRecipe(noise=1.0), RATE, Window(WINDOW, "repeat"))
     arguments = speech(), torch.full((6,), WINDOW)
-    noisy = whole.with_noise_alone()(*arguments, random())
+    noisy = whole.alone(noise=1.0)(*arguments, random())
     assert torch.equal(noisy, alone(*arguments, random()))
     assert whole.recipe == recipe
 

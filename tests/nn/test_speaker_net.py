@@ -112,16 +112,16 @@ def test_statistics_are_the_last_part_of_the_embedding():
     assert not torch.equal(embedding[:, statistics], without[:, statistics])
 
 
-def test_a_discriminant_has_its_shares_in_quiet_and_in_noise():
+def test_a_discriminant_has_its_shares_for_clean_clips_and_others():
     logits, evidence = torch.randn(3, 5), torch.randn(3, 16)
     asked = Discriminant(16, 5, [0.3, 0.6], hears=True)
     quiet, noisy = (
         (1 - share) * logits + share * one(evidence)
         for one, share in zip(asked.maps, (0.3, 0.6), strict=True)
     )
-    torch.nn.init.zeros_(asked.quiet.weight)
+    torch.nn.init.zeros_(asked.clean.weight)
     for log_odds, expected in ((50.0, quiet), (-50.0, noisy), (0.0, (quiet + noisy) / 2)):
-        torch.nn.init.constant_(asked.quiet.bias, log_odds)
+        torch.nn.init.constant_(asked.clean.bias, log_odds)
         torch.testing.assert_close(asked(logits, evidence), expected)
     deaf = Discriminant(16, 5, [0.3], hears=False)
     deaf.maps[0] = asked.maps[0]

@@ -72,7 +72,7 @@ def test_a_discriminant_that_noise_misleads_is_heard_where_it_is_quiet():
         assert top_k_hits(logits.numpy(), scores.truth, 1).mean() > before + gained
     deaf = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
     add_discriminant(deaf, training[:1], validation[:1])
-    assert deaf.discriminant.quiet is None
+    assert deaf.discriminant.clean is None
 
 
 def test_a_discriminant_that_only_misleads_is_not_added():

@@ -103,12 +103,11 @@ class WaveAugment(nn.Module):
             window = window * _ratio(draw.between(-recipe.gain, recipe.gain, len(window)))
         return window.clamp(-1, 1)
 
-    def with_noise_alone(self) -> WaveAugment:
-        """The same, but every clip is in noise, and nothing else is done to it."""
+    def alone(self, **shares: float) -> WaveAugment:
+        """The same, but nothing is done to clips, save what is named, to that share of them."""
         other = copy.copy(self)
-        other.recipe = replace(
-            self.recipe, noise=1.0, rooms=0.0, channel=0.0, gain=0.0, shorter=0.0
-        )
+        nothing = dict.fromkeys(("noise", "rooms", "channel", "gain", "shorter"), 0.0)
+        other.recipe = replace(self.recipe, **(nothing | shares))
         return other
 
     def _shortened(self, lengths: Tensor, draw: _Draw) -> Tensor:

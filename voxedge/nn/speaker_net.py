@@ -169,8 +169,8 @@ class Discriminant(nn.Module):
     Args:
         figures: F, of the evidence.
         classes: K.
-        shares: 0 to 1, of each map: the first one's where it is quiet, the second one's in noise.
-        hears: whether it tells noise; else the first map has its share everywhere.
+        shares: 0 to 1, of each map: the first one's for clean clips, the second one's for others.
+        hears: whether it tells clean clips from others; else the first map has its share always.
     """
 
     shares: Tensor
@@ -178,14 +178,14 @@ class Discriminant(nn.Module):
     def __init__(self, figures: int, classes: int, shares: Sequence[float], hears: bool) -> None:
         super().__init__()
         self.maps = nn.ModuleList(nn.Linear(figures, classes) for _ in shares)
-        self.quiet = nn.Linear(figures, 1) if hears else None  # log-odds that there is no noise
+        self.clean = nn.Linear(figures, 1) if hears else None  # log-odds of a clean clip
         self.register_buffer("shares", torch.tensor(shares))
 
     def forward(self, logits: Tensor, evidence: Tensor) -> Tensor:
         """Logits [B, K] of the head and evidence [B, F] -> logits [B, K]."""
         shares = self.shares.unsqueeze(0)
-        if self.quiet is not None:
-            odds = self.quiet(evidence)
+        if self.clean is not None:
+            odds = self.clean(evidence)
             heard = torch.sigmoid(torch.cat([odds, -odds], dim=1))
             shares = shares * heard[:, : len(self.maps)]
         parts = [

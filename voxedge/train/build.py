@@ -102,7 +102,7 @@ def load_net(run: Run) -> SpeakerNet:
     if isinstance(net.head, CosineHead) and "net.discriminant.shares" in checkpoint.tensors:
         classes, figures = checkpoint.tensors["net.discriminant.maps.0.weight"].shape
         shares = checkpoint.tensors["net.discriminant.shares"].tolist()
-        hears = "net.discriminant.quiet.weight" in checkpoint.tensors
+        hears = "net.discriminant.clean.weight" in checkpoint.tensors
         net.discriminant = Discriminant(figures, classes, shares, hears)
         net.head.scale = checkpoint.state["cosine_scale"]
     net.modesty = checkpoint.state.get("modesty", 0.0)

@@ -31,6 +31,7 @@ from voxedge.data.split import Split
 from voxedge.errors import Interrupted, RunError, TrainingError
 from voxedge.files import write_json, write_text
 from voxedge.metrics import top_k_hits
+from voxedge.nn.augment import WaveAugment
 from voxedge.nn.frontend import SIGNAL_PATH
 from voxedge.nn.losses import margin_at, with_margin
 from voxedge.nn.speaker_net import CosineHead
@@ -56,6 +57,14 @@ from voxedge.train.view import View
 from voxedge.windows import Policy
 
 _PIECE = 1 / 3  # of a window: the pieces by which confidence in short clips is set
+_SPOILT = (
+    "noise",
+    "channel",
+)  # shares of the recipe; copies of clips are spoilt in one of them each
+_SURE_OF = (
+    "clean",
+    "noise",
+)  # what confidence is right for: with channels it would be too low for others
 
 
 class Reporter(Protocol):
@@ -291,12 +300,14 @@ class _Trainer:
         self.finished = True
         restore_module("net", self.averaged, load_checkpoint(self.run.best))
         if self.recipe.loss.refit:
-            add_discriminant(self.averaged, self._kinds("train"), self._kinds("validation"))
+            train, validation = self._kinds("train"), self._kinds("validation")
+            add_discriminant(self.averaged, list(train.values()), list(validation.values()))
         piece = round(_PIECE * self.net.frontend.window.samples)
         pieces = self._scores("validation", "first", lambda pcm, n: (pcm, n.clamp(max=piece)))
         whole = self._scores("validation", "first")
         self.averaged.modesty = modesty_of(whole, pieces, _PIECE)
-        temperature = temperature_of(self._kinds("validation"))
+        kinds = self._kinds("validation")
+        temperature = temperature_of([kinds[kind] for kind in _SURE_OF if kind in kinds])
         state = self._state() | {"modesty": self.averaged.modesty}
         if isinstance(self.averaged.head, CosineHead):
             state["cosine_scale"] = self.averaged.head.scale
@@ -324,23 +335,26 @@ class _Trainer:
     def _tested(self) -> bool:
         return bool(self.split.of(self.corpus.entries, "test"))
 
-    def _kinds(self, side: Side) -> list[Scores]:
-        """Scores of clips as they are and, where training heard noise, of copies in noise.
-
-        In noise alone: cut, reverberant and over the telephone as well, as training has them, is
-        more than most clips meet, and confidence that is right for those is too low for all others.
-        """
-        kinds = [self._scores(side, "all")]
+    def _kinds(self, side: Side) -> dict[str, Scores]:
+        """Scores of clips as they are, and of copies that are spoilt in one way, as in training."""
+        kinds = {"clean": self._scores(side, "all")}
         augment, window = self.view.augment, self.net.frontend.window.samples
-        if augment is not None and augment.recipe.noise:
-            noisy = augment.with_noise_alone()
+        for spoilt in _SPOILT if augment is not None else ():
+            if not getattr(augment.recipe, spoilt):
+                continue
+            alone = augment.alone(**{spoilt: 1.0})
             random = self._generator()
 
-            def heard(pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-                whole: Tensor = noisy(pcm, lengths, random)
+            def heard(
+                pcm: Tensor,
+                lengths: Tensor,
+                alone: WaveAugment = alone,
+                random: torch.Generator = random,
+            ) -> tuple[Tensor, Tensor]:
+                whole: Tensor = alone(pcm, lengths, random)
                 return whole[:, :window], torch.full_like(lengths, window)
 
-            kinds.append(self._scores(side, "all", heard))
+            kinds[spoilt] = self._scores(side, "all", heard)
         return kinds
 
     def _scores(

@@ -2,9 +2,9 @@
 
 A head that is trained together with the trunk ends where the training clips are told apart; a
 discriminant also knows how the clips of one speaker differ, and weighs figures by that. On the
-voice's statistics it is better on clean clips and in rooms, the trained head in noise. Another
-discriminant, between clips as they are and copies in noise, says how much to listen to it, and to
-one more that was learned in noise.
+voice's statistics it is better on clean clips and in rooms, the trained head in noise and over
+telephones. Another discriminant, between clips as they are and spoilt copies, says how much to
+listen to it, and to one more that was learned from such copies.
 
 Shapes: N windows, F figures of the evidence, K classes.
 """
@@ -28,7 +28,7 @@ SHRINKAGES = (0.1, 0.3, 0.6, 0.9)  # to choose from by validation
 SHARES = (0.2, 0.3, 0.5, 0.7)  # of the discriminant beside the head that was trained
 
 _SPREAD = 3.0  # of a discriminant's logits, so that its temperature is within what is searched
-_NOISE_SHRINKAGE = 0.1  # from 0.01 to 0.5 it does not matter: docs/experiments.md
+_KIND_SHRINKAGE = 0.1  # from 0.01 to 0.5 it does not matter: docs/experiments.md
 _SMALLEST = 1e-6  # variance: speakers with one window each have none
 
 
@@ -39,41 +39,39 @@ def add_discriminant(
 
     Args:
         net: with a head of cosines, whose scale changes if it is blended.
-        train: what it says of the training clips as they are, and of copies in noise if it is to
-            know noise. One discriminant for both did worse (docs/experiments.md).
+        train: what it says of the training clips as they are, and then of copies that are spoilt,
+            if it is to know them. One discriminant for both did worse (docs/experiments.md).
         validation: what it says of other clips, in the same conditions.
     """
     head = net.head
     assert isinstance(head, CosineHead)  # the recipe sees to it
     own = temperature_of(validation)
     said = [replace(scores, logits=scores.logits / own) for scores in validation]
-    quiet = _noise_discriminant(*train) if len(train) > 1 else None
+    clean = _clean_or_not(train) if len(train) > 1 else None
+    kinds = [slice(0, 1), slice(1, None)] if clean else [slice(None)]
     found, most, maps = None, _right(said), []
-    for kind, scores in enumerate(train):
+    for kind in kinds:
         best = None
         for shrinkage in SHRINKAGES:
-            linear = _calibrated(
-                scores, shrinkage, head.weight.shape[0], [validation[kind]] if quiet else validation
-            )
+            linear = _calibrated(train[kind], shrinkage, head.weight.shape[0], validation[kind])
             for share in SHARES:
-                blend = _blend([*maps, (linear, share)], quiet)
+                blend = _blend([*maps, (linear, share)], clean)
                 right = _right([_blended(blend, scores) for scores in said])
                 if right > most:
                     best, most, found = (linear, share), right, blend
         if best is None:
-            break  # where it is quiet, it is easier
+            break
         maps.append(best)
     if found is not None:
         head.scale /= own
         net.discriminant = found.to(head.weight.device)
 
 
-def _noise_discriminant(clean: Scores, noisy: Scores) -> nn.Linear:
-    """Evidence [N, F] -> log-odds [N, 1] that a clip is as it was, and not a copy in noise."""
-    evidence = np.concatenate([_evidence(clean), _evidence(noisy)])
-    kinds = np.repeat([0, 1], [len(clean.owners), len(noisy.owners)])
-    of_two = discriminant(evidence, kinds, 2, _NOISE_SHRINKAGE)
-    odds = nn.Linear(evidence.shape[1], 1)
+def _clean_or_not(train: Sequence[Scores]) -> nn.Linear:
+    """Evidence [N, F] -> log-odds [N, 1] of the first kind of clips beside all others."""
+    first = np.repeat([0, *[1] * (len(train) - 1)], [len(scores.owners) for scores in train])
+    of_two = discriminant(_all_evidence(train), first, 2, _KIND_SHRINKAGE)
+    odds = nn.Linear(of_two.in_features, 1)
     with torch.no_grad():
         odds.weight.copy_(of_two.weight[:1] - of_two.weight[1:])
         odds.bias.copy_(of_two.bias[:1] - of_two.bias[1:])
@@ -81,22 +79,24 @@ def _noise_discriminant(clean: Scores, noisy: Scores) -> nn.Linear:
 
 
 def _calibrated(
-    train: Scores, shrinkage: float, classes: int, validation: Sequence[Scores]
+    train: Sequence[Scores], shrinkage: float, classes: int, validation: Sequence[Scores]
 ) -> nn.Linear:
     """A discriminant whose logits need no temperature on those clips."""
-    linear = discriminant(_evidence(train), train.window_truth, classes, shrinkage)
-    _scale(linear, _SPREAD / float(logits_of(linear, _evidence(train)).std()))
+    evidence = _all_evidence(train)
+    labels = np.concatenate([scores.window_truth for scores in train])
+    linear = discriminant(evidence, labels, classes, shrinkage)
+    _scale(linear, _SPREAD / float(logits_of(linear, evidence).std()))
     judged = [replace(s, logits=logits_of(linear, _evidence(s))) for s in validation]
     _scale(linear, 1 / temperature_of(judged))
     return linear
 
 
-def _blend(maps: Sequence[tuple[nn.Linear, float]], quiet: nn.Linear | None) -> Discriminant:
+def _blend(maps: Sequence[tuple[nn.Linear, float]], clean: nn.Linear | None) -> Discriminant:
     linear, _ = maps[0]
     shares = [share for _, share in maps]
-    blend = Discriminant(linear.in_features, linear.out_features, shares, quiet is not None)
+    blend = Discriminant(linear.in_features, linear.out_features, shares, clean is not None)
     blend.maps = nn.ModuleList(linear for linear, _ in maps)
-    blend.quiet = quiet
+    blend.clean = clean
     return blend
 
 
@@ -170,6 +170,10 @@ def logits_of(linear: nn.Linear, evidence: npt.NDArray[np.float32]) -> npt.NDArr
 def _evidence(scores: Scores) -> npt.NDArray[np.float32]:
     assert scores.evidence is not None
     return scores.evidence
+
+
+def _all_evidence(kinds: Sequence[Scores]) -> npt.NDArray[np.float32]:
+    return np.concatenate([_evidence(scores) for scores in kinds])
 
 
 def _scale(linear: nn.Linear, factor: float) -> None:
