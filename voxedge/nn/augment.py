@@ -103,11 +103,12 @@ class WaveAugment(nn.Module):
             window = window * _ratio(draw.between(-recipe.gain, recipe.gain, len(window)))
         return window.clamp(-1, 1)
 
-    def alone(self, **shares: float) -> WaveAugment:
-        """The same, but nothing is done to clips, save what is named, to that share of them."""
+    def alone(self, noise: float = 0.0, channel: float = 0.0) -> WaveAugment:
+        """The same, but nothing is done to clips, save this to these shares of them."""
         other = copy.copy(self)
-        nothing = dict.fromkeys(("noise", "rooms", "channel", "gain", "shorter"), 0.0)
-        other.recipe = replace(self.recipe, **(nothing | shares))
+        other.recipe = replace(
+            self.recipe, noise=noise, channel=channel, rooms=0.0, gain=0.0, shorter=0.0
+        )
         return other
 
     def _shortened(self, lengths: Tensor, draw: _Draw) -> Tensor:

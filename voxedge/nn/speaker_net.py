@@ -188,11 +188,9 @@ class Discriminant(nn.Module):
             odds = self.clean(evidence)
             heard = torch.sigmoid(torch.cat([odds, -odds], dim=1))
             shares = shares * heard[:, : len(self.maps)]
-        parts = [
-            share * (one(evidence) - logits)
-            for one, share in zip(self.maps, shares.split(1, dim=1), strict=True)
-        ]
-        mixed: Tensor = logits + sum(parts)
+        mixed = logits
+        for index, one in enumerate(self.maps):
+            mixed = mixed + shares[:, index : index + 1] * (one(evidence) - logits)
         return mixed
 
 

@@ -339,8 +339,8 @@ class _Trainer:
         """Scores of clips as they are, and of copies that are spoilt in one way, as in training."""
         kinds = {"clean": self._scores(side, "all")}
         augment, window = self.view.augment, self.net.frontend.window.samples
-        for spoilt in _SPOILT if augment is not None else ():
-            if not getattr(augment.recipe, spoilt):
+        for spoilt in _SPOILT:
+            if augment is None or not getattr(augment.recipe, spoilt):
                 continue
             alone = augment.alone(**{spoilt: 1.0})
             random = self._generator()

@@ -49,7 +49,8 @@ def add_discriminant(
     said = [replace(scores, logits=scores.logits / own) for scores in validation]
     clean = _clean_or_not(train) if len(train) > 1 else None
     kinds = [slice(0, 1), slice(1, None)] if clean else [slice(None)]
-    found, most, maps = None, _right(said), []
+    found, most = None, _right(said)
+    maps: list[tuple[nn.Linear, float]] = []
     for kind in kinds:
         best = None
         for shrinkage in SHRINKAGES:
