@@ -74,6 +74,31 @@ def test_what_the_runtime_can_work_out_is_not_in_the_file():
     assert not shrink(model)
 
 
+def test_a_discriminants_matrix_is_kept_in_8_bits_and_read_back_as_it_was():
+    weight = np.random.default_rng(0).normal(size=(100, 256)).astype(np.float32)
+    weight[7] = 0.0  # has no scale of its own
+    name, helper = "net.discriminant.maps.0.weight", onnx.helper
+    values = [
+        helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, shape)
+        for value, shape in (("evidence", [1, 256]), ("logits", [1, 100]))
+    ]
+    node = helper.make_node("Gemm", ["evidence", name], ["logits"], transB=1)
+    graph = helper.make_graph(
+        [node], "judge", values[:1], values[1:], [onnx.numpy_helper.from_array(weight, name)]
+    )
+    opset = [helper.make_opsetid("", 18)]
+    model = ir.from_proto(helper.make_model(graph, ir_version=10, opset_imports=opset))
+    assert shrink(model, eight_bits=True)
+    assert tidy(model)
+    large = [v.const_value for v in model.graph.initializers.values() if v.const_value.size > 9_999]
+    assert [tensor.dtype for tensor in large] == [ir.DataType.INT8]
+    evidence = np.random.default_rng(1).normal(size=(1, 256)).astype(np.float32)
+    (said,) = onnxruntime.InferenceSession(serialise(model)).run(None, {"evidence": evidence})
+    expected = evidence @ weight.T
+    assert np.abs(said - expected).max() < 0.02 * np.abs(expected).max()
+    assert said[0, 7] == 0.0
+
+
 def test_every_layer_is_int8_and_fits_16_bit_sums(int8):
     model = onnx.load(int8.path)
     onnx.checker.check_model(model, full_check=True)
