@@ -51,7 +51,8 @@ _PROCESS_NOTE = (
 )
 _FILES_NOTE = (
     "`Identifier.identify_many` on compressed recordings of mixed lengths, decoding and resampling"
-    " included, beside ONNX Runtime on all their windows, decoded and batched before."
+    " included, the same on WAV files of these clips, decoding without any model, and ONNX Runtime"
+    " on all their windows, decoded and batched before."
 )
 _SIZES_NOTE = (
     "Latency: batch 1, all threads, random weights, this run. Accuracy, where it was measured:"

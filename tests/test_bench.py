@@ -30,12 +30,12 @@ from bench.goals import GOALS
 from bench.installed import installed
 from bench.machine import INSTRUCTIONS, Bystanders, card
 from bench.picture import draw
-from bench.prepare import ROOT, Clips
+from bench.prepare import ROOT, Clips, _voxedge
 from bench.seed_pipeline import image
 from bench.table import render
 from bench.trunk import bare_front_end, bare_trunk, multiply_adds, with_classes
 from tests.conftest import RATE, voice
-from voxedge.errors import MissingExtra
+from voxedge.errors import MissingExtra, VoxedgeError
 from voxedge.session import open_session
 from voxedge.train import recipe as recipes
 from voxedge.train.build import build_frontend
@@ -48,6 +48,11 @@ class FakeBenchmark:
     def pedantic(self, target, rounds, warmup_rounds):
         for _ in range(rounds + warmup_rounds):
             target()
+
+
+def test_the_cause_is_told_when_a_command_fails(tmp_path):
+    with pytest.raises(VoxedgeError, match=r"none\.onnx"):
+        _voxedge("inspect", tmp_path / "none.onnx")
 
 
 def test_every_turn_has_every_contestant_and_begins_with_another(monkeypatch):

@@ -115,6 +115,33 @@ def test_little_data_is_the_same_every_time_and_heard_once(tmp_path):
     assert again.read_bytes() == listed.read_bytes()
 
 
+def test_a_run_is_begun_or_goes_on_and_is_not_judged_twice(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(table, "voxedge", lambda *words: said.append(" ".join(words)))
+    folder, latest = tmp_path / "row-0", tmp_path / "row-0" / "latest"
+    own = (folder, ("data", "--seed", "0"), ("--stress", "none"))
+    table.train_and_evaluate(*own)
+    assert said == [f"train data --seed 0 --runs {folder}", f"evaluate {folder} --stress none"]
+    latest.mkdir(parents=True)
+    (latest / "last.safetensors").touch()
+    said.clear()
+    table.train_and_evaluate(*own)
+    assert said == [f"train --resume {folder}", f"evaluate {folder} --stress none"]
+    (latest / "evaluation").mkdir()
+    (latest / "evaluation" / "evaluation.json").touch()
+    said.clear()
+    table.train_and_evaluate(*own)
+    assert said == []
+
+
+@pytest.mark.parametrize("words", [("--seeds", "a"), ("--seeds", "0,-1"), ("--rows", "best")])
+def test_what_is_no_seed_or_row_is_a_usage_error(words, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["table", "--out", str(tmp_path), *words])
+    assert stopped.value.code == 2
+    assert words[1].split(",")[-1] in capsys.readouterr().err
+
+
 def test_every_variant_of_the_center_loss_is_a_recipe_of_its_own():
     made = {
         name: load("default").with_values(parse_settings(table.settings(values)[1::2]))

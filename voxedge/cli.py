@@ -459,7 +459,9 @@ def evaluate(
     ] = None,
     out: Annotated[
         Path | None,
-        usage.Option(help="Folder to write to; else evaluation/ in the run, or beside --model."),
+        usage.Option(
+            help="Folder to write to; else evaluation/ in RUN, or MODEL-evaluation/ beside --model."
+        ),
     ] = None,
     device: Annotated[str, usage.Option(help="auto, cpu, cuda, ...")] = "auto",
     batch_size: Annotated[int, usage.Option(min=1, help="Windows computed together.")] = 32,

@@ -4,7 +4,7 @@ Small networks, so that many can be trained: 60 speakers with 8 clips each, imag
 epochs, no discriminant at the end. Each is judged on other clips of its speakers, clean and in
 noise, and on the embeddings of people that it never heard: how well pairs of clips are told apart
 (EER), and how often the right one of 30 is named after one clip or five. A folder each in OUT;
-what is finished is not done again.
+what is finished is not done again, and what was stopped goes on.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import matplotlib
 import numpy as np
 
 from bench.accuracy.few import list_clips
-from bench.accuracy.table import measured, settings, voxedge
+from bench.accuracy.table import settings, train_and_evaluate, voxedge
 from voxedge.console import answer
-from voxedge.evaluation.answers import FILE
+from voxedge.evaluation.answers import FILE, folder_of
 from voxedge.evaluation.verification import SHOTS
 
 matplotlib.use("Agg")
@@ -70,13 +70,9 @@ def make(
     listed = list_clips(data, out / "clips.csv", *_SPEAKERS)
     for seed in seeds:
         for variant in variants:
-            folder = out / f"{variant}-{seed}"
-            if measured(folder):
-                continue
-            own = (*settings(VARIANTS[variant]), "--seed", str(seed), "--runs", str(folder))
-            voxedge("train", str(listed), *_SMALL, *own)
+            own = (str(listed), *_SMALL, *settings(VARIANTS[variant]), "--seed", str(seed))
             judged = ("--stress", "noise10", "--noise", str(noise), "--unseen", str(unseen))
-            voxedge("evaluate", str(folder), *judged)
+            train_and_evaluate(out / f"{variant}-{seed}", own, judged)
     places = {v: [out / f"{v}-{seed}" / "latest" for seed in seeds] for v in variants}
     found = {v: [_verification(place) for place in own] for v, own in places.items()}
     answer(table(found))
@@ -121,7 +117,7 @@ def draw(found: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
 
 
 def _verification(run: Path) -> dict[str, Any]:
-    text = (run / "evaluation" / FILE).read_text(encoding="utf-8")
+    text = (folder_of(run) / FILE).read_text(encoding="utf-8")
     found: dict[str, Any] = json.loads(text)["measures"]["verification"]
     return found
 

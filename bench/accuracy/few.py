@@ -2,7 +2,7 @@
 
 Each is trained from nothing and from a trained run (``--init``), with every seed, and judged on
 clips of the same speakers that neither has heard. A folder each in OUT; what is finished is not
-done again.
+done again, and what was stopped goes on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.accuracy.table import measured, voxedge
+from bench.accuracy.table import train_and_evaluate, voxedge
 
 #: Speakers, and clips of each to train on, to validate by, and to judge by.
 SIZES = {"10x6": (10, 5, 1, 40), "5x60s": (5, 48, 12, 40)}
@@ -37,10 +37,8 @@ def make(data: Path, init: Path, out: Path, seeds: Sequence[int]) -> None:
         for name, flags in (("from-nothing", ()), ("init", ("--init", str(init)))):
             folders = [out / f"{size}-{name}-{seed}" for seed in seeds]
             for seed, folder in zip(seeds, folders, strict=True):
-                if not measured(folder):
-                    own = ("--seed", str(seed), "--runs", str(folder))
-                    voxedge("train", str(listed), *flags, *own)
-                    voxedge("evaluate", str(folder), "--stress", "none")
+                own = (str(listed), *flags, "--seed", str(seed))
+                train_and_evaluate(folder, own, ("--stress", "none"))
             places.append(f"{size}-{name}=" + ",".join(str(f / "latest") for f in folders))
         voxedge("compare", *places, "--markdown")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench.accuracy.rivals import METHODS
 from voxedge.console import say
-from voxedge.evaluation.answers import FILE
+from voxedge.evaluation.answers import FILE, folder_of
 
 #: Rows by name: what ``voxedge train`` is told, beside the data and the seed.
 ROWS = {
@@ -46,16 +46,10 @@ def make(
     around = ["--noise", str(noise), "--rooms", str(rooms)]
     for row in rows:
         for seed in seeds:
-            folder = out / f"{row}-{seed}"
-            if measured(folder):
-                continue
-            if (folder / "latest" / "last.safetensors").is_file():
-                voxedge("train", "--resume", str(folder))
-            else:
-                heard = {"augment.noise_folder": noise, "augment.rooms_folder": rooms}
-                flags = [*ROWS[row], *settings(heard if row.startswith(_OURS) else {})]
-                voxedge("train", str(data), *flags, "--seed", str(seed), "--runs", str(folder))
-            voxedge("evaluate", str(folder), *around)
+            heard = {"augment.noise_folder": noise, "augment.rooms_folder": rooms}
+            flags = [*ROWS[row], *settings(heard if row.startswith(_OURS) else {})]
+            own = (str(data), *flags, "--seed", str(seed))
+            train_and_evaluate(out / f"{row}-{seed}", own, around)
     for rival in METHODS:
         if not (out / RIVALS / rival / FILE).is_file():
             run = out / f"{rows[0]}-{seeds[0]}"
@@ -74,9 +68,24 @@ def settings(values: Mapping[str, object]) -> list[str]:
     return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
 
 
-def measured(folder: Path) -> bool:
-    """Whether the latest run in a folder has been evaluated."""
-    return (folder / "latest" / "evaluation" / FILE).is_file()
+def train_and_evaluate(folder: Path, train: Sequence[str], evaluate: Sequence[str]) -> None:
+    """One run in a folder of its own, unless it is finished; one that was stopped goes on.
+
+    Args:
+        folder: of that run.
+        train: what ``voxedge train`` is told, beside the folder.
+        evaluate: what ``voxedge evaluate`` is told then.
+
+    Raises:
+        subprocess.CalledProcessError: a command failed.
+    """
+    if (folder_of(folder / "latest") / FILE).is_file():
+        return
+    if (folder / "latest" / "last.safetensors").is_file():
+        voxedge("train", "--resume", str(folder))
+    else:
+        voxedge("train", *train, "--runs", str(folder))
+    voxedge("evaluate", str(folder), *evaluate)
 
 
 def voxedge(*arguments: str) -> None:

@@ -47,6 +47,10 @@ def test_a_run_and_its_file_are_measured_alike_and_as_training_did(type_in, work
     assert rows[1]["difference"]["top1"]["verdict"] == "no difference"
     table = type_in("compare", tmp_path / "net", tmp_path / "file", "--markdown").out
     assert table.startswith("| top-1 % | net | file |")
+    for name in ("one.onnx", "two.onnx"):  # neither takes the other's place
+        shutil.copy(workshop / "model.onnx", tmp_path / name)
+        type_in("evaluate", "runs", "--model", tmp_path / name, "--stress", "none")
+    assert "no difference" in type_in("compare", tmp_path / "one.onnx", tmp_path / "two.onnx").out
     shown = type_in("compare", tmp_path / "net", tmp_path / "file").out
     assert "top-1 against the first" in shown
     assert (tmp_path / "net" / "evaluation.html").read_text().startswith("<!doctype html>")

@@ -82,6 +82,11 @@ def test_contestants_are_read_from_runs_folders_and_files(tmp_path, hits):
     (tmp_path / "one" / "evaluation").rename(tmp_path / "one" / "evaluation-validation")
     assert read_contestant(str(tmp_path / "one" / "evaluation-validation")).name == "one"
     (tmp_path / "one" / "evaluation-validation").rename(tmp_path / "one" / "evaluation")
+    (tmp_path / "two" / "evaluation").rename(tmp_path / "small-evaluation-validation")
+    assert read_contestant(str(tmp_path / "small-evaluation-validation")).name == "small"
+    (tmp_path / "small-evaluation-validation").rename(tmp_path / "small-evaluation")
+    (tmp_path / "small.onnx").touch()
+    assert read_contestant(str(tmp_path / "small.onnx")).name == "small"
     with pytest.raises(CorpusError, match="holds no evaluation"):
         read_contestant(str(tmp_path))
     with pytest.raises(UsageError, match="names no run"):

@@ -19,7 +19,7 @@ from voxedge.data.split import split
 from voxedge.errors import Interrupted, RunBusy, RunError, TrainingError, UsageError
 from voxedge.metrics import fit_temperature
 from voxedge.nn.frontend import SIGNAL_PATH
-from voxedge.train import loop
+from voxedge.train import calibrate, loop
 from voxedge.train.build import load_net
 from voxedge.train.checkpoint import load_checkpoint, save_checkpoint, tensors_digest
 from voxedge.train.device import choose_device, choose_precision
@@ -144,13 +144,13 @@ def test_a_stop_is_invisible_afterwards(finished, corpus, tmp_path, stop_at):
 
 def test_a_stop_during_validation_is_answered_there(finished, corpus, tmp_path, monkeypatch):
     run, _, _ = finished
-    real = loop.score
+    real = calibrate.score
 
     def stopping(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return real(*arguments)
 
-    monkeypatch.setattr(loop, "score", stopping)
+    monkeypatch.setattr(calibrate, "score", stopping)
     with pytest.raises(Interrupted) as stopped:
         run_training(tmp_path / "run", corpus)
     assert stopped.value.status == 143

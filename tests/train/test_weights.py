@@ -48,7 +48,7 @@ def test_a_run_or_its_checkpoint_gives_the_trunk_and_never_the_head(donor, run):
         assert all(torch.equal(taken[key], given[key]) for key in given)
 
 
-def test_the_map_of_the_statistics_is_kept_where_it_fits(run, tmp_path):
+def test_the_map_of_the_statistics_is_kept_where_it_fits(run, tmp_path, capsys):
     recipe = TINY.with_values({"model.statistics": True})
     donor = build_net(recipe, 5)
     state = {"recipe": recipe.to_dict()}
@@ -58,6 +58,10 @@ def test_the_map_of_the_statistics_is_kept_where_it_fits(run, tmp_path):
     assert torch.equal(kept.bypass.linear.weight, donor.bypass.linear.weight)
     larger = again.with_values({"frontend.image_size": 64})
     assert build_net(larger, 7, init=str(run)).bypass is not None  # a run that had none: a new map
+    assert capsys.readouterr().err == ""  # and nothing that is lost
+    new = build_net(larger, 7, init=str(tmp_path / "best.safetensors"))
+    assert "their map starts anew" in capsys.readouterr().err
+    assert new.bypass.linear.weight.shape != donor.bypass.linear.weight.shape
 
 
 def test_every_tensor_name_with_the_trunk_in_it_is_found(donor, tmp_path):

@@ -30,7 +30,13 @@ from voxedge.windows import is_low_energy
 
 SCHEMA = 1
 FILE = "evaluation.json"
+_FOLDER = "evaluation"
 _KEPT = 5  # guesses of an answer
+
+
+def folder_of(place: Path) -> Path:
+    """Where the evaluation of a run (its folder), or of a model file, belongs."""
+    return place / _FOLDER if place.is_dir() else place.with_name(f"{place.stem}-{_FOLDER}")
 
 
 class Model(Protocol):

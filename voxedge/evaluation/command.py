@@ -14,14 +14,14 @@ from voxedge import console, stress
 from voxedge.data.manifest import Side, read_manifest
 from voxedge.errors import CorpusError
 from voxedge.evaluation import compare
-from voxedge.evaluation.answers import FILE, Model, ask
+from voxedge.evaluation.answers import FILE, Model, ask, folder_of
 from voxedge.evaluation.measures import measure, read_groups
 from voxedge.evaluation.page import render
 from voxedge.evaluation.verification import verify
 from voxedge.files import write_text
 from voxedge.metrics import Interval
 from voxedge.parallel import available_processors
-from voxedge.runtime import DEFAULT_MODEL, Identifier
+from voxedge.runtime import Identifier
 from voxedge.train.run import Run, find_run
 
 if TYPE_CHECKING:
@@ -70,7 +70,12 @@ def evaluate_command(
     chosen, missing = stress.chosen(conditions, around)
     if missing:
         console.warn(f"left out for want of --noise or --rooms: {', '.join(missing)}")
-    folder = out or _folder(found if model is None else None, model, split)
+    if isinstance(measured, Identifier):
+        folder = folder_of(measured.artifact.path)
+    else:
+        assert found  # whose network it is
+        folder = folder_of(found.folder)
+    folder = out or folder.with_name(folder.name + ("-validation" if split == "validation" else ""))
     with console.Progress("evaluating") as progress:
         evaluation = ask(
             measured,
@@ -145,13 +150,6 @@ def _surroundings(noise: Path | None, rooms: Path | None, wanted: str, rate: int
         stress.load_noises(noise, rate, "evaluation") if noise else (),
         stress.load_rooms(rooms, rate, "evaluation") if rooms else (),
     )
-
-
-def _folder(run: Run | None, model: Path | None, split: Side) -> Path:
-    name = "evaluation" if split == "test" else f"evaluation-{split}"
-    if run is not None:
-        return run.folder / name
-    return (model or Path(DEFAULT_MODEL)).parent / name
 
 
 def _show(subject: dict[str, Any], figures: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxedge.errors import CorpusError, UsageError
-from voxedge.evaluation.answers import FILE, Evaluation, Record
+from voxedge.evaluation.answers import FILE, Evaluation, Record, folder_of
 from voxedge.evaluation.measures import confidences_of
 from voxedge.metrics import bootstrap, calibration_error
 
@@ -31,7 +31,7 @@ class Contestant:
 
 
 def read_contestant(words: str) -> Contestant:
-    """``[NAME=]PLACE[,PLACE...]``: run folders, folders of evaluations, or their files.
+    """``[NAME=]PLACE[,PLACE...]``: runs, model files, folders of evaluations, or their files.
 
     Raises:
         CorpusError: there is no evaluation, or it is damaged.
@@ -140,17 +140,18 @@ def _difference(paired: npt.NDArray[np.float64], speakers: list[str]) -> dict[st
 
 
 def _find(place: Path) -> Path:
-    if place.is_file():
+    if place.suffix == ".json" and place.is_file():
         return place
-    for candidate in (place / FILE, place / "evaluation" / FILE):
+    for candidate in (place / FILE, folder_of(place) / FILE):
         if candidate.is_file():
             return candidate
     raise CorpusError(f"{place} holds no evaluation", f"make one with: voxedge evaluate {place}")
 
 
 def _run_name(path: Path) -> str:
-    """The run of ``RUN/evaluation[-validation]/evaluation.json``, else the folder, or the file."""
+    """The run or the model file that ``folder_of`` was asked for, else the folder, or the file."""
     if path.name != FILE:
         return path.stem
     folder = path.resolve().parent
-    return folder.parent.name if folder.name.startswith("evaluation") else folder.name
+    own, found, _ = folder.name.partition("evaluation")
+    return own.removesuffix("-") or folder.parent.name if found else folder.name

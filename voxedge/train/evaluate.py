@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from voxedge.data.dataset import evaluation_batches
 from voxedge.metrics import bootstrap, calibration_error, softmax, top_k_hits
 from voxedge.nn.speaker_net import SpeakerNet
 from voxedge.windows import Policy
+
+#: What becomes of samples [B, W] and their valid lengths [B] on their way to the network.
+Heard: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 _BATCH = 32
 
@@ -72,7 +75,7 @@ def score(
     policy: Policy = "all",
     workers: int = 0,
     between: Callable[[], None] = lambda: None,
-    heard: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
+    heard: Heard | None = None,
 ) -> Scores:
     """Run a network over the windows of clips whose speakers are classes of the corpus.
 
@@ -84,7 +87,7 @@ def score(
         policy: which windows of a clip.
         workers: threads that decode.
         between: called after every batch, and may raise.
-        heard: what becomes of samples [B, W] and their valid lengths [B] on the way, if anything.
+        heard: how samples are spoilt, if at all.
     """
     net.eval()
     window = net.frontend.window.samples

@@ -12,7 +12,7 @@ import copy
 import math
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -26,18 +26,17 @@ from torch import Tensor, nn
 import voxedge
 from voxedge.data.corpus import Corpus
 from voxedge.data.dataset import TrainingSet
-from voxedge.data.manifest import Side
 from voxedge.data.split import Split
 from voxedge.errors import Interrupted, RunError, TrainingError
 from voxedge.files import write_json, write_text
 from voxedge.metrics import top_k_hits
-from voxedge.nn.augment import WaveAugment
 from voxedge.nn.frontend import SIGNAL_PATH
 from voxedge.nn.losses import margin_at, with_margin
 from voxedge.nn.speaker_net import CosineHead
 from voxedge.report import draw_curves
 from voxedge.train.average import update_average
 from voxedge.train.build import build_center_loss, build_head, build_net
+from voxedge.train.calibrate import Judge, calibrate
 from voxedge.train.checkpoint import (
     load_checkpoint,
     module_tensors,
@@ -47,24 +46,11 @@ from voxedge.train.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from voxedge.train.evaluate import Scores, score
 from voxedge.train.optimizers import build_center_optimizer, build_optimizer, learning_rate
 from voxedge.train.recipe import Recipe
-from voxedge.train.refit import add_discriminant, modesty_of, temperature_of
 from voxedge.train.run import Run, locked
 from voxedge.train.signals import Stop, stop_signals
 from voxedge.train.view import View
-from voxedge.windows import Policy
-
-_PIECE = 1 / 3  # of a window: the pieces by which confidence in short clips is set
-_SPOILT = (
-    "noise",
-    "channel",
-)  # shares of the recipe; copies of clips are spoilt in one of them each
-_SURE_OF = (
-    "clean",
-    "noise",
-)  # what confidence is right for: with channels it would be too low for others
 
 
 class Reporter(Protocol):
@@ -159,6 +145,7 @@ class _Trainer:
             others = build_head(recipe.loss, voices - classes, width)
             self.learned["others"] = others.to(device)
         self.averaged = copy.deepcopy(self.net) if recipe.training.average else self.net
+        self.judge = Judge(self.averaged, corpus, made, device, workers, self._heed_signals)
         self.optimizer = build_optimizer(recipe.optimizer, self.learned)
         self.center_optimizer = build_center_optimizer(recipe.optimizer, self.centers)
         self.training_set = TrainingSet(
@@ -274,7 +261,7 @@ class _Trainer:
 
     def _end_epoch(self, elapsed: float, events: Any) -> None:  # noqa: ANN401
         position, recipe = self.position, self.recipe
-        scores = self._scores("validation", "first")
+        scores = self.judge.scores("validation", "first")
         clips = position.sums.pop("clips")
         row = {"epoch": float(position.epoch + 1)}
         row |= {name: total / clips for name, total in position.sums.items()}
@@ -299,15 +286,8 @@ class _Trainer:
         """Measure the best network the way ``identify`` answers, write it down, draw the curves."""
         self.finished = True
         restore_module("net", self.averaged, load_checkpoint(self.run.best))
-        if self.recipe.loss.refit:
-            train, validation = self._kinds("train"), self._kinds("validation")
-            add_discriminant(self.averaged, list(train.values()), list(validation.values()))
-        piece = round(_PIECE * self.net.frontend.window.samples)
-        pieces = self._scores("validation", "first", lambda pcm, n: (pcm, n.clamp(max=piece)))
-        whole = self._scores("validation", "first")
-        self.averaged.modesty = modesty_of(whole, pieces, _PIECE)
-        kinds = self._kinds("validation")
-        temperature = temperature_of([kinds[kind] for kind in _SURE_OF if kind in kinds])
+        augment = self.view.augment
+        temperature = calibrate(self.judge, self.recipe.loss, augment, self._generator)
         state = self._state() | {"modesty": self.averaged.modesty}
         if isinstance(self.averaged.head, CosineHead):
             state["cosine_scale"] = self.averaged.head.scale
@@ -316,7 +296,7 @@ class _Trainer:
         best = max(history, key=_merit)
         trained = self.training_set.clips * len(history)
         metrics = {
-            "test": self._scores("test", "all").measured(temperature) if self._tested else None,
+            "test": self._tested(temperature),
             "validation": {name: best[name] for name in ("val_top1", "val_top5", "val_loss")},
             "best_epoch": int(best["epoch"]),
             "epochs": len(history),
@@ -331,49 +311,10 @@ class _Trainer:
         draw_curves(history, self.recipe.name, self.run.folder / "curves.png")
         return metrics
 
-    @property
-    def _tested(self) -> bool:
-        return bool(self.split.of(self.corpus.entries, "test"))
-
-    def _kinds(self, side: Side) -> dict[str, Scores]:
-        """Scores of clips as they are, and of copies that are spoilt in one way, as in training."""
-        kinds = {"clean": self._scores(side, "all")}
-        augment, window = self.view.augment, self.net.frontend.window.samples
-        for spoilt in _SPOILT:
-            if augment is None or not getattr(augment.recipe, spoilt):
-                continue
-            alone = augment.alone(**{spoilt: 1.0})
-            random = self._generator()
-
-            def heard(
-                pcm: Tensor,
-                lengths: Tensor,
-                alone: WaveAugment = alone,
-                random: torch.Generator = random,
-            ) -> tuple[Tensor, Tensor]:
-                whole: Tensor = alone(pcm, lengths, random)
-                return whole[:, :window], torch.full_like(lengths, window)
-
-            kinds[spoilt] = self._scores(side, "all", heard)
-        return kinds
-
-    def _scores(
-        self,
-        side: Side,
-        policy: Policy,
-        heard: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None,
-    ) -> Scores:
-        entries = self.split.of(self.corpus.entries, side)
-        return score(
-            self.averaged,
-            self.corpus,
-            entries,
-            self.device,
-            policy,
-            self.workers,
-            self._heed_signals,
-            heard,
-        )
+    def _tested(self, temperature: float) -> dict[str, Any] | None:
+        if not self.split.of(self.corpus.entries, "test"):
+            return None
+        return self.judge.scores("test", "all").measured(temperature)
 
     # --- state ------------------------------------------------------------------------------
 

@@ -1,0 +1,108 @@
+"""The end of training: what is fitted to a network that learns no more.
+
+Half a head in closed form, how much less sure short clips make it, and the temperature that turns
+logits into probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from voxedge.data.corpus import Corpus
+from voxedge.data.manifest import Side
+from voxedge.data.split import Split
+from voxedge.nn.augment import WaveAugment
+from voxedge.nn.speaker_net import SpeakerNet
+from voxedge.train.evaluate import Heard, Scores, score
+from voxedge.train.recipe import LossRecipe
+from voxedge.train.refit import add_discriminant, modesty_of, temperature_of
+from voxedge.windows import Policy
+
+_PIECE = 1 / 3  # of a window: the pieces by which confidence in short clips is set
+_SPOILT = ("noise", "channel")  # copies of clips are spoilt in one of these ways each
+_SURE_OF = ("clean", "noise")  # with channels, confidence would be too low for all others
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Asks a network about the sides of a corpus.
+
+    Args:
+        net: as it is when it is asked.
+        corpus: where the samples are.
+        split: which clips are of a side.
+        device: where the network is.
+        workers: threads that decode.
+        between: called after every batch, and may raise.
+    """
+
+    net: SpeakerNet
+    corpus: Corpus
+    split: Split
+    device: torch.device
+    workers: int
+    between: Callable[[], None]
+
+    def scores(self, side: Side, policy: Policy, heard: Heard | None = None) -> Scores:
+        """What it says of the clips of a side, with their samples spoilt on the way if asked."""
+        entries = self.split.of(self.corpus.entries, side)
+        return score(
+            self.net, self.corpus, entries, self.device, policy, self.workers, self.between, heard
+        )
+
+    def kinds(
+        self, side: Side, augment: WaveAugment | None, random: Callable[[], torch.Generator]
+    ) -> dict[str, Scores]:
+        """What it says of clips as they are, and of copies that are spoilt in one way each.
+
+        Args:
+            side: see ``scores``.
+            augment: of training: the ways that it knows.
+            random: a new generator, the same for every way.
+        """
+        found = {"clean": self.scores(side, "all")}
+        for way in _SPOILT:
+            if augment is not None and getattr(augment.recipe, way):
+                spoilt = _spoilt(augment.alone(**{way: 1.0}), self.net, random())
+                found[way] = self.scores(side, "all", spoilt)
+        return found
+
+
+def calibrate(
+    judge: Judge,
+    recipe: LossRecipe,
+    augment: WaveAugment | None,
+    random: Callable[[], torch.Generator],
+) -> float:
+    """Fit all that is fitted last; the network is changed, its temperature is returned.
+
+    Args:
+        judge: of that network.
+        recipe: says whether there is to be a discriminant.
+        augment: of training, if there was any.
+        random: a new generator whenever clips are spoilt.
+    """
+    net = judge.net
+    if recipe.refit:
+        train = judge.kinds("train", augment, random)
+        validation = judge.kinds("validation", augment, random)
+        add_discriminant(net, list(train.values()), list(validation.values()))
+    piece = round(_PIECE * net.frontend.window.samples)
+    pieces = judge.scores("validation", "first", lambda pcm, n: (pcm, n.clamp(max=piece)))
+    net.modesty = modesty_of(judge.scores("validation", "first"), pieces, _PIECE)
+    kinds = judge.kinds("validation", augment, random)
+    return temperature_of([kinds[kind] for kind in _SURE_OF if kind in kinds])
+
+
+def _spoilt(augment: WaveAugment, net: SpeakerNet, random: torch.Generator) -> Heard:
+    window = net.frontend.window.samples
+
+    def heard(pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        whole: Tensor = augment(pcm, lengths, random)
+        return whole[:, :window], torch.full_like(lengths, window)
+
+    return heard
