@@ -1,0 +1,35 @@
+"""How long a trunk that comes from elsewhere stays as it came."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.train.test_loop import TINY
+from voxedge.data.split import Split
+from voxedge.train.command import thawed
+
+
+def made(clips: int) -> Split:
+    sides = {f"{n}.wav": "train" for n in range(clips)}
+    return Split({**sides, "v.wav": "validation", "t.wav": "test"}, by_session=0, by_utterance=1)
+
+
+@pytest.mark.parametrize(
+    ("clips", "share"), [(1, 0.5), (299, 0.5), (300, 0.2), (1_999, 0.2), (2_000, 0.0)]
+)
+def test_the_less_there_is_to_learn_the_longer(clips, share, capsys):
+    recipe = TINY.with_values({"training.frozen": -1.0, "model.init": "runs/latest"})
+    assert thawed(recipe, made(clips)).training.frozen == share
+    assert ("it learns after" in capsys.readouterr().err) == bool(share)
+
+
+@pytest.mark.parametrize("init", ["random", "imagenet"])
+def test_a_trunk_of_no_speech_learns_at_once(init):
+    recipe = TINY.with_values({"training.frozen": -1.0, "model.init": init})
+    assert thawed(recipe, made(10)).training.frozen == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.7])
+def test_what_the_recipe_says_stays(share):
+    recipe = TINY.with_values({"training.frozen": share, "model.init": "runs/latest"})
+    assert thawed(recipe, made(10)) == recipe
