@@ -23,6 +23,7 @@ from voxedge.train import calibrate, loop
 from voxedge.train.build import load_net
 from voxedge.train.checkpoint import load_checkpoint, save_checkpoint, tensors_digest
 from voxedge.train.device import choose_device, choose_precision
+from voxedge.train.evaluate import score
 from voxedge.train.optimizers import learning_rate
 from voxedge.train.recipe import OptimizerRecipe, Recipe
 from voxedge.train.run import Run, locked
@@ -114,7 +115,7 @@ def test_training_learns(corpus, tmp_path):
     assert watcher.epochs[-1]["train_loss"] < 0.6 * watcher.epochs[0]["train_loss"]
     assert metrics["test"]["top1"]["value"] > 0.6  # chance is a quarter
     validation = split(corpus.entries).of(corpus.entries, "validation")
-    scores = loop.score(load_net(run), corpus, validation, torch.device("cpu"))
+    scores = score(load_net(run), corpus, validation, torch.device("cpu"))
     fitted = fit_temperature(scores.logits, scores.truth, scores.owners)
     assert metrics["temperature"] == pytest.approx(fitted, rel=1e-3)
 
@@ -320,7 +321,7 @@ def test_a_head_fitted_anew_answers_and_resumes(corpus, tmp_path, statistics, no
     net = load_net(run)
     sides = {clip.name: clip.split for clip in run.manifest().clips}
     tested = [entry for entry in corpus.entries if sides[entry.clip.name] == "test"]
-    scores = loop.score(net, corpus, tested, torch.device("cpu"))
+    scores = score(net, corpus, tested, torch.device("cpu"))
     kept = scores.measured(metrics["temperature"])["calibration_error"]
     assert kept == pytest.approx(metrics["test"]["calibration_error"], rel=1e-4)
     assert digest(again) == digest(run)
