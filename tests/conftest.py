@@ -76,7 +76,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_corpus(folder / "data")
     for name, pitch in SPEAKERS.items():
         soundfile.write(folder / f"{name}.wav", voice(pitch, 1.5, 999), RATE)
-    train = voxedge("train", "--epochs", "10", cwd=folder)
+    train = voxedge("train", "--epochs", "10", "--image-size", "48", cwd=folder)  # small: quick
     assert train.returncode == 0, train.stderr
     export = voxedge("export", "model.onnx", cwd=folder)
     assert export.returncode == 0, export.stderr

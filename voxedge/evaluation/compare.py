@@ -31,7 +31,8 @@ class Contestant:
 
 
 def read_contestant(words: str) -> Contestant:
-    """``[NAME=]PLACE[,PLACE...]``: runs, model files, folders of evaluations, or their files.
+    """``[NAME=]PLACE[,PLACE...]``: runs, model files, folders of runs or of
+    evaluations, or their files.
 
     Raises:
         CorpusError: there is no evaluation, or it is damaged.
@@ -142,7 +143,7 @@ def _difference(paired: npt.NDArray[np.float64], speakers: list[str]) -> dict[st
 def _find(place: Path) -> Path:
     if place.suffix == ".json" and place.is_file():
         return place
-    for candidate in (place / FILE, folder_of(place) / FILE):
+    for candidate in (place / FILE, folder_of(place) / FILE, folder_of(place / "latest") / FILE):
         if candidate.is_file():
             return candidate
     raise CorpusError(f"{place} holds no evaluation", f"make one with: voxedge evaluate {place}")
