@@ -85,6 +85,9 @@ def test_contestants_are_read_from_runs_folders_and_files(tmp_path, hits):
     (tmp_path / "two" / "evaluation").rename(tmp_path / "small-evaluation-validation")
     assert read_contestant(str(tmp_path / "small-evaluation-validation")).name == "small"
     (tmp_path / "small-evaluation-validation").rename(tmp_path / "small-evaluation")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "latest").symlink_to(tmp_path / "one")
+    assert read_contestant(str(tmp_path / "runs")).name == "one"
     (tmp_path / "small.onnx").touch()
     assert read_contestant(str(tmp_path / "small.onnx")).name == "small"
     with pytest.raises(CorpusError, match="holds no evaluation"):

@@ -31,8 +31,7 @@ class Contestant:
 
 
 def read_contestant(words: str) -> Contestant:
-    """``[NAME=]PLACE[,PLACE...]``: runs, model files, folders of runs or of
-    evaluations, or their files.
+    """``[NAME=]PLACE[,PLACE...]``: runs or folders of them, model files, or evaluations.
 
     Raises:
         CorpusError: there is no evaluation, or it is damaged.
