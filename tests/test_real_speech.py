@@ -14,7 +14,7 @@ from voxedge.train.run import find_run
 def trained(real_speech, tmp_path_factory):
     folder = tmp_path_factory.mktemp("real")
     (folder / "data").symlink_to(real_speech / "speechocean762" / "known")
-    flags = ["--speakers", "5", "--image-size", "48", "--epochs", "12"]
+    flags = ["--speakers", "5", "--image-size", "48", "--epochs", "6"]
     train = voxedge("train", *flags, cwd=folder)
     assert train.returncode == 0, train.stderr
     assert "5 speakers, 80 clips" in train.stderr
