@@ -89,6 +89,10 @@ def test_contestants_are_read_from_runs_folders_and_files(tmp_path, hits):
     (tmp_path / "runs" / "latest").symlink_to(tmp_path / "one")
     assert read_contestant(str(tmp_path / "runs")).name == "one"
     (tmp_path / "small.onnx").touch()
+    (tmp_path / "other.onnx").touch()
+    with pytest.raises(CorpusError) as refused:
+        read_contestant(str(tmp_path / "other.onnx"))
+    assert refused.value.hint.endswith(f"--model {tmp_path / 'other.onnx'}")
     assert read_contestant(str(tmp_path / "small.onnx")).name == "small"
     with pytest.raises(CorpusError, match="holds no evaluation"):
         read_contestant(str(tmp_path))

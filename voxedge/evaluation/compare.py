@@ -145,7 +145,8 @@ def _find(place: Path) -> Path:
     for candidate in (place / FILE, folder_of(place) / FILE, folder_of(place / "latest") / FILE):
         if candidate.is_file():
             return candidate
-    raise CorpusError(f"{place} holds no evaluation", f"make one with: voxedge evaluate {place}")
+    how = f"{'--model ' if place.is_file() else ''}{place}"
+    raise CorpusError(f"{place} holds no evaluation", f"make one with: voxedge evaluate {how}")
 
 
 def _run_name(path: Path) -> str:
