@@ -24,7 +24,8 @@ from voxedge.export.trace import trace, trace_module
 from tests.conftest import SPEAKERS, voice
 from voxedge import Identifier, artifact
 from voxedge.errors import ParityError
-from voxedge.nn.speaker_net import TRUNKS, ExportedNet, SpeakerNet
+from voxedge.nn.speaker_net import ExportedNet, SpeakerNet
+from voxedge.nn.trunks import TRUNKS
 from voxedge.train.build import build_frontend
 from voxedge.train.recipe import FrontendRecipe
 from voxedge.train.run import find_run
@@ -221,7 +222,7 @@ def test_layers_left_in_float_are_left_alone_and_a_second_run_changes_nothing(mo
 def test_a_resnets_stem_can_stay_in_float():
     """What it feeds is then read by two layers at once, the first of a block and its bypass."""
     frontend = build_frontend(FrontendRecipe(window_seconds=1.0, image_size=32))
-    trunk, width = TRUNKS["resnet18"]()
+    trunk, width = TRUNKS["resnet18"](1.0)
     net = SpeakerNet(frontend, trunk, nn.Linear(width, len(VOICES))).eval()
     made = trace(ExportedNet(net, 1.0))
     for apply in PASSES:

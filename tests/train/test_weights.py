@@ -7,10 +7,10 @@ import torch
 import torchvision
 
 from voxedge.errors import RunError, UsageError
-from voxedge.nn.speaker_net import TRUNKS
+from voxedge.nn.trunks import TRUNKS
 from voxedge.train.build import build_net
 from voxedge.train.checkpoint import module_tensors, save_checkpoint
-from voxedge.train.recipe import FrontendRecipe, Recipe
+from voxedge.train.recipe import FrontendRecipe, ModelRecipe, Recipe
 from voxedge.train.weights import build_trunk
 
 TINY = Recipe(frontend=FrontendRecipe(image_size=32, window_seconds=0.5))
@@ -35,7 +35,7 @@ def test_a_torchvision_file_even_without_batch_counters(tmp_path):
     donor = torchvision.models.mobilenet_v3_small(weights=None)
     state = {k: v for k, v in donor.state_dict().items() if "num_batches" not in k}
     torch.save(state, tmp_path / "weights.pth")
-    trunk, width = build_trunk("mobilenet_v3_small", str(tmp_path / "weights.pth"))
+    trunk, width = build_trunk(ModelRecipe("mobilenet_v3_small"), str(tmp_path / "weights.pth"))
     assert width == 576
     assert torch.equal(trunk.features[0][0].weight, donor.features[0][0].weight)
 
@@ -66,17 +66,18 @@ def test_the_map_of_the_statistics_is_kept_where_it_fits(run, tmp_path, capsys):
 
 def test_every_tensor_name_with_the_trunk_in_it_is_found(donor, tmp_path):
     save_checkpoint(tmp_path / "last.safetensors", module_tensors("learned.net", donor), {})
-    trunk, _ = build_trunk("resnet18", str(tmp_path / "last.safetensors"))
+    trunk, _ = build_trunk(ModelRecipe("resnet18"), str(tmp_path / "last.safetensors"))
     assert torch.equal(trunk.conv1.weight, donor.trunk.conv1.weight)
 
 
 def test_another_trunk_is_refused(run, tmp_path):
-    with pytest.raises(RunError, match=r"holds a resnet18.*model\.trunk=resnet18"):
-        build_trunk("mobilenet_v3_small", str(run))
-    mobile, _ = TRUNKS["mobilenet_v3_small"]()
+    for other in (ModelRecipe("mobilenet_v3_small"), ModelRecipe("resnet18", width=0.5)):
+        with pytest.raises(RunError, match=r"a resnet18 of width 1,.*trunk=resnet18.*width=1\)"):
+            build_trunk(other, str(run))
+    mobile, _ = TRUNKS["mobilenet_v3_small"](1.0)
     torch.save(mobile.state_dict(), tmp_path / "weights.pth")
     with pytest.raises(RunError, match="does not hold the weights of a resnet18"):
-        build_trunk("resnet18", str(tmp_path / "weights.pth"))
+        build_trunk(ModelRecipe("resnet18"), str(tmp_path / "weights.pth"))
 
 
 def test_a_damaged_checkpoint_is_refused(run, tmp_path):
@@ -84,12 +85,12 @@ def test_a_damaged_checkpoint_is_refused(run, tmp_path):
     data[-100] ^= 1
     (tmp_path / "best.safetensors").write_bytes(data)
     with pytest.raises(RunError, match="damaged"):
-        build_trunk("resnet18", str(tmp_path / "best.safetensors"))
+        build_trunk(ModelRecipe("resnet18"), str(tmp_path / "best.safetensors"))
 
 
 def test_a_model_file_is_refused_for_its_folded_norms():
     with pytest.raises(UsageError, match="pass the run folder"):
-        build_trunk("resnet18", "model.onnx")
+        build_trunk(ModelRecipe("resnet18"), "model.onnx")
 
 
 def test_a_pickles_code_never_runs(tmp_path):
@@ -99,7 +100,7 @@ def test_a_pickles_code_never_runs(tmp_path):
 
     (tmp_path / "weights.pth").write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(RunError, match="not a file of weights"):
-        build_trunk("resnet18", str(tmp_path / "weights.pth"))
+        build_trunk(ModelRecipe("resnet18"), str(tmp_path / "weights.pth"))
     assert not (tmp_path / "harm").exists()
 
 
@@ -118,13 +119,18 @@ def test_imagenet_without_a_network_says_what_to_bring(monkeypatch, name, file):
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", offline)
     with pytest.raises(UsageError, match=f"pass --init {file}"):
-        build_trunk(name, "imagenet")
+        build_trunk(ModelRecipe(name), "imagenet")
+
+
+def test_imagenet_has_weights_of_the_full_width_alone():
+    with pytest.raises(UsageError, match=r"full width.*model\.width=1"):
+        build_trunk(ModelRecipe(width=0.5), "imagenet")
 
 
 def test_unknown_trunks_missing_files_and_folders_without_a_run_are_refused(tmp_path):
     with pytest.raises(UsageError, match="resnet34"):
-        build_trunk("resnet99", "random")
+        build_trunk(ModelRecipe("resnet99"), "random")
     with pytest.raises(UsageError, match="no file"):
-        build_trunk("resnet18", "nowhere.pth")
+        build_trunk(ModelRecipe("resnet18"), "nowhere.pth")
     with pytest.raises(RunError, match="no run"):
-        build_trunk("resnet18", str(tmp_path))
+        build_trunk(ModelRecipe("resnet18"), str(tmp_path))

@@ -1,4 +1,4 @@
-"""The network: front end -> torchvision trunk -> embedding -> class logits.
+"""The network: front end -> trunk -> embedding -> class logits.
 
 Shapes: B batch, S samples, P pixels of a side, E embedding, K classes.
 """
@@ -6,13 +6,11 @@ Shapes: B batch, S samples, P pixels of a side, E embedding, K classes.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import mobilenet_v3_small, resnet18, resnet34, vgg
 
 from voxedge.nn.frontend import Frontend
 
@@ -22,39 +20,6 @@ _COEFFICIENTS = 30
 _VARIANCE_FLOOR = 1e-3  # nothing to correlate where nothing moves
 _SHARPNESS = 3.0  # of soft minima and maxima, per unit of the image
 _TINY = 1e-12  # keeps a length of zero from dividing
-
-
-def _resnet(build: Callable[[], nn.Module]) -> tuple[nn.Module, int]:
-    trunk = build()
-    trunk.fc = nn.Identity()
-    return trunk, 512
-
-
-def _vgg11_bn() -> tuple[nn.Module, int]:
-    """Without its classifier, 120 of its 129 million weights; its 7 x 7 pool becomes a mean."""
-    features = vgg.make_layers(vgg.cfgs["A"], batch_norm=True)
-    for layer in features:
-        if isinstance(layer, nn.Conv2d) and layer.bias is not None:  # as torchvision begins
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
-    layers = {"features": features, "avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
-    return nn.Sequential(OrderedDict(layers)), 512
-
-
-def _mobilenet_v3_small() -> tuple[nn.Module, int]:
-    trunk = mobilenet_v3_small()
-    trunk.classifier = nn.Identity()
-    return trunk, 576
-
-
-#: Trunks by torchvision's names: each builder gives a module [B, 3, P, P] -> [B, E], and E. All
-#: halve the image five times, so that P is at least 32.
-TRUNKS: dict[str, Callable[[], tuple[nn.Module, int]]] = {
-    "resnet18": lambda: _resnet(resnet18),
-    "resnet34": lambda: _resnet(resnet34),
-    "vgg11_bn": _vgg11_bn,
-    "mobilenet_v3_small": _mobilenet_v3_small,
-}
 
 
 class CosineHead(nn.Module):
@@ -226,7 +191,10 @@ class VoiceStatistics(nn.Module):
         self.linear = nn.Linear(figures, width)
 
     def figures(self, image: Tensor) -> Tensor:
-        """Image [B, 1, P, P] -> the statistics themselves."""
+        """Image [B, 1, P, P] -> the statistics themselves, in float32 even under autocast."""
+        if torch.is_autocast_enabled(image.device.type):  # differences of columns need the digits
+            with torch.autocast(image.device.type, enabled=False):
+                return self.figures(image.float())
         rows = image.squeeze(1)
         cepstrum = self.cosines @ rows
         changes = cepstrum[:, :, 1:] - cepstrum[:, :, :-1]

@@ -39,9 +39,9 @@ def build_net(recipe: Recipe, classes: int, init: str | None = None) -> SpeakerN
         init: instead of the recipe's own ``model.init``.
     """
     torch.manual_seed(recipe.training.seed)
-    trunk, width = build_trunk(recipe.model.trunk, recipe.model.init if init is None else init)
+    trunk, entries = build_trunk(recipe.model, init)
     statistics = STATISTICS if recipe.model.statistics else 0
-    head = build_head(recipe.loss, classes, width + statistics)
+    head = build_head(recipe.loss, classes, entries + statistics)
     net = SpeakerNet(build_frontend(recipe.frontend), trunk, head, statistics)
     if net.bypass is not None:
         restore_statistics(net.bypass, recipe.model.init if init is None else init)

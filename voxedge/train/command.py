@@ -54,7 +54,7 @@ def train_command(
             recipe = recipe.with_values({"training.epochs": epochs})
         console.say(f"going on with {run.folder}")
     else:
-        build_trunk(recipe.model.trunk, recipe.model.init)  # what cannot be had is said at once
+        build_trunk(recipe.model)  # what cannot be had is said at once
     manifest = run.manifest(moved) if run else read_manifest(data)
     corpus = corpus_of(manifest, recipe, threads, memory, strict)
     made = split_of(corpus, recipe)

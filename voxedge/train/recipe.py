@@ -90,9 +90,13 @@ class FrontendRecipe:
 class ModelRecipe:
     """The network behind the front end."""
 
-    trunk: str = "resnet18"  # a key of voxedge.nn.speaker_net.TRUNKS
+    trunk: str = "resnet18"  # a key of voxedge.nn.trunks.TRUNKS
+    width: float = 1.0  # share of the channels of every layer of the trunk
     init: str = "random"  # random, imagenet, a run folder, or a file of weights
     statistics: bool = False  # long-term statistics of the clip, beside the trunk's features
+
+    def __post_init__(self) -> None:
+        _check(0.125 <= self.width <= 2, "model.width: 0.125 to 2")
 
 
 @dataclass(frozen=True)

@@ -11,33 +11,36 @@ from torchvision.models import get_model_weights
 
 from voxedge.console import warn
 from voxedge.errors import RunError, UsageError
-from voxedge.nn.speaker_net import TRUNKS
+from voxedge.nn.trunks import TRUNKS
 from voxedge.train.checkpoint import load_checkpoint
+from voxedge.train.recipe import ModelRecipe
 from voxedge.train.run import find_run
 
 _TRUNK, _STATISTICS = "net.trunk.", "net.bypass."  # what stands in a checkpoint before the names
 _COUNTER = ".num_batches_tracked"  # of batch norms; torchvision's older files have none
 
 
-def build_trunk(name: str, init: str) -> tuple[nn.Module, int]:
-    """A trunk by name with its first weights, and its E.
+def build_trunk(recipe: ModelRecipe, init: str | None = None) -> tuple[nn.Module, int]:
+    """A recipe's trunk with its first weights, and its E.
 
     Args:
-        name: a key of ``TRUNKS``.
-        init: ``random``; ``imagenet`` (torchvision's file, from torch's cache or downloaded); or
-            where to take the trunk from: a run folder, its checkpoint (``.safetensors``), a
-            torchvision state dict (``.pth``). Classifiers are never taken over.
+        recipe: its name and width.
+        init: instead of the recipe's own: ``random``; ``imagenet`` (torchvision's file, from
+            torch's cache or downloaded); or where to take the trunk from: a run folder, its
+            checkpoint (``.safetensors``), a torchvision state dict (``.pth``). Classifiers are
+            never taken over.
 
     Raises:
         UsageError: an unknown trunk, or weights that cannot be had.
         RunError: a file that is not the weights of such a trunk.
     """
+    name, init = recipe.trunk, recipe.init if init is None else init
     if name not in TRUNKS:
         raise UsageError(f"there is no trunk {name!r}; there are: {', '.join(TRUNKS)}")
-    trunk, width = TRUNKS[name]()
+    trunk, entries = TRUNKS[name](recipe.width)
     if init == "random":
-        return trunk, width
-    state = _imagenet(name) if init == "imagenet" else _state_of(Path(init), name)
+        return trunk, entries
+    state = _imagenet(recipe) if init == "imagenet" else _state_of(Path(init), recipe)
     own = trunk.state_dict()
     state = {k: v for k, v in state.items() if not k.startswith(("fc.", "classifier."))}
     state = {k: v for k, v in own.items() if k.endswith(_COUNTER)} | state
@@ -49,7 +52,7 @@ def build_trunk(name: str, init: str) -> tuple[nn.Module, int]:
             f" {sorted(wrong)[0]} for one"
         )
     trunk.load_state_dict(state)
-    return trunk, width
+    return trunk, entries
 
 
 def restore_statistics(statistics: nn.Module, init: str) -> None:
@@ -79,8 +82,10 @@ def _checkpoint(path: Path) -> Path:
     return find_run(path).best if path.is_dir() else path
 
 
-def _imagenet(name: str) -> dict[str, Tensor]:
-    weights = get_model_weights(name)["IMAGENET1K_V1"]
+def _imagenet(recipe: ModelRecipe) -> dict[str, Tensor]:
+    if recipe.width != 1:
+        raise UsageError("--init imagenet: those weights are of the full width", "model.width=1")
+    weights = get_model_weights(recipe.trunk)["IMAGENET1K_V1"]
     file = weights.url.rsplit("/", 1)[1]
     try:
         state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
@@ -92,7 +97,7 @@ def _imagenet(name: str) -> dict[str, Tensor]:
     return state
 
 
-def _state_of(path: Path, name: str) -> dict[str, Tensor]:
+def _state_of(path: Path, recipe: ModelRecipe) -> dict[str, Tensor]:
     if path.suffix == ".onnx":
         raise UsageError(
             f"--init: {path} cannot be trained on: its batch norms are folded into it",
@@ -102,7 +107,7 @@ def _state_of(path: Path, name: str) -> dict[str, Tensor]:
     if not path.is_file():
         raise UsageError(f"--init: there is no file {path}", "random, imagenet, a run or a file")
     if path.suffix == ".safetensors":
-        return _state_of_checkpoint(path, name)
+        return _state_of_checkpoint(path, recipe)
     try:  # weights_only: never runs a pickle's code
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - the reader raises whatever damaged bytes lead to
@@ -112,12 +117,14 @@ def _state_of(path: Path, name: str) -> dict[str, Tensor]:
     return loaded
 
 
-def _state_of_checkpoint(path: Path, name: str) -> dict[str, Tensor]:
+def _state_of_checkpoint(path: Path, recipe: ModelRecipe) -> dict[str, Tensor]:
     checkpoint = load_checkpoint(path)
-    theirs = checkpoint.state.get("recipe", {}).get("model", {}).get("trunk", name)
-    if theirs != name:
+    theirs = {"trunk": recipe.trunk, "width": 1.0}
+    theirs |= checkpoint.state.get("recipe", {}).get("model", {})
+    if (theirs["trunk"], theirs["width"]) != (recipe.trunk, recipe.width):
         raise RunError(
-            f"{path} holds a {theirs}, the recipe asks for a {name}",
-            f"--set model.trunk={theirs}",
+            f"{path} holds a {theirs['trunk']} of width {theirs['width']:g},"
+            f" the recipe asks for a {recipe.trunk} of width {recipe.width:g}",
+            f"--set model.trunk={theirs['trunk']} --set model.width={theirs['width']:g}",
         )
     return _part(checkpoint.tensors, _TRUNK)

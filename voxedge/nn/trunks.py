@@ -1,0 +1,80 @@
+"""The trunks: torchvision's image networks without their classifiers, at any width.
+
+Shapes: B batch, P pixels of a side, E entries of the embedding.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TypeAlias
+
+from torch import nn
+from torchvision.models import mobilenet_v3_small, resnet18, resnet34, vgg
+
+_MULTIPLE = 8  # of channels: what vector units work on at a time
+
+#: Width, a share of the channels of every layer -> a module [B, 3, P, P] -> [B, E], and its E.
+Builder: TypeAlias = Callable[[float], tuple[nn.Module, int]]
+
+
+def _share(channels: int, width: float) -> int:
+    return max(_MULTIPLE, round(channels * width / _MULTIPLE) * _MULTIPLE)
+
+
+def _resnet(build: Callable[[], nn.Module], width: float) -> tuple[nn.Module, int]:
+    trunk = build()
+    trunk.fc = nn.Identity()
+    if width != 1:
+        _resize(trunk, width)
+    return trunk, _share(512, width)
+
+
+def _resize(trunk: nn.Module, width: float) -> None:
+    """Other layers of a share of the channels in place of its own, drawn as torchvision does."""
+    for parent in list(trunk.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, nn.Conv2d):
+                colours = layer.in_channels if layer.in_channels == 3 else None
+                inner, outer = (_share(n, width) for n in (layer.in_channels, layer.out_channels))
+                new = nn.Conv2d(
+                    colours or inner,
+                    outer,
+                    layer.kernel_size,
+                    layer.stride,
+                    layer.padding,
+                    bias=False,  # batch normalisation follows
+                )
+                nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+                setattr(parent, name, new)
+            elif isinstance(layer, nn.BatchNorm2d):
+                setattr(parent, name, nn.BatchNorm2d(_share(layer.num_features, width)))
+
+
+def _vgg11_bn(width: float) -> tuple[nn.Module, int]:
+    """Without its classifier, 120 of its 129 million weights; its 7 x 7 pool becomes a mean."""
+    plan = [_share(n, width) if isinstance(n, int) else n for n in vgg.cfgs["A"]]
+    features = vgg.make_layers(plan, batch_norm=True)
+    for layer in features:
+        if isinstance(layer, nn.Conv2d) and layer.bias is not None:  # as torchvision begins
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    layers = {"features": features, "avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    return nn.Sequential(OrderedDict(layers)), _share(512, width)
+
+
+def _mobilenet_v3_small(width: float) -> tuple[nn.Module, int]:
+    trunk = mobilenet_v3_small(width_mult=width)
+    entries: int = trunk.classifier[0].in_features
+    trunk.classifier = nn.Identity()
+    return trunk, entries
+
+
+#: Trunks by torchvision's names. All halve the image five times, so that P is at least 32.
+TRUNKS: Mapping[str, Builder] = {
+    "resnet18": partial(_resnet, resnet18),
+    "resnet34": partial(_resnet, resnet34),
+    "vgg11_bn": _vgg11_bn,
+    "mobilenet_v3_small": _mobilenet_v3_small,
+}
