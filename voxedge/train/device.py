@@ -25,7 +25,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> bool:
-    """Whether to compute the trunk in bfloat16.
+    """Whether to compute the embedding in bfloat16, but for the voice's statistics.
 
     ``auto`` does so on CUDA, and on a CPU that has instructions for it: on one that has not, it was
     measured to be 15 times slower than float32 (docs/experiments.md).
