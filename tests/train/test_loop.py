@@ -32,6 +32,7 @@ TINY = Recipe.from_dict(
     {
         "name": "tiny",
         "frontend": {"image_size": 32, "window_seconds": 0.5, "n_mels": 40},
+        "model": {"width": 0.25},
         "loss": {"center": "paper", "head": "cosine", "margin": 0.2},
         "optimizer": {"name": "adamw", "learning_rate": 1e-3, "schedule": "cosine"},
         "training": {"epochs": 3, "batch_size": 6, "crop": "random", "average": 0.9},
@@ -165,7 +166,7 @@ def test_a_stop_during_validation_is_answered_there(finished, corpus, tmp_path, 
 def test_resuming_needs_no_first_weights_again(corpus, tmp_path):
     weights = tmp_path / "weights.pth"
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), weights)
-    recipe = TINY.with_values({"model.init": str(weights)})
+    recipe = TINY.with_values({"model.init": str(weights), "model.width": 1.0})
     with pytest.raises(Interrupted):
         run_training(tmp_path / "run", corpus, recipe, Watcher((1, 1)))
     weights.unlink()
@@ -246,6 +247,7 @@ def test_two_trainers_cannot_share_a_folder(corpus, tmp_path):
 
 def test_sigterm_saves_and_the_command_line_goes_on(corpus_folder, tmp_path):
     flags = ["--image-size", "32", "--set", "frontend.window_seconds=0.5", "--epochs", "200"]
+    flags += ["--set", "model.width=0.25"]
     command = [sys.executable, "-m", "voxedge", "train", str(corpus_folder), *flags]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     said = []

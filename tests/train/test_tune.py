@@ -19,6 +19,7 @@ TINY = Recipe.from_dict(
     {
         "name": "tiny",
         "frontend": {"image_size": 32, "window_seconds": 0.5, "n_mels": 40},
+        "model": {"width": 0.25},
         "training": {"epochs": 2, "batch_size": 12},
     }
 )
