@@ -1,7 +1,7 @@
-"""Latency over the size of the image, the precision and the trunk, on random weights.
+"""Latency over image size, precision, trunk and width, on random weights.
 
 Accuracy over the same is too dear to be trained for each time: ``python -m bench.record`` trains
-one size and keeps what it reaches in bench/records.json.
+one of them and keeps what it reaches in bench/records.json.
 """
 
 from __future__ import annotations
@@ -15,44 +15,53 @@ from voxedge.export.trace import trace
 
 from bench.alternate import alternate, clocked
 from voxedge.nn.speaker_net import ExportedNet
+from voxedge.nn.trunks import TRUNKS
 from voxedge.parallel import available_processors
 from voxedge.session import open_session
 from voxedge.train.build import build_net
 from voxedge.windows import Batch
 
 SIZES = (64, 96, 128, 160, 224)
-TRUNKS = ("resnet18", "mobilenet_v3_small")
+NETWORKS = (("resnet18", 1.0), ("resnet18", 0.5), ("mobilenet_v3_small", 1.0))  # trunk, width
 PRECISIONS = ("fp32", "fp16", "int8")
 CALIBRATION = 8  # windows
 
 
 def test_sizes(benchmark, material, clips, rounds):
-    trunks, sizes = (TRUNKS[:1], SIZES[:1]) if material.quick else (TRUNKS, SIZES)
-    subjects = [(trunk, size) for trunk in trunks for size in sizes]
+    recipe = material.run.recipe()
     rows = slice(CALIBRATION)
     windows = Batch(clips.pcm[rows], clips.lengths[rows], (None,) * CALIBRATION)
-    made = {
-        f"{trunk} {size} {precision}": model
-        for trunk, size in subjects
-        for precision, model in files(material.run.recipe(), trunk, size, windows).items()
-    }
-    trials = {}
-    for name, model in made.items():
-        session, _ = open_session(model, "cpu", available_processors())
-        run = partial(session.run, ["probabilities"], {"pcm": clips.pcm[:1]})
-        trials[name] = clocked(run, warm=True)
+    subjects, trials = {}, {}
+    for trunk, width, size in compared(recipe.frontend.image_size, material.quick):
+        subject = {"trunk": trunk, "width": width, "image_size": size}
+        for precision, model in files(recipe, subject, windows).items():
+            name = f"{trunk} {width:g} {size} {precision}"
+            subjects[name] = subject | {"precision": precision, "file_bytes": len(model)}
+            session, _ = open_session(model, "cpu", available_processors())
+            run = partial(session.run, ["probabilities"], {"pcm": clips.pcm[:1]})
+            trials[name] = clocked(run, warm=True)
     figures = alternate(benchmark, trials, rounds)
-    for name, figure in figures.items():
-        trunk, size, precision = name.split()
-        figure |= {"trunk": trunk, "image_size": int(size), "precision": precision}
-        figure["file_bytes"] = len(made[name])
-    benchmark.extra_info.update(suite="sizes", device="cpu", figures=figures)
+    found = {name: subjects[name] | figure for name, figure in figures.items()}
+    benchmark.extra_info.update(suite="sizes", device="cpu", figures=found)
 
 
-def files(recipe, trunk, size, windows):
-    """The graph of a recipe with another trunk and image size, in each precision, serialised."""
+def compared(usual, quick):
+    """Trunk, width, image size: a curve for each of NETWORKS, and all trunks at the usual size."""
+    if quick:
+        return [(*NETWORKS[0], SIZES[0])]
+    curves = [(*network, size) for network in NETWORKS for size in SIZES]
+    return curves + [(trunk, 1.0, usual) for trunk in TRUNKS]
+
+
+def files(recipe, subject, windows):
+    """The graph of a recipe with another network, in each precision, serialised."""
     changed = recipe.with_values(
-        {"model.trunk": trunk, "model.init": "random", "frontend.image_size": size}
+        {
+            "model.trunk": subject["trunk"],
+            "model.width": subject["width"],
+            "model.init": "random",
+            "frontend.image_size": subject["image_size"],
+        }
     )
     model = trace(ExportedNet(build_net(changed, len(windows.pcm)), 1.0))
     for apply in PASSES:

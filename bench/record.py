@@ -1,8 +1,8 @@
-"""``python -m bench.record SIZE ...``: what another image size, or another trunk, reaches.
+"""``python -m bench.record SIZE ...``: what another image size, trunk or width reaches.
 
 Trains the benchmark's network (prepare.py) on images of that size, exports it in each precision,
 and keeps top-1 and top-5 on the test clips in bench/records.json, for the picture that the
-benchmark draws. A record of the same trunk and size is replaced.
+benchmark draws. A record of the same trunk, width and size is replaced.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from voxedge.console import complain, say
 from voxedge.errors import VoxedgeError
 from voxedge.files import write_json
 from voxedge.metrics import bootstrap, top_k_hits
-from voxedge.nn.speaker_net import TRUNKS
+from voxedge.nn.trunks import TRUNKS
 from voxedge.runtime import Identifier
 from voxedge.train.run import Run
 
@@ -35,20 +35,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.record", description=__doc__)
     parser.add_argument("sizes", type=int, nargs="+", help="pixels of a side of the image")
     parser.add_argument("--trunk", choices=tuple(TRUNKS), default="resnet18")
+    parser.add_argument("--width", type=float, default=1.0, help="share of its channels")
     parser.add_argument("--quick", action="store_true", help="few speakers: to see that it works")
     parser.add_argument("--to", type=Path, default=RECORDS, help="the file of records")
     options = parser.parse_args(arguments)
     for size in options.sizes:
-        changes = {"frontend.image_size": size, "model.trunk": options.trunk}
+        changes = {
+            "frontend.image_size": size,
+            "model.trunk": options.trunk,
+            "model.width": options.width,
+        }
         try:
             run, corpus = trained_on(options.quick, changes)
             found = by_precision(run)
         except VoxedgeError as error:
             complain(error)
             return error.exit_code
-        keep(options.to, describe(run, corpus) | {"precisions": found})
+        record = describe(run, corpus) | {"precisions": found}
+        keep(options.to, record)
         shown = ", ".join(f"{p} {100 * f['top1']['value']:.1f} %" for p, f in found.items())
-        say(f"{options.trunk}, {size} pixels: top-1 {shown}")
+        say(f"{label(record)}, {size} pixels: top-1 {shown}")
     return 0
 
 
@@ -59,9 +65,19 @@ def read(file: Path = RECORDS) -> list[dict[str, Any]]:
 
 
 def keep(file: Path, record: dict[str, Any]) -> None:
-    """Put a record in the file, in place of one of the same trunk and size."""
-    kept = [old for old in read(file) if _subject(old) != _subject(record)]
-    write_json(file, sorted([*kept, record], key=_subject))
+    """Put a record in the file, in place of one of the same subject."""
+    kept = [old for old in read(file) if subject(old) != subject(record)]
+    write_json(file, sorted([*kept, record], key=subject))
+
+
+def subject(entry: Mapping[str, Any]) -> tuple[str, float, int]:
+    """What a record, or a figure of the suite ``sizes``, is of: trunk, width, image size."""
+    return entry["trunk"], entry["width"], entry["image_size"]
+
+
+def label(entry: Mapping[str, Any]) -> str:
+    """The network of a record or figure, for people."""
+    return entry["trunk"] + ("" if entry["width"] == 1 else f" x {entry['width']:g}")
 
 
 def describe(run: Run, corpus: str) -> dict[str, Any]:
@@ -69,6 +85,7 @@ def describe(run: Run, corpus: str) -> dict[str, Any]:
     recipe, metrics = run.recipe(), run.metrics()
     return {
         "trunk": recipe.model.trunk,
+        "width": recipe.model.width,
         "image_size": recipe.frontend.image_size,
         "corpus": corpus,
         "speakers": len(run.labels()),
@@ -101,10 +118,6 @@ def accuracy(run: Run, model: Path) -> dict[str, Any]:
         f"top{k}": bootstrap(top_k_hits(rows, truth, k), truth)._asdict() for k in (1, 5)
     }
     return found | {"clips": len(clips), "file_bytes": model.stat().st_size}
-
-
-def _subject(record: dict[str, Any]) -> tuple[str, int]:
-    return record["trunk"], record["image_size"]
 
 
 if __name__ == "__main__":

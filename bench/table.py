@@ -8,6 +8,7 @@ from typing import Any
 from bench.alternate import ratio
 from bench.contestants import CONTESTANTS, SEED, SEED_EAGER
 from bench.goals import GOALS
+from bench.record import label, subject
 from voxedge.metrics import Interval
 
 _DISTURBED = 5.0  # percent of the processors that others took, beyond which timings mean little
@@ -31,7 +32,9 @@ def render(results: Mapping[str, Any]) -> str:
         _section("From files", _files(figures), _FILES_NOTE),
         *(_section(*part) for part in _growth(figures)),
         *(_section(*part) for part in _parity(figures)),
-        _section("Image size, precision, trunk", _sizes(figures, results["records"]), _SIZES_NOTE),
+        _section(
+            "Image size, network, precision", _sizes(figures, results["records"]), _SIZES_NOTE
+        ),
         _section("Installed", _installed(results["installed"]), ""),
     ]
     return "\n".join(line for part in parts for line in part).rstrip() + "\n"
@@ -222,15 +225,14 @@ def _difference(pairs: Sequence[Mapping[str, Any]], name: str) -> str:
 
 def _sizes(figures: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> list[Row]:
     rows: list[Row] = [("", "pixels", "latency, ms", "file, MB", "top-1")]
-    known = {(record["trunk"], record["image_size"]): record["precisions"] for record in records}
+    known = {subject(record): record["precisions"] for record in records}
     for entry in figures.get("sizes", []):
         for figure in entry["figures"].values():
-            reached = known.get((figure["trunk"], figure["image_size"]), {})
-            accuracy = reached.get(figure["precision"])
+            accuracy = known.get(subject(figure), {}).get(figure["precision"])
             shown = Interval(**accuracy["top1"]).percent() if accuracy else "no record"
             time, size = f"{1e3 * figure['median']:.1f}", f"{figure['file_bytes'] / 1e6:.1f}"
-            label = f"{figure['trunk']}, {figure['precision']}"
-            rows.append((label, str(figure["image_size"]), time, size, shown))
+            name = f"{label(figure)}, {figure['precision']}"
+            rows.append((name, str(figure["image_size"]), time, size, shown))
     return rows
 
 

@@ -13,7 +13,7 @@ import torch
 from voxedge.export.lower import activation_ranges, converted
 from voxedge.export.serialise import serialise
 
-from bench import contestants, launch, record
+from bench import bench_sizes, contestants, launch, record
 from bench.alternate import alternate, ratio
 from bench.bench_files import BARE, OURS
 from bench.bench_parity import _agreement, _averaged
@@ -36,6 +36,7 @@ from bench.table import render
 from bench.trunk import bare_front_end, bare_trunk, multiply_adds, with_classes
 from tests.conftest import RATE, voice
 from voxedge.errors import MissingExtra, VoxedgeError
+from voxedge.nn.trunks import TRUNKS
 from voxedge.session import open_session
 from voxedge.train import recipe as recipes
 from voxedge.train.build import build_frontend
@@ -236,10 +237,21 @@ def test_the_device_install_is_counted_without_torch():
 
 def test_a_record_takes_the_place_of_an_older_one(tmp_path):
     file = tmp_path / "records.json"
-    for size, top1 in ((96, 0.5), (64, 0.4), (96, 0.6)):
-        record.keep(file, {"trunk": "resnet18", "image_size": size, "top1": top1})
-    kept = [(each["image_size"], each["top1"]) for each in record.read(file)]
-    assert kept == [(64, 0.4), (96, 0.6)]
+    for size, width, top1 in ((96, 1.0, 0.5), (64, 1.0, 0.4), (96, 0.5, 0.3), (96, 1.0, 0.6)):
+        found = {"trunk": "resnet18", "width": width, "image_size": size, "top1": top1}
+        record.keep(file, found)
+    kept = [(record.label(each), each["image_size"], each["top1"]) for each in record.read(file)]
+    assert kept == [("resnet18 x 0.5", 96, 0.3), ("resnet18", 64, 0.4), ("resnet18", 96, 0.6)]
+
+
+def test_sizes_are_compared_along_curves_and_trunks_at_the_usual_size():
+    found = bench_sizes.compared(80, quick=False)
+    assert len(found) == len(set(found))
+    assert {size for trunk, width, size in found if (trunk, width) == ("resnet18", 0.5)} == {
+        *bench_sizes.SIZES
+    }
+    assert {trunk for trunk, _, size in found if size == 80} == set(TRUNKS)
+    assert len(bench_sizes.compared(80, quick=True)) == 1
 
 
 def _reads(node, producer):
@@ -278,7 +290,8 @@ def results():
     }
     sizes = {
         f"resnet18 {size} int8": figure
-        | {"trunk": "resnet18", "image_size": size, "precision": "int8", "file_bytes": 13_000_000}
+        | {"trunk": "resnet18", "width": 1.0, "image_size": size}
+        | {"precision": "int8", "file_bytes": 13_000_000}
         for size, figure in ((64, _times(a=3)["a"]), (96, _times(a=7)["a"]))
     }
     network = {"recipe": "default", "init": "random", "image_size": 80, "epochs": 8}
@@ -295,7 +308,7 @@ def results():
         "skipped": ["CUDA was not measured: no device"],
         "installed": {"bytes": 150_000_000, "packages": {"numpy": 150_000_000}},
         "records": [
-            {"trunk": "resnet18", "image_size": 64, "precisions": {"int8": accuracy}},
+            {"trunk": "resnet18", "width": 1.0, "image_size": 64, "precisions": {"int8": accuracy}},
         ],
         "figures": {
             "latency": [where | {"batch": batch, "figures": latency} for batch in (1, 8)],
