@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bench.accuracy import centers, few, rivals, table
+from bench.accuracy import ablation, centers, few, rivals, table
 from bench.accuracy.__main__ import _clips, _options, main
 from tests.conftest import RATE, voice
 from voxedge.data.corpus import load_corpus
@@ -142,16 +142,42 @@ def test_what_is_no_seed_or_row_is_a_usage_error(words, tmp_path, capsys):
     assert words[1].split(",")[-1] in capsys.readouterr().err
 
 
-def test_every_variant_of_the_center_loss_is_a_recipe_of_its_own():
+@pytest.mark.parametrize("kind", [centers, ablation])
+def test_every_variant_is_a_recipe_of_its_own(kind):
+    default = load("default")
+    made = {
+        name: default.with_values(parse_settings(table.settings(values)[1::2]))
+        for name, values in kind.VARIANTS.items()
+    }
+    assert len({str(recipe.to_dict()) for recipe in made.values()}) == len(made)
+
+
+def test_the_variants_of_the_center_loss_are_what_they_are_called():
     made = {
         name: load("default").with_values(parse_settings(table.settings(values)[1::2]))
         for name, values in centers.VARIANTS.items()
     }
-    assert len({str(recipe.to_dict()) for recipe in made.values()}) == len(made)
     assert made["none"].loss.center == "none"
     assert made["paper-unit-100"].loss.center_unit
     assert not made["paper-100"].loss.center_unit
     assert made["paper-unit-100-late"].loss.center_warm_up == 1.0
+
+
+def test_the_ablation_takes_one_thing_away_at_a_time(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(table, "voxedge", lambda *words: said.append(" ".join(words)))
+    for speaker in range(2):
+        (tmp_path / "data" / f"s{speaker}").mkdir(parents=True)
+    words = ["ablation", "--out", str(tmp_path / "out"), "--rows", "default,no-gain"]
+    words += ["--data", str(tmp_path / "data"), "--noise", "N", "--rooms", "R", "--seeds", "0,7"]
+    assert main(words) == 0
+    trained = [line for line in said if line.startswith("train ")]
+    assert len(trained) == 4
+    assert all("augment.noise_folder=N --set augment.rooms_folder=R" in line for line in trained)
+    assert ["augment.gain=0" in line for line in trained] == [False, True, False, True]
+    assert [line.partition("--seed ")[2][0] for line in trained] == ["0", "0", "7", "7"]
+    assert said[-1].startswith(f"compare default={tmp_path / 'out' / 'default-0' / 'latest'},")
+    assert said[-1].endswith("no-gain-7/latest --markdown")
 
 
 def test_the_rows_of_the_center_loss_are_means_over_seeds(tmp_path):

@@ -318,3 +318,10 @@ def test_a_model_file_may_have_any_name(model_path, workshop, tmp_path, name):
 def test_a_bad_clip_raises_from_the_single_call(identifier):
     with pytest.raises(AudioError):
         identifier.identify("nowhere.wav")
+
+
+def test_idle_threads_leave_the_processors_alone(model_path):
+    session, _ = open_session(model_path, "cpu", 2)
+    options = session.get_session_options()
+    assert options.get_session_config_entry("session.force_spinning_stop") == "1"
+    assert options.intra_op_num_threads == 2

@@ -2,7 +2,8 @@
 
 ``rivals`` trains the rivals on a run's clips and judges them on its others: a folder each in OUT
 with an evaluation.json, which ``voxedge compare`` reads. ``table`` makes all rows of the table,
-``few`` those of little data, ``centers`` those of the contrastive-center loss.
+``few`` those of little data, ``centers`` those of the contrastive-center loss, ``ablation`` those
+of the default recipe without one of its parts.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.accuracy import centers, few, rivals, table
+from bench.accuracy import ablation, centers, few, rivals, table
 from bench.prepare import shared_data
 from voxedge import stress
 from voxedge.console import Progress, answer, complain, say, warn
@@ -46,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "centers":
             folders = options.data, options.noise, options.unseen, options.out
             centers.make(*folders, options.rows, options.seeds)
+            return 0
+        if options.command == "ablation":
+            folders = options.data, options.noise, options.rooms, options.out
+            ablation.make(*folders, options.rows, options.seeds)
             return 0
         return _rivals(options)
     except subprocess.CalledProcessError as error:
@@ -87,12 +92,20 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     pull.add_argument("--out", type=Path, required=True, help="folder to write to")
     pull.add_argument("--rows", default=",".join(centers.VARIANTS), help="names, with commas")
     pull.add_argument("--seeds", default="0,1,2", help="numbers, with commas")
+    without = commands.add_parser("ablation", help="the default recipe without each of its parts")
+    without.add_argument("--data", type=Path, default=DATA / "speechocean762" / "known")
+    without.add_argument("--noise", type=Path, default=DATA / "noise", help="folder of noises")
+    without.add_argument("--rooms", type=Path, default=DATA / "rir", help="folder of responses")
+    without.add_argument("--out", type=Path, required=True, help="folder to write to")
+    without.add_argument("--rows", default=",".join(ablation.VARIANTS), help="names, with commas")
+    without.add_argument("--seeds", default="0,1,2", help="numbers, with commas")
     options = parser.parse_args(arguments)
     if options.command != "rivals":
         if not all(seed.isdecimal() for seed in options.seeds.split(",")):
             parser.error(f"--seeds {options.seeds}: whole numbers, with commas")
         options.seeds = [int(seed) for seed in options.seeds.split(",")]
-    if rows := {"table": table.ROWS, "centers": centers.VARIANTS}.get(options.command):
+    kinds = {"table": table.ROWS, "centers": centers.VARIANTS, "ablation": ablation.VARIANTS}
+    if rows := kinds.get(options.command):
         options.rows = options.rows.split(",")
         if unknown := set(options.rows) - set(rows):
             parser.error(f"no such rows: {', '.join(unknown)}; there are {', '.join(rows)}")

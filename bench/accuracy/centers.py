@@ -18,7 +18,7 @@ import matplotlib
 import numpy as np
 
 from bench.accuracy.few import list_clips
-from bench.accuracy.table import settings, train_and_evaluate, voxedge
+from bench.accuracy.table import compare, settings, train_all
 from voxedge.console import answer
 from voxedge.evaluation.answers import FILE, folder_of
 from voxedge.evaluation.verification import SHOTS
@@ -26,7 +26,7 @@ from voxedge.evaluation.verification import SHOTS
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-_SPEAKERS = (60, 8, 2, 6)  # and clips of each to train on, to validate by, and to judge by
+SPEAKERS = (60, 8, 2, 6)  # and clips of each to train on, to validate by, and to judge by
 _SMALL = ("--image-size", "48", "--epochs", "12", "--set", "loss.refit=false")
 _WITHOUT = "none"
 _NAMES = ("mean", "deviation")
@@ -67,17 +67,14 @@ def make(
         subprocess.CalledProcessError: a command failed; what was finished stays.
     """
     out.mkdir(parents=True, exist_ok=True)
-    listed = list_clips(data, out / "clips.csv", *_SPEAKERS)
-    for seed in seeds:
-        for variant in variants:
-            own = (str(listed), *_SMALL, *settings(VARIANTS[variant]), "--seed", str(seed))
-            judged = ("--stress", "noise10", "--noise", str(noise), "--unseen", str(unseen))
-            train_and_evaluate(out / f"{variant}-{seed}", own, judged)
-    places = {v: [out / f"{v}-{seed}" / "latest" for seed in seeds] for v in variants}
-    found = {v: [_verification(place) for place in own] for v, own in places.items()}
+    listed = list_clips(data, out / "clips.csv", *SPEAKERS)
+    own = {variant: (*_SMALL, *settings(VARIANTS[variant])) for variant in variants}
+    judged = ("--stress", "noise10", "--noise", str(noise), "--unseen", str(unseen))
+    runs = train_all(listed, own, seeds, out, judged)
+    found = {variant: [_verification(run) for run in its] for variant, its in runs.items()}
     answer(table(found))
     draw(found, out / "centers.svg")
-    voxedge("compare", *(f"{v}=" + ",".join(map(str, own)) for v, own in places.items()))
+    compare(runs)
 
 
 def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:

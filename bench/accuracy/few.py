@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.accuracy.table import train_and_evaluate, voxedge
+from bench.accuracy.table import compare, train_all
 
 #: Speakers, and clips of each to train on, to validate by, and to judge by.
 SIZES = {"10x6": (10, 5, 1, 40), "5x60s": (5, 48, 12, 40)}
@@ -33,14 +33,8 @@ def make(data: Path, init: Path, out: Path, seeds: Sequence[int]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for size in SIZES:
         listed = list_clips(data, out / f"{size}.csv", *SIZES[size])
-        places = []
-        for name, flags in (("from-nothing", ()), ("init", ("--init", str(init)))):
-            folders = [out / f"{size}-{name}-{seed}" for seed in seeds]
-            for seed, folder in zip(seeds, folders, strict=True):
-                own = (str(listed), *flags, "--seed", str(seed))
-                train_and_evaluate(folder, own, ("--stress", "none"))
-            places.append(f"{size}-{name}=" + ",".join(str(f / "latest") for f in folders))
-        voxedge("compare", *places, "--markdown")
+        variants = {f"{size}-from-nothing": (), f"{size}-init": ("--init", str(init))}
+        compare(train_all(listed, variants, seeds, out, ("--stress", "none")), "--markdown")
 
 
 def list_clips(data: Path, path: Path, speakers: int, *counts: int) -> Path:

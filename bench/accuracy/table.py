@@ -44,23 +44,49 @@ def make(
         subprocess.CalledProcessError: a command failed; what was finished stays.
     """
     around = ["--noise", str(noise), "--rooms", str(rooms)]
-    for row in rows:
-        for seed in seeds:
-            heard = {"augment.noise_folder": noise, "augment.rooms_folder": rooms}
-            flags = [*ROWS[row], *settings(heard if row.startswith(_OURS) else {})]
-            own = (str(data), *flags, "--seed", str(seed))
-            train_and_evaluate(out / f"{row}-{seed}", own, around)
+    heard = settings({"augment.noise_folder": noise, "augment.rooms_folder": rooms})
+    own = {row: (*ROWS[row], *(heard if row.startswith(_OURS) else ())) for row in rows}
+    runs = train_all(data, own, seeds, out, around)
     for rival in METHODS:
         if not (out / RIVALS / rival / FILE).is_file():
             run = out / f"{rows[0]}-{seeds[0]}"
             command = ["rivals", "--run", str(run), "--out", str(out / RIVALS), "--only", rival]
             _run(sys.executable, "-m", "bench.accuracy", *command, *around)
-    places = [
-        f"{row}=" + ",".join(str(out / f"{row}-{seed}" / "latest") for seed in seeds)
-        for row in rows
-    ]
     rivals = [str(out / RIVALS / rival) for rival in METHODS if (out / RIVALS / rival).is_dir()]
-    voxedge("compare", *places, *rivals, "--markdown")
+    compare(runs, *rivals, "--markdown")
+
+
+def train_all(
+    data: Path,
+    variants: Mapping[str, Sequence[str]],
+    seeds: Sequence[int],
+    out: Path,
+    judged: Sequence[str],
+) -> dict[str, list[Path]]:
+    """Every variant with every seed, trained and evaluated; their runs, by variant.
+
+    Args:
+        data: a corpus, or a manifest of it.
+        variants: what ``voxedge train`` is told, by name.
+        seeds: of the weights and the order; the split is the same for all.
+        out: gets a folder for each.
+        judged: what ``voxedge evaluate`` is told.
+
+    Raises:
+        subprocess.CalledProcessError: a command failed; what was finished stays.
+    """
+    for seed in seeds:
+        for name, flags in variants.items():
+            own = (str(data), *flags, "--seed", str(seed))
+            train_and_evaluate(out / f"{name}-{seed}", own, judged)
+    return {name: [out / f"{name}-{seed}" / "latest" for seed in seeds] for name in variants}
+
+
+def compare(runs: Mapping[str, Sequence[Path]], *others: str) -> None:
+    """``voxedge compare`` of the means over seeds; what else it is told comes after them."""
+    voxedge(
+        "compare", *(f"{name}=" + ",".join(map(str, own)) for name, own in runs.items()), *others
+    )
 
 
 def settings(values: Mapping[str, object]) -> list[str]:

@@ -98,6 +98,16 @@ def test_contestants_are_read_from_runs_folders_and_files(tmp_path, hits):
         read_contestant(str(tmp_path))
     with pytest.raises(UsageError, match="names no run"):
         read_contestant(",")
-    table = markdown(compare([alone, both]))
-    assert table.splitlines()[0] == "| top-1 % | one | both |"
-    assert "no difference" in table.splitlines()[2]
+
+
+def test_the_markdown_is_never_wider_than_high(hits):
+    one, two = (Contestant(name, (evaluation(hits),)) for name in ("one", "two"))
+    rows = markdown(compare([one, two])).splitlines()
+    assert rows[0] == "| top-1 % | clean |"
+    assert [row.split(" | ")[0] for row in rows[2:]] == ["| one", "| two"]
+    assert "no difference" in rows[3]
+    result = compare([one, two])
+    result["conditions"] |= dict.fromkeys(("gain-20", "cut1"), result["conditions"][CLEAN])
+    rows = markdown(result).splitlines()
+    assert rows[0] == "| top-1 % | one | two |"
+    assert [row.split(" | ")[0] for row in rows[2:]] == ["| clean", "| gain-20", "| cut1"]

@@ -79,11 +79,19 @@ def compare(contestants: Sequence[Contestant]) -> dict[str, Any]:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The comparison as a Markdown table: top-1 in percent, and the difference to the first."""
+    """The comparison as a Markdown table: top-1 in percent, and the difference to the first.
+
+    Whatever there are more of, contestants or conditions, has the rows.
+    """
     names = [contestant["name"].replace("|", "\\|") for contestant in result["contestants"]]
+    conditions = list(result["conditions"])
+    cells = [list(map(_cell, rows)) for rows in result["conditions"].values()]
+    if len(names) > len(conditions):
+        names, conditions = conditions, names
+        cells = [list(row) for row in zip(*cells, strict=True)]
     lines = [f"| top-1 % | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
-    for condition, rows in result["conditions"].items():
-        lines.append(f"| {condition} | {' | '.join(map(_cell, rows))} |")
+    for condition, row in zip(conditions, cells, strict=True):
+        lines.append(f"| {condition} | {' | '.join(row)} |")
     return "\n".join(lines)
 
 
