@@ -3,8 +3,8 @@
 A machine is never equally fast twice: clocks, other tenants and caches drift over minutes. So each
 turn has one trial of every contestant, begun by another one each time, and ratios are taken within
 a turn. One turn is one round of pytest-benchmark, whose file also holds the contestants' figures.
-Between two trials all is quiet for a moment: the threads of ONNX Runtime wait spinning for about
-40 ms after a run, on a processor that the next contestant would miss.
+Between two trials all is quiet for a moment: the threads of a runtime may wait spinning after a
+run, those of ONNX Runtime for about 40 ms, on a processor that the next contestant would miss.
 """
 
 from __future__ import annotations
