@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeAlias
 
+import torch
 from torch import nn
 from torchvision.models import mobilenet_v3_small, resnet18, resnet34, vgg
 
+_COLOURS = 3  # of the image, at any width
 _MULTIPLE = 8  # of channels: what vector units work on at a time
 
 #: Width, a share of the channels of every layer -> a module [B, 3, P, P] -> [B, E], and its E.
@@ -32,22 +34,16 @@ def _resnet(build: Callable[[], nn.Module], width: float) -> tuple[nn.Module, in
 
 
 def _resize(trunk: nn.Module, width: float) -> None:
-    """Other layers of a share of the channels in place of its own, drawn as torchvision does."""
+    """Give every layer its share of the channels, with weights drawn as torchvision draws them."""
     for parent in list(trunk.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.Conv2d):
-                colours = layer.in_channels if layer.in_channels == 3 else None
-                inner, outer = (_share(n, width) for n in (layer.in_channels, layer.out_channels))
-                new = nn.Conv2d(
-                    colours or inner,
-                    outer,
-                    layer.kernel_size,
-                    layer.stride,
-                    layer.padding,
-                    bias=False,  # batch normalisation follows
-                )
-                nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
-                setattr(parent, name, new)
+                if layer.in_channels != _COLOURS:
+                    layer.in_channels = _share(layer.in_channels, width)
+                layer.out_channels = _share(layer.out_channels, width)
+                shape = (layer.out_channels, layer.in_channels, *layer.kernel_size)
+                layer.weight = nn.Parameter(torch.empty(shape))
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             elif isinstance(layer, nn.BatchNorm2d):
                 setattr(parent, name, nn.BatchNorm2d(_share(layer.num_features, width)))
 
