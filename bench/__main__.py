@@ -33,11 +33,16 @@ from voxedge.files import write_text
 from voxedge.parallel import available_processors
 
 RAW = BUILD / "pytest-benchmark.json"
+_RESULTS = "bench/results.json"
 
 
 def main() -> int:
     """Measure and report; the exit code is pytest's."""
     options = _options()
+    if options.render:
+        results = json.loads((ROOT / _RESULTS).read_text())
+        _write(results | {"records": record.read()}, ROOT)
+        return 0
     try:
         material = prepare(options.quick)
     except VoxedgeError as error:
@@ -69,7 +74,7 @@ def main() -> int:
 
 def _write(results: dict[str, Any], folder: Path) -> None:
     """The table, the figures behind it and the picture: in the repository if they are whole."""
-    places = {"text": "BENCHMARKS.md", "json": "bench/results.json", "picture": "docs/sizes.svg"}
+    places = {"text": "BENCHMARKS.md", "json": _RESULTS, "picture": "docs/sizes.svg"}
     paths = {what: folder / place for what, place in places.items()}
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,6 +101,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=7, help="turns that are timed (default: 7)")
     parser.add_argument(
         "--quick", action="store_true", help="few speakers, two turns: to see that all works"
+    )
+    parser.add_argument(
+        "--render",
+        action="store_true",
+        help="measure nothing: report the last whole run anew, beside the records there are now",
     )
     options = parser.parse_args()
     if options.quick:

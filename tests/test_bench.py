@@ -13,6 +13,7 @@ import torch
 from voxedge.export.lower import activation_ranges, converted
 from voxedge.export.serialise import serialise
 
+from bench import __main__ as launched
 from bench import bench_sizes, contestants, launch, record
 from bench.alternate import alternate, ratio
 from bench.bench_files import BARE, OURS
@@ -365,6 +366,23 @@ def test_every_suite_has_its_table(results):
     for block in text.split("\n\n"):
         widths = {len(line) for line in block.splitlines() if line.startswith("|")}
         assert len(widths) <= 1
+
+
+def test_the_last_run_can_be_reported_anew_beside_new_records(
+    results, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "bench").mkdir()
+    (tmp_path / "bench" / "results.json").write_text(json.dumps(results))
+    monkeypatch.setattr(launched, "ROOT", tmp_path)
+    new = {"value": 0.125, "low": 0.1, "high": 0.2}
+    found = {"trunk": "resnet18", "width": 1.0, "image_size": 64}
+    monkeypatch.setattr(record, "read", lambda: [found | {"precisions": {"int8": {"top1": new}}}])
+    monkeypatch.setattr(sys, "argv", ["bench", "--render"])
+    assert launched.main() == 0
+    text = (tmp_path / "BENCHMARKS.md").read_text()
+    assert "12.5 % [10.0, 20.0]" in text
+    assert text.strip() == capsys.readouterr().out.strip()
+    assert (tmp_path / "docs" / "sizes.svg").is_file()
 
 
 def test_the_picture_is_the_same_for_the_same_figures(results, tmp_path):
