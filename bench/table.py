@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.alternate import ratio
+from bench.bench_files import DECODING
 from bench.contestants import CONTESTANTS, SEED, SEED_EAGER
 from bench.goals import GOALS
 from bench.record import label, subject
@@ -159,8 +160,11 @@ def _files(figures: Mapping[str, Any]) -> list[Row]:
         for name, figure in entry["figures"].items():
             seconds = figure["median"]
             cells = (f"{clips}", f"{windows}", f"{seconds:.1f}")
-            rates = (f"{clips / seconds:.1f}", f"{windows / seconds:.1f}")
-            rows.append((f"{name}, {entry['precision']}", *cells, *rates))
+            rates = [f"{clips / seconds:.1f}", f"{windows / seconds:.1f}"]
+            title = f"{name}, {entry['precision']}"
+            if name == DECODING:  # no model is asked
+                title, rates[1] = name, "-"
+            rows.append((title, *cells, *rates))
     return rows
 
 
