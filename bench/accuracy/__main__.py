@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,47 +74,55 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     one.add_argument("--noise", type=Path, default=DATA / "noise", help="folder of noises")
     one.add_argument("--rooms", type=Path, default=DATA / "rir", help="folder of responses")
     one.add_argument("--only", choices=tuple(rivals.METHODS), help="one of them")
-    whole = commands.add_parser("table", help="all rows, trained and judged; goes on if stopped")
-    whole.add_argument("--data", type=Path, default=DATA / "speechocean762" / "known")
-    whole.add_argument("--out", type=Path, required=True, help="folder to write to")
-    whole.add_argument("--rows", default=",".join(table.ROWS), help="names, with commas")
-    whole.add_argument("--seeds", default="0,1,2", help="numbers, with commas")
-    whole.add_argument("--noise", type=Path, default=DATA / "noise", help="folder of noises")
-    whole.add_argument("--rooms", type=Path, default=DATA / "rir", help="folder of responses")
-    little = commands.add_parser("few", help="few clips a speaker, from nothing and from a run")
+    whole = _trainings(commands, "table", "all rows, trained and judged", table.ROWS)
+    without = _trainings(commands, "ablation", "the default without each part", ablation.VARIANTS)
+    pull = _trainings(commands, "centers", "forms and weights of the center loss", centers.VARIANTS)
+    little = _trainings(commands, "few", "few clips a speaker, from nothing and from a run")
+    for command in (whole, without, pull):
+        command.add_argument("--data", type=Path, default=DATA / "speechocean762" / "known")
+        command.add_argument("--noise", type=Path, default=DATA / "noise", help="folder of noises")
+    for command in (whole, without):
+        command.add_argument("--rooms", type=Path, default=DATA / "rir", help="folder of responses")
+    pull.add_argument("--unseen", type=Path, default=DATA / "speechocean762" / "unseen")
     little.add_argument("--data", type=Path, default=DATA / "arabic_commands")
     little.add_argument("--init", type=Path, required=True, help="the run to start from")
-    little.add_argument("--out", type=Path, required=True, help="folder to write to")
-    little.add_argument("--seeds", default="0,1,2", help="numbers, with commas")
-    pull = commands.add_parser("centers", help="forms and weights of the contrastive-center loss")
-    pull.add_argument("--data", type=Path, default=DATA / "speechocean762" / "known")
-    pull.add_argument("--unseen", type=Path, default=DATA / "speechocean762" / "unseen")
-    pull.add_argument("--noise", type=Path, default=DATA / "noise", help="folder of noises")
-    pull.add_argument("--out", type=Path, required=True, help="folder to write to")
-    pull.add_argument("--rows", default=",".join(centers.VARIANTS), help="names, with commas")
-    pull.add_argument("--seeds", default="0,1,2", help="numbers, with commas")
-    without = commands.add_parser("ablation", help="the default recipe without each of its parts")
-    without.add_argument("--data", type=Path, default=DATA / "speechocean762" / "known")
-    without.add_argument("--noise", type=Path, default=DATA / "noise", help="folder of noises")
-    without.add_argument("--rooms", type=Path, default=DATA / "rir", help="folder of responses")
-    without.add_argument("--out", type=Path, required=True, help="folder to write to")
-    without.add_argument("--rows", default=",".join(ablation.VARIANTS), help="names, with commas")
-    without.add_argument("--seeds", default="0,1,2", help="numbers, with commas")
     options = parser.parse_args(arguments)
-    if options.command != "rivals":
-        if not all(seed.isdecimal() for seed in options.seeds.split(",")):
-            parser.error(f"--seeds {options.seeds}: whole numbers, with commas")
-        options.seeds = [int(seed) for seed in options.seeds.split(",")]
-    kinds = {"table": table.ROWS, "centers": centers.VARIANTS, "ablation": ablation.VARIANTS}
-    if rows := kinds.get(options.command):
-        options.rows = options.rows.split(",")
-        if unknown := set(options.rows) - set(rows):
-            parser.error(f"no such rows: {', '.join(unknown)}; there are {', '.join(rows)}")
-    if options.command != "rivals":
-        return options
-    if not options.run and not options.data:
+    if options.command == "rivals" and not options.run and not options.data:
         parser.error("--run or --data is needed")
     return options
+
+
+def _trainings(
+    commands: Any,  # argparse does not name its type
+    name: str,
+    help_: str,
+    rows: Iterable[str] = (),
+) -> argparse.ArgumentParser:
+    """A command that trains many networks, which goes on where it was stopped."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=f"{help_}; goes on if stopped"
+    )
+    command.add_argument("--out", type=Path, required=True, help="folder to write to")
+    command.add_argument("--seeds", type=_seeds, default="0,1,2", help="default: 0,1,2")
+    if known := tuple(rows):
+        chosen = partial(_chosen, known)
+        command.add_argument("--rows", type=chosen, default=",".join(known), help="default: all")
+    return command
+
+
+def _seeds(text: str) -> list[int]:
+    if not all(seed.isdecimal() for seed in text.split(",")):
+        raise argparse.ArgumentTypeError(f"{text}: whole numbers, with commas")
+    return [int(seed) for seed in text.split(",")]
+
+
+def _chosen(known: Sequence[str], text: str) -> list[str]:
+    rows = text.split(",")
+    if unknown := set(rows) - set(known):
+        raise argparse.ArgumentTypeError(
+            f"no such rows: {', '.join(unknown)}; there are {', '.join(known)}"
+        )
+    return rows
 
 
 def _rivals(options: argparse.Namespace) -> int:
