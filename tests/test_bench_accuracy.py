@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from bench.accuracy import ablation, centers, few, rivals, table
 from bench.accuracy.__main__ import _clips, _options, main
 from tests.conftest import RATE, voice
+from voxedge.cli import _refuse_idle
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import read_manifest
 from voxedge.data.split import split
@@ -168,16 +170,27 @@ def test_the_ablation_takes_one_thing_away_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(table, "voxedge", lambda *words: said.append(" ".join(words)))
     for speaker in range(2):
         (tmp_path / "data" / f"s{speaker}").mkdir(parents=True)
-    words = ["ablation", "--out", str(tmp_path / "out"), "--rows", "default,no-gain"]
+    words = ["ablation", "--out", str(tmp_path / "out"), "--rows", "default,no-gain,no-noise"]
     words += ["--data", str(tmp_path / "data"), "--noise", "N", "--rooms", "R", "--seeds", "0,7"]
     assert main(words) == 0
     trained = [line for line in said if line.startswith("train ")]
-    assert len(trained) == 4
-    assert all("augment.noise_folder=N --set augment.rooms_folder=R" in line for line in trained)
-    assert ["augment.gain=0" in line for line in trained] == [False, True, False, True]
-    assert [line.partition("--seed ")[2][0] for line in trained] == ["0", "0", "7", "7"]
+    assert ["augment.gain=0" in line for line in trained] == [False, True, False] * 2
+    assert ["augment.noise=0" in line for line in trained] == [False, False, True] * 2
+    assert ["augment.noise_folder=N" in line for line in trained] == [True, True, False] * 2
+    assert all("augment.rooms_folder=R" in line for line in trained)
+    assert [line.partition("--seed ")[2][0] for line in trained] == ["0"] * 3 + ["7"] * 3
+    judged = [line for line in said if line.startswith("evaluate ")]
+    assert len(judged) == 6
+    conditions = "--stress noise10,room,telephone,cut1 --noise N --rooms R"
+    assert all(line.endswith(conditions) for line in judged)
     assert said[-1].startswith(f"compare default={tmp_path / 'out' / 'default-0' / 'latest'},")
-    assert said[-1].endswith("no-gain-7/latest --markdown")
+    assert said[-1].endswith("no-noise-7/latest --markdown")
+
+
+@pytest.mark.parametrize("name", ablation.VARIANTS)
+def test_nothing_that_an_ablation_says_is_idle(name):
+    changes = parse_settings(table.settings(ablation.heard(name, Path("N"), Path("R")))[1::2])
+    _refuse_idle(changes, load("default").with_values(changes))
 
 
 def test_the_rows_of_the_center_loss_are_means_over_seeds(tmp_path):

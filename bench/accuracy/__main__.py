@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "table":
             folders = options.data, options.noise, options.rooms, options.out
-            table.make(*folders, options.rows, options.seeds)
+            table.make(*folders, options.rows, options.seeds, options.speakers)
             return 0
         if options.command == "few":
             few.make(options.data, options.init, options.out, options.seeds)
@@ -78,6 +78,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     without = _trainings(commands, "ablation", "the default without each part", ablation.VARIANTS)
     pull = _trainings(commands, "centers", "forms and weights of the center loss", centers.VARIANTS)
     little = _trainings(commands, "few", "few clips a speaker, from nothing and from a run")
+    whole.add_argument("--speakers", type=int, default=0, help="the first so many; default: all")
     for command in (whole, without, pull):
         command.add_argument("--data", type=Path, default=DATA / "speechocean762" / "known")
         command.add_argument("--noise", type=Path, default=DATA / "noise", help="folder of noises")

@@ -1,4 +1,4 @@
-"""What each part of the default recipe is worth: the recipe beside itself without that part.
+"""What each part of the default recipe is worth: the recipe without it, or with another.
 
 Small networks, so that many can be trained: the speakers and clips of centers.py, images of
 48 x 48, 12 epochs. Each is judged on other clips of its speakers, clean and spoilt. A folder each
@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.accuracy.centers import SPEAKERS
+from bench.accuracy.centers import SMALL, SPEAKERS
 from bench.accuracy.few import list_clips
 from bench.accuracy.table import compare, settings, train_all
 
-_SMALL = ("--image-size", "48", "--epochs", "12")
 _JUDGED = "noise10,room,telephone,cut1"
 
 #: What the recipe is told, by name; the first is the recipe as it stands.
@@ -56,7 +55,16 @@ def make(
     """
     out.mkdir(parents=True, exist_ok=True)
     listed = list_clips(data, out / "clips.csv", *SPEAKERS)
-    heard = {"augment.noise_folder": noise, "augment.rooms_folder": rooms}
-    own = {name: (*_SMALL, *settings(heard | VARIANTS[name])) for name in variants}
+    own = {name: (*SMALL, *settings(heard(name, noise, rooms))) for name in variants}
     judged = ("--stress", _JUDGED, "--noise", str(noise), "--rooms", str(rooms))
     compare(train_all(listed, own, seeds, out, judged), "--markdown")
+
+
+def heard(name: str, noise: Path, rooms: Path) -> dict[str, object]:
+    """A variant with the folders that it hears; one without noise has no use for noises."""
+    variant = VARIANTS[name]
+    folders = {"augment.noise": noise, "augment.rooms": rooms}
+    return {
+        **{f"{key}_folder": folder for key, folder in folders.items() if key not in variant},
+        **variant,
+    }

@@ -28,7 +28,13 @@ _OURS = "default"  # rows that begin so hear recorded noises and rooms; the seed
 
 
 def make(
-    data: Path, noise: Path, rooms: Path, out: Path, rows: Sequence[str], seeds: Sequence[int]
+    data: Path,
+    noise: Path,
+    rooms: Path,
+    out: Path,
+    rows: Sequence[str],
+    seeds: Sequence[int],
+    speakers: int = 0,
 ) -> None:
     """Train and evaluate every row with every seed, then compare them.
 
@@ -39,13 +45,15 @@ def make(
         out: folder of the rows.
         rows: keys of ``ROWS``.
         seeds: of the weights and the order.
+        speakers: the first so many alone; 0 for all.
 
     Raises:
         subprocess.CalledProcessError: a command failed; what was finished stays.
     """
     around = ["--noise", str(noise), "--rooms", str(rooms)]
     heard = settings({"augment.noise_folder": noise, "augment.rooms_folder": rooms})
-    own = {row: (*ROWS[row], *(heard if row.startswith(_OURS) else ())) for row in rows}
+    alike = settings({"data.speakers": speakers})
+    own = {row: (*ROWS[row], *alike, *(heard if row.startswith(_OURS) else ())) for row in rows}
     runs = train_all(data, own, seeds, out, around)
     for rival in METHODS:
         if not (out / RIVALS / rival / FILE).is_file():

@@ -7,7 +7,7 @@ import pytest
 
 from tests.evaluation.test_measures import record
 from voxedge.errors import CorpusError, UsageError
-from voxedge.evaluation.answers import Evaluation
+from voxedge.evaluation.answers import Answer, Evaluation
 from voxedge.evaluation.compare import Contestant, compare, markdown, read_contestant
 from voxedge.stress import CLEAN
 
@@ -111,3 +111,28 @@ def test_the_markdown_is_never_wider_than_high(hits):
     rows = markdown(result).splitlines()
     assert rows[0] == "| top-1 % | one | two |"
     assert [row.split(" | ")[0] for row in rows[2:]] == ["| clean", "| gain-20", "| cut1"]
+
+
+@pytest.mark.parametrize("conditions", [2, 3])
+def test_every_cell_of_the_markdown_is_of_its_contestant_and_condition(conditions):
+    contestants, names = [], ("clean", "gain-20", "cut1")[:conditions]
+    for number in range(3):
+        answers = [
+            {name: Answer(int(n < 3 * number + at), 1, ()) for at, name in enumerate(names)}
+            for n in range(20)  # so many of which are wrong
+        ]
+        records = tuple(
+            replace(record(n, f"s{n}", 0, ""), answers=a) for n, a in enumerate(answers)
+        )
+        contestants.append(Contestant(f"n{number}", (Evaluation({}, names, records),)))
+    rows = [row.strip("| ").split(" | ") for row in markdown(compare(contestants)).splitlines()]
+    cells = {
+        (frozenset((row[0], column)), cell.split(" ")[0])
+        for row in rows[2:]
+        for column, cell in zip(rows[0][1:], row[1:], strict=True)
+    }
+    wrong = {(n, at): 3 * n + at for n in range(3) for at in range(conditions)}
+    assert cells == {
+        (frozenset((f"n{n}", names[at])), f"{100 - 5 * count:.1f}")
+        for (n, at), count in wrong.items()
+    }

@@ -144,6 +144,19 @@ def test_hours_end_it_too(corpus, tmp_path, monkeypatch):
     assert tuner.ended() == []
 
 
+def test_a_study_goes_on_when_recipes_have_learned_a_new_value(corpus, tmp_path):
+    study = tuner_of(tmp_path, corpus).study
+    for about, refused in (({"trunk": "resnet18", "init": "random"}, False), ({"knots": 3}, True)):
+        study.set_user_attr("recipe", TINY.to_dict() | {"model": about})
+        wide = TINY.with_values({"model.width": 1.0})
+        begun = (tmp_path, wide, tune.parse_search(SEARCH, wide), corpus.digest)
+        if refused:
+            with pytest.raises(UsageError, match="another recipe"):
+                tune.open_study(*begun)
+        else:
+            tune.open_study(*begun)
+
+
 def test_a_study_of_something_else_is_left_alone(corpus, tmp_path):
     tuner_of(tmp_path, corpus)
     with pytest.raises(UsageError, match="another search"):

@@ -72,11 +72,11 @@ def test_every_tensor_name_with_the_trunk_in_it_is_found(donor, tmp_path):
 
 def test_another_trunk_is_refused(run, tmp_path):
     for other in (ModelRecipe("mobilenet_v3_small"), ModelRecipe("resnet18", width=0.5)):
-        with pytest.raises(RunError, match=r"a resnet18 of width 1,.*trunk=resnet18.*width=1\)"):
+        with pytest.raises(RunError, match=r"a resnet18 of width 1\.0,.*=resnet18.*=1\.0\)"):
             build_trunk(other, str(run))
     mobile, _ = TRUNKS["mobilenet_v3_small"](1.0)
     torch.save(mobile.state_dict(), tmp_path / "weights.pth")
-    with pytest.raises(RunError, match="does not hold the weights of a resnet18"):
+    with pytest.raises(RunError, match="does not hold the weights of a resnet18 of width 1"):
         build_trunk(ModelRecipe("resnet18"), str(tmp_path / "weights.pth"))
 
 
@@ -123,8 +123,8 @@ def test_imagenet_without_a_network_says_what_to_bring(monkeypatch, name, file):
 
 
 def test_imagenet_has_weights_of_the_full_width_alone():
-    with pytest.raises(UsageError, match=r"full width.*model\.width=1"):
-        build_trunk(ModelRecipe(width=0.5), "imagenet")
+    with pytest.raises(UsageError, match=r"model\.init = imagenet needs model\.width = 1"):
+        ModelRecipe(width=0.5, init="imagenet")
 
 
 def test_unknown_trunks_missing_files_and_folders_without_a_run_are_refused(tmp_path):

@@ -171,13 +171,13 @@ class VoiceStatistics(nn.Module):
 
     Args:
         pixels: P.
-        width: E.
+        entries: E.
     """
 
     cosines: Tensor
     pairs: Tensor
 
-    def __init__(self, pixels: int, width: int) -> None:
+    def __init__(self, pixels: int, entries: int) -> None:
         super().__init__()
         count = min(_COEFFICIENTS, pixels)
         order = torch.arange(count, dtype=torch.float64).unsqueeze(1)
@@ -188,13 +188,13 @@ class VoiceStatistics(nn.Module):
         self.register_buffer("pairs", above[0] * count + above[1], persistent=False)
         figures = 3 * count + 2 * len(self.pairs) + 2 * pixels
         self.norm = nn.BatchNorm1d(figures)
-        self.linear = nn.Linear(figures, width)
+        self.linear = nn.Linear(figures, entries)
 
     def figures(self, image: Tensor) -> Tensor:
         """Image [B, 1, P, P] -> the statistics themselves, in float32 even under autocast."""
         if torch.is_autocast_enabled(image.device.type):  # differences of columns need the digits
             with torch.autocast(image.device.type, enabled=False):
-                return self.figures(image.float())
+                return self.figures(image.float())  # once: autocast is off now
         rows = image.squeeze(1)
         cepstrum = self.cosines @ rows
         changes = cepstrum[:, :, 1:] - cepstrum[:, :, :-1]

@@ -48,11 +48,11 @@ def build_net(recipe: Recipe, classes: int, init: str | None = None) -> SpeakerN
     return net
 
 
-def build_head(recipe: LossRecipe, classes: int, width: int) -> nn.Linear | CosineHead:
+def build_head(recipe: LossRecipe, classes: int, entries: int) -> nn.Linear | CosineHead:
     """What turns an embedding into logits."""
     if recipe.head == "cosine":
-        return CosineHead(width, classes, recipe.scale)
-    return nn.Linear(width, classes)
+        return CosineHead(entries, classes, recipe.scale)
+    return nn.Linear(entries, classes)
 
 
 def build_augment(recipe: Recipe, whole: Window) -> WaveAugment | None:
@@ -73,13 +73,15 @@ def build_augment(recipe: Recipe, whole: Window) -> WaveAugment | None:
     return WaveAugment(wanted, rate, whole, noises, rooms)
 
 
-def build_center_loss(recipe: LossRecipe, classes: int, width: int) -> ContrastiveCenterLoss | None:
+def build_center_loss(
+    recipe: LossRecipe, classes: int, entries: int
+) -> ContrastiveCenterLoss | None:
     """The center loss of a recipe, if it has one."""
     if recipe.center == "none":
         return None
     return ContrastiveCenterLoss(
         classes,
-        width,
+        entries,
         recipe.center,
         recipe.delta,
         recipe.intra_weight,

@@ -134,15 +134,15 @@ class _Trainer:
         init = "random" if resume else None  # a checkpoint holds all weights
         self.net = build_net(recipe, len(self.labels), init).to(device)
         self.net.trunk.to(memory_format=torch.channels_last)
-        classes, width = len(self.labels), self.net.head.in_features
+        classes, entries = len(self.labels), self.net.head.in_features
         self.view = View(recipe, self.net.frontend, classes, device)
         voices = self.view.voices
-        self.centers = build_center_loss(recipe.loss, voices, width)
+        self.centers = build_center_loss(recipe.loss, voices, entries)
         if self.centers is not None:
             self.centers.to(device)
         self.learned = nn.ModuleDict({"net": self.net})
         if voices > classes:
-            others = build_head(recipe.loss, voices - classes, width)
+            others = build_head(recipe.loss, voices - classes, entries)
             self.learned["others"] = others.to(device)
         self.averaged = copy.deepcopy(self.net) if recipe.training.average else self.net
         self.judge = Judge(self.averaged, corpus, made, device, workers, self._heed_signals)

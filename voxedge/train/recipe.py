@@ -97,6 +97,8 @@ class ModelRecipe:
 
     def __post_init__(self) -> None:
         _check(0.125 <= self.width <= 2, "model.width: 0.125 to 2")
+        whole = self.width == 1 or self.init != "imagenet"
+        _check(whole, "model.init = imagenet needs model.width = 1, which those weights are of")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import csv
 import io
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -170,9 +171,8 @@ def open_study(
         for name, value in about.items():
             study.set_user_attr(name, value)
         study.enqueue_trial(_as_it_stands(recipe, dimensions))
-    elif study.user_attrs != about:
-        other = next(name for name in about if study.user_attrs.get(name) != about[name])
-        raise UsageError(f"{out} holds a study of another {other}", "--out another folder")
+    elif other := [name for name in about if _held(study, name) != about[name]]:
+        raise UsageError(f"{out} holds a study of another {other[0]}", "--out another folder")
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):  # killed
         study.tell(trial.number, state=TrialState.FAIL)
         study.enqueue_trial(trial.params)
@@ -180,6 +180,15 @@ def open_study(
     seed = recipe.training.seed + len(study.trials)
     study.sampler = optuna.samplers.TPESampler(seed=seed)
     return study
+
+
+def _held(study: optuna.Study, name: str) -> object:
+    """What a study is of; a value that recipes did not have when it began is at its default."""
+    held = study.user_attrs.get(name, {})
+    if name == "recipe":
+        with suppress(UsageError):  # a recipe of some other voxedge: it differs, whatever it says
+            return Recipe.from_dict(held).to_dict()
+    return held
 
 
 def _as_it_stands(recipe: Recipe, dimensions: Sequence[Dimension]) -> dict[str, Any]:

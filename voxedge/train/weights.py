@@ -40,7 +40,7 @@ def build_trunk(recipe: ModelRecipe, init: str | None = None) -> tuple[nn.Module
     trunk, entries = TRUNKS[name](recipe.width)
     if init == "random":
         return trunk, entries
-    state = _imagenet(recipe) if init == "imagenet" else _state_of(Path(init), recipe)
+    state = _imagenet(name) if init == "imagenet" else _state_of(Path(init), recipe)
     own = trunk.state_dict()
     state = {k: v for k, v in state.items() if not k.startswith(("fc.", "classifier."))}
     state = {k: v for k, v in own.items() if k.endswith(_COUNTER)} | state
@@ -48,8 +48,8 @@ def build_trunk(recipe: ModelRecipe, init: str | None = None) -> tuple[nn.Module
     wrong += [k for k in own.keys() & state.keys() if own[k].shape != state[k].shape]
     if wrong:
         raise RunError(
-            f"{init} does not hold the weights of a {name}: {len(wrong)} entries differ,"
-            f" {sorted(wrong)[0]} for one"
+            f"{init} does not hold the weights of a {name} of width {recipe.width}:"
+            f" {len(wrong)} entries differ, {sorted(wrong)[0]} for one"
         )
     trunk.load_state_dict(state)
     return trunk, entries
@@ -82,10 +82,8 @@ def _checkpoint(path: Path) -> Path:
     return find_run(path).best if path.is_dir() else path
 
 
-def _imagenet(recipe: ModelRecipe) -> dict[str, Tensor]:
-    if recipe.width != 1:
-        raise UsageError("--init imagenet: those weights are of the full width", "model.width=1")
-    weights = get_model_weights(recipe.trunk)["IMAGENET1K_V1"]
+def _imagenet(trunk: str) -> dict[str, Tensor]:
+    weights = get_model_weights(trunk)["IMAGENET1K_V1"]
     file = weights.url.rsplit("/", 1)[1]
     try:
         state: dict[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
@@ -123,8 +121,8 @@ def _state_of_checkpoint(path: Path, recipe: ModelRecipe) -> dict[str, Tensor]:
     theirs |= checkpoint.state.get("recipe", {}).get("model", {})
     if (theirs["trunk"], theirs["width"]) != (recipe.trunk, recipe.width):
         raise RunError(
-            f"{path} holds a {theirs['trunk']} of width {theirs['width']:g},"
-            f" the recipe asks for a {recipe.trunk} of width {recipe.width:g}",
-            f"--set model.trunk={theirs['trunk']} --set model.width={theirs['width']:g}",
+            f"{path} holds a {theirs['trunk']} of width {theirs['width']},"
+            f" the recipe asks for a {recipe.trunk} of width {recipe.width}",
+            f"--set model.trunk={theirs['trunk']} --set model.width={theirs['width']}",
         )
     return _part(checkpoint.tensors, _TRUNK)
