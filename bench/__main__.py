@@ -28,7 +28,7 @@ from bench.picture import draw
 from bench.prepare import BUILD, ROOT, prepare
 from bench.table import render
 from voxedge.console import answer, complain, say
-from voxedge.errors import VoxedgeError
+from voxedge.errors import RunError, VoxedgeError
 from voxedge.files import write_text
 from voxedge.parallel import available_processors
 
@@ -40,7 +40,11 @@ def main() -> int:
     """Measure and report; the exit code is pytest's."""
     options = _options()
     if options.render:
-        results = json.loads((ROOT / _RESULTS).read_text())
+        try:
+            results = json.loads((ROOT / _RESULTS).read_text())
+        except FileNotFoundError:
+            complain(RunError(f"there is no {_RESULTS} to report", "make bench"))
+            return RunError.exit_code
         _write(results | {"records": record.read()}, ROOT)
         return 0
     try:
@@ -108,6 +112,8 @@ def _options() -> argparse.Namespace:
         help="measure nothing: report the last whole run anew, beside the records there are now",
     )
     options = parser.parse_args()
+    if options.render and options.quick:
+        parser.error("--render reports a whole run, --quick makes none")
     if options.quick:
         options.rounds = min(options.rounds, 2)
     if options.rounds < 1:

@@ -50,7 +50,7 @@ def compared(usual, quick):
     if quick:
         return [(*NETWORKS[0], SIZES[0])]
     curves = [(*network, size) for network in NETWORKS for size in SIZES]
-    return curves + [(trunk, 1.0, usual) for trunk in TRUNKS]
+    return list(dict.fromkeys([*curves, *((trunk, 1.0, usual) for trunk in TRUNKS)]))
 
 
 def files(recipe, subject, windows):

@@ -8,6 +8,7 @@ Shapes: B windows, W samples of a window, K classes, P pixels of a side, D any w
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from voxedge.export.lower import Precision
+from voxedge.export.trace import OUTPUTS
 
 from bench.prepare import Lengths, Material
 from bench.seed_pipeline import SeedPipeline
-from bench.trunk import bare_front_end, bare_trunk
+from bench.trunk import bare_front_end, bare_trunk, behind_front_end
 from voxedge.errors import MissingExtra, ProviderUnavailable, VoxedgeError
 from voxedge.limits import Samples
 from voxedge.nn.speaker_net import ExportedNet
@@ -35,7 +37,7 @@ Answer: TypeAlias = Callable[[Samples, Lengths], Array]  # [B, W], [B] -> [B, K]
 
 INT8, FP32, FP16 = "int8", "fp32", "fp16"
 BARE_INT8, BARE_FP32 = "bare_int8", "bare_fp32"
-FRONT_END = "front_end"
+FRONT_END, BEHIND_INT8 = "front_end", "behind_int8"
 EAGER, COMPILED = "eager", "compiled"
 OPENVINO_INT8, OPENVINO_FP32 = "openvino_int8", "openvino_fp32"
 RESEMBLYZER, ECAPA = "resemblyzer", "ecapa"
@@ -119,23 +121,45 @@ def _bare(precision: Precision) -> Callable[[Material, str, int], Answer]:
     """The trunk alone, given an image of the same size."""
 
     def load(material: Material, device: str, threads: int) -> Answer:
-        trunk = bare_trunk(material.file(precision))
-        session, _ = open_session(trunk, device, threads)
-        pixels = material.run.recipe().frontend.image_size
-        images: dict[int, Array] = {}
+        session, _ = open_session(bare_trunk(material.file(precision)), device, threads)
+        image = _images(material)
 
         def answer(pcm: Samples, _: Lengths) -> Array:
-            rows = len(pcm)
-            if rows not in images:
-                random = np.random.default_rng(0)
-                shape = (rows, 1, pixels, pixels)
-                images[rows] = random.standard_normal(shape, np.float32)
-            features: Array = session.run(["features"], {"image": images[rows]})[0]
+            features: Array = session.run(["features"], {"image": image(len(pcm))})[0]
             return features[:, :, 0, 0]
 
         return answer
 
     return load
+
+
+def _behind(precision: Precision) -> Callable[[Material, str, int], Answer]:
+    """All but the front end, given an image of the same size."""
+
+    def load(material: Material, device: str, threads: int) -> Answer:
+        session, _ = open_session(behind_front_end(material.file(precision)), device, threads)
+        image = _images(material)
+
+        def answer(pcm: Samples, lengths: Lengths) -> Array:
+            feeds = {"image": image(len(pcm)), "pcm": pcm, "lengths": lengths}
+            _, probabilities, _ = session.run(OUTPUTS, feeds)
+            array: Array = probabilities
+            return array
+
+        return answer
+
+    return load
+
+
+def _images(material: Material) -> Callable[[int], Array]:
+    """B -> the same random images [B, 1, P, P] each time."""
+    pixels = material.run.recipe().frontend.image_size
+
+    @functools.cache
+    def image(rows: int) -> Array:
+        return np.random.default_rng(0).standard_normal((rows, 1, pixels, pixels), np.float32)
+
+    return image
 
 
 def _front_end(material: Material, device: str, threads: int) -> Answer:
@@ -268,6 +292,7 @@ CONTESTANTS: dict[str, Contestant] = {
     BARE_INT8: Contestant("bare ResNet-18 of the file, int8", _bare("int8"), judged=False),
     BARE_FP32: Contestant("bare ResNet-18 of the file, fp32", _bare("fp32"), _BOTH, judged=False),
     FRONT_END: Contestant("front end of the file alone", _front_end, _BOTH, judged=False),
+    BEHIND_INT8: Contestant("all but the front end, int8", _behind("int8"), judged=False),
     OPENVINO_INT8: Contestant("OpenVINO, the int8 file", _openvino("int8"), judged=False),
     OPENVINO_FP32: Contestant("OpenVINO, the fp32 file", _openvino("fp32"), judged=False),
     EAGER: Contestant("PyTorch eager", _eager, _BOTH),

@@ -128,6 +128,8 @@ class Material:
             described[name] = {
                 "recipe": recipe.name,
                 "init": recipe.model.init,
+                "trunk": recipe.model.trunk,
+                "width": recipe.model.width,
                 "image_size": recipe.frontend.image_size,
                 "window_seconds": recipe.frontend.window_seconds,
                 "epochs": metrics["epochs"],

@@ -72,12 +72,13 @@ def keep(file: Path, record: dict[str, Any]) -> None:
 
 def subject(entry: Mapping[str, Any]) -> tuple[str, float, int]:
     """What a record, or a figure of the suite ``sizes``, is of: trunk, width, image size."""
-    return entry["trunk"], entry["width"], entry["image_size"]
+    return entry["trunk"], entry.get("width", 1.0), entry["image_size"]
 
 
 def label(entry: Mapping[str, Any]) -> str:
     """The network of a record or figure, for people."""
-    return entry["trunk"] + ("" if entry["width"] == 1 else f" x {entry['width']:g}")
+    trunk, width, _ = subject(entry)
+    return trunk if width == 1 else f"{trunk} x {width:g}"
 
 
 def describe(run: Run, corpus: str) -> dict[str, Any]:

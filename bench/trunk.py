@@ -1,7 +1,7 @@
-"""An exported file's graph cut at its image: the front end before it, the bare trunk behind it.
+"""An exported file's graph cut at its image: the front end before it, the network behind it, and
+of that the bare trunk, without the statistics beside it and the head.
 
-Weights and quantisation are the file's own, so that nothing but the cut differs. What the whole
-takes beside the two is its head, and the statistics beside the trunk.
+Weights and quantisation are the file's own, so that nothing but the cut differs.
 """
 
 from __future__ import annotations
@@ -29,13 +29,18 @@ def bare_trunk(path: Path) -> bytes:
         ValueError: there is no convolution over an image in the file.
     """
     model = ir.load(path)
-    convolutions = _convolutions(model)
-    image, pooled = _image(convolutions[0]), _pooled(convolutions[-1])
-    shape = ir.Shape(["batch", 1, "rows", "columns"])
-    new = ir.Value(name="image", type=ir.TensorType(ir.DataType.FLOAT), shape=shape)
-    ir.convenience.replace_all_uses_with(image, new)
-    model.graph.inputs[:] = [new]
+    pooled = _pooled(_convolutions(model)[-1])
+    model.graph.inputs[:] = [_given_image(model)]
     return _ending(model, pooled, "features")
+
+
+def behind_front_end(path: Path) -> bytes:
+    """The file with ``image`` [batch, 1, P, P] beside its inputs, of which it only asks how long a
+    clip is; raises the same.
+    """
+    model = ir.load(path)
+    model.graph.inputs.insert(0, _given_image(model))
+    return _without_dead(model)
 
 
 def bare_front_end(path: Path) -> bytes:
@@ -101,9 +106,22 @@ def _ending(model: ir.Model, value: ir.Value, name: str) -> bytes:
     """The model with this value as its one output, under that name."""
     value.name, value.type = name, ir.TensorType(ir.DataType.FLOAT)
     model.graph.outputs[:] = [value]
-    model.metadata_props.clear()  # it is no model of ours any more
+    return _without_dead(model)
+
+
+def _without_dead(model: ir.Model) -> bytes:
+    """The model, which is none of ours any more, without what no output needs."""
+    model.metadata_props.clear()
     tidy(model)
     return serialise(model)
+
+
+def _given_image(model: ir.Model) -> ir.Value:
+    """A new value that is read wherever the image was."""
+    shape = ir.Shape(["batch", 1, "rows", "columns"])
+    image = ir.Value(name="image", type=ir.TensorType(ir.DataType.FLOAT), shape=shape)
+    ir.convenience.replace_all_uses_with(_image(_convolutions(model)[0]), image)
+    return image
 
 
 def _convolutions(model: ir.Model) -> list[ir.Node]:

@@ -175,6 +175,7 @@ class VoiceStatistics(nn.Module):
     """
 
     cosines: Tensor
+    centring: Tensor
     pairs: Tensor
 
     def __init__(self, pixels: int, entries: int) -> None:
@@ -184,6 +185,7 @@ class VoiceStatistics(nn.Module):
         places = torch.arange(pixels, dtype=torch.float64) + 0.5
         cosines = torch.cos(math.pi * order * places / pixels) * math.sqrt(2 / pixels)  # DCT-II
         self.register_buffer("cosines", cosines.float(), persistent=False)
+        self.register_buffer("centring", _centring(pixels), persistent=False)
         above = torch.triu_indices(count, count, 1)
         self.register_buffer("pairs", above[0] * count + above[1], persistent=False)
         figures = 3 * count + 2 * len(self.pairs) + 2 * pixels
@@ -197,19 +199,29 @@ class VoiceStatistics(nn.Module):
                 return self.figures(image.float())  # once: autocast is off now
         rows = image.squeeze(1)
         cepstrum = self.cosines @ rows
-        changes = cepstrum[:, :, 1:] - cepstrum[:, :, :-1]
-        parts = [cepstrum.mean(dim=2), *self._spread(cepstrum), *self._spread(changes)]
+        centred = cepstrum.unsqueeze(1) @ self.centring  # [B, 2, C, P]: of these, of changes
+        deviation = torch.sqrt((centred * centred).mean(dim=3) + _VARIANCE_FLOOR)
+        even = centred / deviation.unsqueeze(3)
+        together = even @ even.transpose(2, 3) / rows.shape[2]
+        pairs = together.flatten(2).index_select(2, self.pairs)
+        parts = [cepstrum.mean(dim=2), torch.cat([deviation, pairs], dim=2).flatten(1)]
         heights = torch.exp(_SHARPNESS * rows)
         peaks, bottoms = heights.mean(dim=2).log(), -(1 / heights).mean(dim=2).log()
         return torch.cat([*parts, bottoms / _SHARPNESS, peaks / _SHARPNESS], dim=1)
 
-    def _spread(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """[B, C, T] -> deviations [B, C], and correlations of all pairs [B, C (C - 1) / 2]."""
-        centred = rows - rows.mean(dim=2, keepdim=True)
-        deviation = torch.sqrt((centred * centred).mean(dim=2) + _VARIANCE_FLOOR)
-        even = centred / deviation.unsqueeze(2)
-        together = even @ even.transpose(1, 2) / rows.shape[2]
-        return deviation, together.flatten(1).index_select(1, self.pairs)
+
+def _centring(columns: int) -> Tensor:
+    """[2, T, T]: what takes the mean off T columns, and makes their T - 1 changes less the mean.
+
+    The changes' last column is 0, and the others are scaled so that means over T columns of their
+    squares and products are those over T - 1. One product in place of many small operators.
+    """
+    whole = torch.eye(columns, dtype=torch.float64)
+    changes = whole.roll(-1, dims=0).T - whole
+    changes[:, -1] = 0
+    changes[:, :-1] -= changes[:, :-1].mean(dim=1, keepdim=True)
+    changes *= math.sqrt(columns / (columns - 1))
+    return torch.stack([whole - 1 / columns, changes]).float()
 
 
 class ExportedNet(nn.Module):
