@@ -44,8 +44,8 @@ def render(results: Mapping[str, Any]) -> str:
 _GOALS_NOTE = (
     "Batch 1, a window of 3 s, front end included, 2 threads where there are 2 cores."
     " Multiples of another contestant are medians of the turns' own ratios. The front end's share"
-    " is what the run takes beyond the same network given its image; in a session of its own it also"
-    " wakes the threads, which the trunk would do otherwise."
+    " is what the run takes beyond the same network given its image; in a session of its own it has"
+    " to wake the threads as well."
 )
 _CEILING_NOTE = (
     "Products of 512 x 512 matrices, best of all trials: ONNX Runtime or PyTorch for float32,"
