@@ -32,7 +32,7 @@ def test_the_discriminant_is_judged_like_a_run(
     corpus_folder, corpus, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
-    words = ["rivals", "--data", corpus_folder, "--out", tmp_path, "--conditions", "gain-20,cut0.5"]
+    words = ["rivals", "--data", corpus_folder, "--out", tmp_path, "--stress", "gain-20,cut0.5"]
     assert main(list(map(str, words))) == 0
     said = capsys.readouterr()
     assert "resemblyzer is left out" in said.err
@@ -62,8 +62,8 @@ def test_a_run_and_its_corpus_and_seed_give_the_same_split(corpus_folder, corpus
 def test_nothing_to_train_and_mistakes_are_said(corpus_folder, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
     words = ["rivals", "--data", str(corpus_folder), "--out", str(tmp_path)]
-    assert main([*words, "--conditions", "none", "--only", "resemblyzer"]) == MissingExtra.exit_code
-    assert main([*words, "--conditions", "underwater"]) == 2
+    assert main([*words, "--stress", "none", "--only", "resemblyzer"]) == MissingExtra.exit_code
+    assert main([*words, "--stress", "underwater"]) == 2
     assert "underwater" in capsys.readouterr().err
 
 

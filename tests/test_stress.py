@@ -168,3 +168,13 @@ def test_a_folder_of_silence_is_refused(tmp_path, load):
         soundfile.write(tmp_path / f"{number}__a.wav", np.zeros(8_000, np.float32), 16_000)
     with pytest.raises(CorpusError, match="nothing but silence"):
         load(tmp_path, 16_000, "training")
+
+
+@pytest.mark.parametrize("load", [stress.load_noises, stress.load_rooms])
+def test_a_dry_room_and_a_click_are_not_too_short(tmp_path, load):
+    ringing = np.exp(-np.arange(800) / 80).astype(np.float32)
+    for number in range(16):
+        soundfile.write(tmp_path / f"{number}__a.wav", ringing, RATE)
+    for half in ("training", "evaluation"):
+        for sound in load(tmp_path, RATE, half):
+            np.testing.assert_allclose(sound[:80], ringing[:80], atol=1e-3)

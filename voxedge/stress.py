@@ -27,9 +27,9 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from voxedge.audio import SUFFIXES, load_audio
+from voxedge.audio import SUFFIXES, decode
 from voxedge.errors import AudioError, CorpusError, UsageError
-from voxedge.limits import Samples
+from voxedge.limits import Limits, Samples
 
 Half: TypeAlias = Literal["training", "evaluation"]
 
@@ -37,6 +37,7 @@ Half: TypeAlias = Literal["training", "evaluation"]
 CLEAN = "clean"
 
 _ACTIVE = 1e-3  # of the loudest frame's power: 30 dB below it a frame counts as a pause
+_ANY_LENGTH = Limits(min_seconds=0.0)  # a dry room rings for a tenth of a second
 _BLOCK = 1 << 16  # samples convolved at a time, so that an hour needs no more memory than a minute
 _MP3_DELAY = 1_105  # samples, of LAME's encoder and the decoder: 576 + 529
 
@@ -258,7 +259,7 @@ def _load(folder: Path, rate: int, half: Half, unit: Callable[[Path], str]) -> I
         )
     for path in paths:
         try:
-            yield load_audio(path, rate)
+            yield decode(path, rate, _ANY_LENGTH).samples
         except AudioError as error:
             raise CorpusError(f"{path}: {error.message}") from None
 

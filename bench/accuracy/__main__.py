@@ -70,7 +70,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     one.add_argument("--seed", type=int, default=0, help="of the split, without a run (default: 0)")
     one.add_argument("--out", type=Path, required=True, help="folder to write to")
     one.add_argument("--split", choices=("validation", "test"), default="test")
-    one.add_argument("--conditions", default="all", help="all, none, or names with commas")
+    one.add_argument("--stress", default="all", help="all, none, or names with commas")
     one.add_argument("--noise", type=Path, default=DATA / "noise", help="folder of noises")
     one.add_argument("--rooms", type=Path, default=DATA / "rir", help="folder of responses")
     one.add_argument("--only", choices=tuple(rivals.METHODS), help="one of them")
@@ -127,15 +127,15 @@ def _chosen(known: Sequence[str], text: str) -> list[str]:
 
 
 def _rivals(options: argparse.Namespace) -> int:
-    stress.chosen(options.conditions, stress.Surroundings())  # a mistyped name is said at once
+    stress.chosen(options.stress, stress.Surroundings())  # a mistyped name is said at once
     clips, subject = _clips(options)
     labels = tuple(sorted({clip.speaker for clip in clips}))
     sides = {side: [clip for clip in clips if clip.split == side] for side in _SIDES}
     say(", ".join(f"{len(own)} {side}" for side, own in sides.items()) + " clips")
     around = stress.Surroundings()
-    if options.conditions != "none":
+    if options.stress != "none":
         around = _surroundings(options.noise, options.rooms)
-    conditions, missing = stress.chosen(options.conditions, around)
+    conditions, missing = stress.chosen(options.stress, around)
     if missing:
         warn(f"left out for want of noises or rooms: {', '.join(missing)}")
     measured: dict[str, Any] = {}
