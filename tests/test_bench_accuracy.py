@@ -187,6 +187,15 @@ def test_the_ablation_takes_one_thing_away_at_a_time(tmp_path, monkeypatch):
     assert said[-1].endswith("no-noise-7/latest --markdown")
 
 
+def test_one_row_alone_is_compared_with_nothing(monkeypatch):
+    said = []
+    monkeypatch.setattr(table, "voxedge", lambda *words: said.append(words))
+    table.compare({"a": [Path("a-0"), Path("a-1")]}, "--markdown")
+    assert said == []
+    table.compare({"a": [Path("a-0"), Path("a-1")]}, "rivals/r", "--markdown")
+    assert said == [("compare", "a=a-0,a-1", "rivals/r", "--markdown")]
+
+
 @pytest.mark.parametrize("name", ablation.VARIANTS)
 def test_nothing_that_an_ablation_says_is_idle(name):
     changes = parse_settings(table.settings(ablation.heard(name, Path("N"), Path("R")))[1::2])

@@ -61,8 +61,6 @@ def open_session(model: bytes | Path, device: str, threads: int) -> tuple[Any, t
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # its threads would spin for 40 ms after a run, on the processors that decode the next clips
-    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.log_severity_level = 4  # errors come as exceptions; warnings, for lengths, at each load
     names = [PROVIDERS[wanted]]
     if wanted != "cpu":

@@ -92,9 +92,9 @@ def train_all(
 
 def compare(runs: Mapping[str, Sequence[Path]], *others: str) -> None:
     """``voxedge compare`` of the means over seeds; what else it is told comes after them."""
-    voxedge(
-        "compare", *(f"{name}=" + ",".join(map(str, own)) for name, own in runs.items()), *others
-    )
+    named = [f"{name}=" + ",".join(map(str, own)) for name, own in runs.items()]
+    if len([*named, *(word for word in others if not word.startswith("--"))]) > 1:
+        voxedge("compare", *named, *others)
 
 
 def settings(values: Mapping[str, object]) -> list[str]:
