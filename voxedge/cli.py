@@ -82,7 +82,8 @@ def train(
     step_size: Annotated[int | None, usage.Option(help="Epochs between two decays.")] = None,
     gamma: Annotated[float | None, usage.Option(help="Factor of a decay.")] = None,
     init: Annotated[
-        str | None, usage.Option(help="First weights: random, imagenet, a run, or a weights FILE.")
+        str | None,
+        usage.Option(help="First weights: random, imagenet, a run, a model or weights FILE."),
     ] = None,
     seed: Annotated[int | None, usage.Option(help="Of weights, order and augmentation.")] = None,
     device: Annotated[str, usage.Option(help="auto, cpu or cuda.")] = "auto",

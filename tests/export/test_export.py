@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,6 +12,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from voxedge.export import parity, pipeline
+from voxedge.export.lower import converted
 from voxedge.export.passes import PASSES
 from voxedge.export.passes.fold_channel_repeat import fold_channel_repeat
 from voxedge.export.passes.narrow_indices import narrow_indices
@@ -22,7 +24,9 @@ from tests.conftest import RATE, voice
 from voxedge import artifact
 from voxedge.errors import CorpusError, ParityError, RunError
 from voxedge.nn.speaker_net import ExportedNet
+from voxedge.nn.trunks import TRUNKS
 from voxedge.train.build import build_net, load_net
+from voxedge.train.model_file import read_graph
 from voxedge.train.recipe import Recipe
 from voxedge.train.run import find_run
 
@@ -317,3 +321,11 @@ def test_other_trunks_export_and_compute_what_was_trained(trunk, width):
     norms = [node for node in proto.graph.node if node.op_type == "BatchNormalization"]
     assert len(norms) <= 2  # of embeddings
     parity.check(parity.measure(exported, proto.SerializeToString(), clips))
+    half = ir.to_proto(converted(model, "fp16", {}))
+    image = torch.randn(3, 1, 32, 32).expand(-1, 3, -1, -1)
+    for graph, bound in ((proto.graph, 1e-5), (half.graph, 1e-2)):  # to begin a training with
+        again, _ = TRUNKS[trunk](width)
+        again.load_state_dict(read_graph(Path("m.onnx"), {}, graph).trunk_state(again))
+        with torch.no_grad():
+            given, taken = net.trunk(image), again.eval()(image)
+        torch.testing.assert_close(taken, given, rtol=bound, atol=bound)

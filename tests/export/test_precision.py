@@ -26,7 +26,7 @@ from voxedge import Identifier, artifact
 from voxedge.errors import ParityError
 from voxedge.nn.speaker_net import ExportedNet, SpeakerNet
 from voxedge.nn.trunks import TRUNKS
-from voxedge.train.build import build_frontend
+from voxedge.train.build import build_frontend, build_net, load_net
 from voxedge.train.recipe import FrontendRecipe
 from voxedge.train.run import find_run
 
@@ -41,6 +41,18 @@ WINDOW = 16_000
 def int8(workshop, tmp_path_factory):
     path = tmp_path_factory.mktemp("int8") / "model.onnx"
     return export_run(find_run(workshop / "runs"), path, precision="int8")
+
+
+def test_a_training_may_begin_with_the_int8_file(int8, workshop):
+    run = find_run(workshop / "runs")
+    recipe = run.recipe()
+    nets = build_net(recipe, 4, init=str(int8.path)).eval(), load_net(run)
+    side = recipe.frontend.image_size
+    image = torch.randn(5, 1, side, side).expand(-1, 3, -1, -1)
+    with torch.no_grad():
+        taken, given = (net.trunk(image) for net in nets)
+    assert torch.cosine_similarity(taken, given).min() > 0.995
+    assert not torch.equal(taken, given)
 
 
 def test_the_int8_file_identifies_and_says_what_it_cost(int8, workshop, model_path):

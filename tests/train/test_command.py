@@ -6,6 +6,7 @@ import pytest
 
 from tests.train.test_loop import TINY
 from voxedge.data.split import Split
+from voxedge.errors import UsageError
 from voxedge.train.command import thawed
 
 
@@ -21,6 +22,15 @@ def test_the_less_there_is_to_learn_the_longer(clips, share, capsys):
     recipe = TINY.with_values({"training.frozen": -1.0, "model.init": "runs/latest"})
     assert thawed(recipe, made(clips)).training.frozen == share
     assert ("it learns after" in capsys.readouterr().err) == bool(share)
+
+
+@pytest.mark.parametrize("clips", [1, 2_000])
+def test_the_trunk_of_a_model_file_stays_as_it_is(clips, capsys):
+    recipe = TINY.with_values({"training.frozen": -1.0, "model.init": "model.onnx"})
+    assert thawed(recipe, made(clips)).training.frozen == 1
+    assert "trunk of model.onnx: it stays as it is" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="it has no norms"):
+        recipe.with_values({"training.frozen": 0.5})
 
 
 @pytest.mark.parametrize("init", ["random", "imagenet"])

@@ -6,11 +6,13 @@ import pytest
 import torch
 import torchvision
 
-from voxedge.errors import RunError, UsageError
+from voxedge.errors import ModelError, RunError, UsageError
 from voxedge.nn.trunks import TRUNKS
-from voxedge.train.build import build_net
+from voxedge.train.build import build_net, load_net
 from voxedge.train.checkpoint import module_tensors, save_checkpoint
+from voxedge.train.model_file import Stored
 from voxedge.train.recipe import FrontendRecipe, ModelRecipe, Recipe
+from voxedge.train.run import find_run
 from voxedge.train.weights import build_trunk
 
 TINY = Recipe(frontend=FrontendRecipe(image_size=32, window_seconds=0.5))
@@ -88,9 +90,34 @@ def test_a_damaged_checkpoint_is_refused(run, tmp_path):
         build_trunk(ModelRecipe("resnet18"), str(tmp_path / "best.safetensors"))
 
 
-def test_a_model_file_is_refused_for_its_folded_norms():
-    with pytest.raises(UsageError, match="pass the run folder"):
-        build_trunk(ModelRecipe("resnet18"), "model.onnx")
+def test_a_model_file_gives_its_trunk_and_its_statistics(model_path, workshop):
+    run = find_run(workshop / "runs")
+    donor, recipe = load_net(run), run.recipe()
+    net = build_net(recipe.with_values({"training.seed": 1}), 7, init=str(model_path)).eval()
+    image = torch.rand(3, 1, recipe.frontend.image_size, recipe.frontend.image_size)
+    with torch.no_grad():
+        features, given = (n.trunk(image.expand(-1, 3, -1, -1)) for n in (net, donor))
+        torch.testing.assert_close(features, given, rtol=1e-4, atol=1e-5)
+        mapped, wanted = (
+            n.bypass.linear(n.bypass.norm(n.bypass.figures(image))) for n in (net, donor)
+        )
+        torch.testing.assert_close(mapped, wanted, rtol=1e-2, atol=1e-2)  # kept in 16 bits
+    assert net.head.in_features == donor.head.in_features
+    assert not torch.equal(net.head.weight[:4], donor.head.weight[:4])
+
+
+def test_a_model_file_of_another_trunk_or_none_at_all_is_refused(model_path, tmp_path):
+    with pytest.raises(
+        RunError, match=r"holds a resnet18 of width 1\.0,.*a resnet18 of width 0\.5"
+    ):
+        build_trunk(ModelRecipe("resnet18", width=0.5), str(model_path))
+    with pytest.raises(UsageError, match="no file"):
+        build_trunk(ModelRecipe("resnet18"), str(tmp_path / "model.onnx"))
+    (tmp_path / "model.onnx").write_bytes(b"no model")
+    with pytest.raises(ModelError):
+        build_trunk(ModelRecipe("resnet18"), str(tmp_path / "model.onnx"))
+    with pytest.raises(RunError, match="holds another trunk"):
+        Stored(model_path, {}, {}, {}).trunk_state(TRUNKS["resnet18"](1.0)[0])
 
 
 def test_a_pickles_code_never_runs(tmp_path):

@@ -15,6 +15,7 @@ from voxedge.metrics import Interval
 from voxedge.parallel import available_processors
 from voxedge.train.device import choose_device, choose_precision
 from voxedge.train.loop import train
+from voxedge.train.model_file import SUFFIX
 from voxedge.train.recipe import Recipe
 from voxedge.train.run import Run, find_run, new_run
 from voxedge.train.weights import build_trunk
@@ -125,8 +126,13 @@ def thawed(recipe: Recipe, made: Split) -> Recipe:
         return recipe.with_values({"training.frozen": 0.0})
     clips = sum(side == "train" for side in made.sides.values())
     share = next(share for fewest, share in _FROZEN if clips >= fewest)
+    if recipe.model.init.endswith(
+        SUFFIX
+    ):  # its norms are folded: there is nothing to train through
+        share = 1.0
     if share:
-        console.say(f"trunk of {recipe.model.init}: it learns after {share:.0%} of the steps")
+        when = f"learns after {share:.0%} of the steps" if share < 1 else "stays as it is"
+        console.say(f"trunk of {recipe.model.init}: it {when}")
     return recipe.with_values({"training.frozen": share})
 
 

@@ -92,7 +92,7 @@ class ModelRecipe:
 
     trunk: str = "resnet18"  # a key of voxedge.nn.trunks.TRUNKS
     width: float = 1.0  # share of the channels of every layer of the trunk
-    init: str = "random"  # random, imagenet, a run folder, or a file of weights
+    init: str = "random"  # random, imagenet, a run folder, a model file, or a file of weights
     statistics: bool = False  # long-term statistics of the clip, beside the trunk's features
 
     def __post_init__(self) -> None:
@@ -226,6 +226,8 @@ class Recipe:
     def __post_init__(self) -> None:
         spoken = self.frontend.feature != "seed"
         _check(spoken or not self.augment.speed, "augment.speed: not with the seed feature")
+        folded = self.model.init.endswith(".onnx") and self.training.frozen not in (-1, 1)
+        _check(not folded, "training.frozen: 1 where model.init is a model file: it has no norms")
         plain = re.fullmatch(r"\w[\w.-]{0,63}", self.name) is not None
         _check(plain, f"name: letters, digits, '.', '_' and '-', not {self.name!r}")
 

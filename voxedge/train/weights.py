@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,10 +14,12 @@ from voxedge.console import warn
 from voxedge.errors import RunError, UsageError
 from voxedge.nn.trunks import TRUNKS
 from voxedge.train.checkpoint import load_checkpoint
+from voxedge.train.model_file import SUFFIX, stored
 from voxedge.train.recipe import ModelRecipe
 from voxedge.train.run import find_run
 
 _TRUNK, _STATISTICS = "net.trunk.", "net.bypass."  # what stands in a checkpoint before the names
+_INITS = "random, imagenet, a run or a file"
 _COUNTER = ".num_batches_tracked"  # of batch norms; torchvision's older files have none
 
 
@@ -27,12 +30,13 @@ def build_trunk(recipe: ModelRecipe, init: str | None = None) -> tuple[nn.Module
         recipe: its name and width.
         init: instead of the recipe's own: ``random``; ``imagenet`` (torchvision's file, from
             torch's cache or downloaded); or where to take the trunk from: a run folder, its
-            checkpoint (``.safetensors``), a torchvision state dict (``.pth``). Classifiers are
-            never taken over.
+            checkpoint (``.safetensors``), a model file (``.onnx``), a torchvision state dict
+            (``.pth``). Classifiers are never taken over.
 
     Raises:
         UsageError: an unknown trunk, or weights that cannot be had.
         RunError: a file that is not the weights of such a trunk.
+        ModelError: a damaged model file.
     """
     name, init = recipe.trunk, recipe.init if init is None else init
     if name not in TRUNKS:
@@ -40,7 +44,12 @@ def build_trunk(recipe: ModelRecipe, init: str | None = None) -> tuple[nn.Module
     trunk, entries = TRUNKS[name](recipe.width)
     if init == "random":
         return trunk, entries
-    state = _imagenet(name) if init == "imagenet" else _state_of(Path(init), recipe)
+    if init == "imagenet":
+        state = _imagenet(name)
+    elif init.endswith(SUFFIX):
+        state = _state_of_model(Path(init), recipe, trunk)
+    else:
+        state = _state_of(Path(init), recipe)
     own = trunk.state_dict()
     state = {k: v for k, v in state.items() if not k.startswith(("fc.", "classifier."))}
     state = {k: v for k, v in own.items() if k.endswith(_COUNTER)} | state
@@ -63,9 +72,12 @@ def restore_statistics(statistics: nn.Module, init: str) -> None:
         init: as for ``build_trunk``, which has refused what cannot be read.
     """
     path = Path(init)
-    if init in ("random", "imagenet") or not (path.is_dir() or path.suffix == ".safetensors"):
+    if init.endswith(SUFFIX):
+        state = {name: torch.tensor(value) for name, value in stored(path).statistics.items()}
+    elif init not in ("random", "imagenet") and (path.is_dir() or path.suffix == ".safetensors"):
+        state = _part(load_checkpoint(_checkpoint(path)).tensors, _STATISTICS)
+    else:
         return
-    state = _part(load_checkpoint(_checkpoint(path)).tensors, _STATISTICS)
     own = statistics.state_dict()
     if own.keys() == state.keys() and all(own[k].shape == state[k].shape for k in own):
         statistics.load_state_dict(state)
@@ -96,14 +108,9 @@ def _imagenet(trunk: str) -> dict[str, Tensor]:
 
 
 def _state_of(path: Path, recipe: ModelRecipe) -> dict[str, Tensor]:
-    if path.suffix == ".onnx":
-        raise UsageError(
-            f"--init: {path} cannot be trained on: its batch norms are folded into it",
-            "pass the run folder that it was exported from",
-        )
     path = _checkpoint(path)
     if not path.is_file():
-        raise UsageError(f"--init: there is no file {path}", "random, imagenet, a run or a file")
+        raise UsageError(f"--init: there is no file {path}", _INITS)
     if path.suffix == ".safetensors":
         return _state_of_checkpoint(path, recipe)
     try:  # weights_only: never runs a pickle's code
@@ -117,12 +124,24 @@ def _state_of(path: Path, recipe: ModelRecipe) -> dict[str, Tensor]:
 
 def _state_of_checkpoint(path: Path, recipe: ModelRecipe) -> dict[str, Tensor]:
     checkpoint = load_checkpoint(path)
-    theirs = {"trunk": recipe.trunk, "width": 1.0}
-    theirs |= checkpoint.state.get("recipe", {}).get("model", {})
+    _refuse_other(path, checkpoint.state.get("recipe", {}), recipe)
+    return _part(checkpoint.tensors, _TRUNK)
+
+
+def _state_of_model(path: Path, recipe: ModelRecipe, trunk: nn.Module) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise UsageError(f"--init: there is no file {path}", _INITS)
+    found = stored(path)
+    _refuse_other(path, found.recipe, recipe)
+    return found.trunk_state(trunk)
+
+
+def _refuse_other(path: Path, recipe_of: Mapping[str, Any], recipe: ModelRecipe) -> None:
+    """A trunk of another name or width is none to begin with."""
+    theirs = {"trunk": recipe.trunk, "width": 1.0} | recipe_of.get("model", {})
     if (theirs["trunk"], theirs["width"]) != (recipe.trunk, recipe.width):
         raise RunError(
             f"{path} holds a {theirs['trunk']} of width {theirs['width']},"
             f" the recipe asks for a {recipe.trunk} of width {recipe.width}",
             f"--set model.trunk={theirs['trunk']} --set model.width={theirs['width']}",
         )
-    return _part(checkpoint.tensors, _TRUNK)
