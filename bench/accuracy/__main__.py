@@ -86,7 +86,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         command.add_argument("--rooms", type=Path, default=DATA / "rir", help="folder of responses")
     pull.add_argument("--unseen", type=Path, default=DATA / "speechocean762" / "unseen")
     little.add_argument("--data", type=Path, default=DATA / "arabic_commands")
-    little.add_argument("--init", type=Path, required=True, help="the run to start from")
+    little.add_argument(
+        "--init", type=Path, required=True, help="a run or model file to start from"
+    )
     options = parser.parse_args(arguments)
     if options.command == "rivals" and not options.run and not options.data:
         parser.error("--run or --data is needed")

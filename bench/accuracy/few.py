@@ -1,8 +1,8 @@
 """Little data, as users have it: ten speakers with six clips each, five with a minute each.
 
-Each is trained from nothing and from a trained run (``--init``), with every seed, and judged on
-clips of the same speakers that neither has heard. A folder each in OUT; what is finished is not
-done again, and what was stopped goes on.
+Each is trained from nothing and from a trained run or model file (``--init``), with every seed,
+and judged on clips of the same speakers that neither has heard. A folder each in OUT; what is
+finished is not done again, and what was stopped goes on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def make(data: Path, init: Path, out: Path, seeds: Sequence[int]) -> None:
 
     Args:
         data: folder of speakers with 100 clips of a second each.
-        init: the run to start from.
+        init: the run or the model file to start from.
         out: folder to write to.
         seeds: of the weights and the order; the clips are the same for all.
 

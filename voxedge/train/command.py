@@ -23,7 +23,7 @@ from voxedge.train.weights import build_trunk
 DEFAULT_DATA = Path("data")
 
 _SHOWN = 10
-_FROZEN = ((2_000, 0.0), (300, 0.2), (0, 0.5))  # training clips, share of the steps
+_FROZEN = ((2_000, 0.0), (300, 0.2), (0, 1.0))  # training clips, share of the steps
 
 
 def train_command(
@@ -118,7 +118,8 @@ def split_of(corpus: Corpus, recipe: Recipe) -> Split:
 def thawed(recipe: Recipe, made: Split) -> Recipe:
     """The recipe with ``training.frozen`` decided, where it leaves that to the size of the data.
 
-    A trunk of another run stays as it came for longer, the less there is to learn.
+    A trunk of another run stays as it came for longer, the less there is to learn; that of a model
+    file always, since its norms are folded and there is nothing to train through.
     """
     if recipe.training.frozen >= 0:
         return recipe
@@ -126,9 +127,7 @@ def thawed(recipe: Recipe, made: Split) -> Recipe:
         return recipe.with_values({"training.frozen": 0.0})
     clips = sum(side == "train" for side in made.sides.values())
     share = next(share for fewest, share in _FROZEN if clips >= fewest)
-    if recipe.model.init.endswith(
-        SUFFIX
-    ):  # its norms are folded: there is nothing to train through
+    if recipe.model.init.endswith(SUFFIX):
         share = 1.0
     if share:
         when = f"learns after {share:.0%} of the steps" if share < 1 else "stays as it is"
