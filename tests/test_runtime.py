@@ -4,6 +4,7 @@ import os
 import shutil
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from tests.test_audio import encoded
 from voxedge import Identifier, Prediction, audio, runtime
 from voxedge.errors import AudioError, ModelError, ModelNotFound, ProviderUnavailable, UsageError
 from voxedge.runtime import Failure
-from voxedge.session import open_session
+from voxedge.session import PROVIDERS, open_session
 
 
 @pytest.fixture(scope="module")
@@ -318,3 +319,21 @@ def test_a_model_file_may_have_any_name(model_path, workshop, tmp_path, name):
 def test_a_bad_clip_raises_from_the_single_call(identifier):
     with pytest.raises(AudioError):
         identifier.identify("nowhere.wav")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "auto"])
+def test_a_gpu_is_asked_not_to_search_for_its_convolutions(model_path, monkeypatch, device):
+    asked = []
+
+    def session(_model, _options, providers):
+        asked.extend(providers)
+        names = [name for name, _ in providers]
+        return SimpleNamespace(get_providers=lambda: names)
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", session)
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: None, raising=False)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: list(PROVIDERS.values()))
+    open_session(model_path, device, 1)
+    cpu = ("CPUExecutionProvider", {})
+    cuda = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"})
+    assert asked == ([cpu] if device == "cpu" else [cuda, cpu])

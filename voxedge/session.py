@@ -26,6 +26,8 @@ PROVIDERS = {
 }
 _ONNX_TYPES = {"float32": "float", "int16": "int16"}
 _NVIDIA = {"cuda", "tensorrt"}
+# the default searches every convolution anew for each size of a batch, by running all there are
+_OPTIONS = {"cuda": {"cudnn_conv_algo_search": "HEURISTIC"}}
 
 
 def open_session(model: bytes | Path, device: str, threads: int) -> tuple[Any, tuple[str, ...]]:
@@ -62,11 +64,11 @@ def open_session(model: bytes | Path, device: str, threads: int) -> tuple[Any, t
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # errors come as exceptions; warnings, for lengths, at each load
-    names = [PROVIDERS[wanted]]
-    if wanted != "cpu":
-        names.append(PROVIDERS["cpu"])
+    providers = [
+        (PROVIDERS[name], _OPTIONS.get(name, {})) for name in dict.fromkeys((wanted, "cpu"))
+    ]
     try:
-        session = onnxruntime.InferenceSession(_given(model), options, providers=names)
+        session = onnxruntime.InferenceSession(_given(model), options, providers=providers)
     except Exception as error:  # noqa: BLE001 - it raises a dozen types for a bad model
         raise ModelError(f"ONNX Runtime refuses the model: {str(error)[:300]}") from None
     if PROVIDERS[wanted] in session.get_providers():
