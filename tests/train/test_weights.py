@@ -13,7 +13,7 @@ from voxedge.train.checkpoint import module_tensors, save_checkpoint
 from voxedge.train.model_file import Stored
 from voxedge.train.recipe import FrontendRecipe, ModelRecipe, Recipe
 from voxedge.train.run import find_run
-from voxedge.train.weights import build_trunk
+from voxedge.train.weights import build_trunk, refuse_other_images
 
 TINY = Recipe(frontend=FrontendRecipe(image_size=32, window_seconds=0.5))
 
@@ -80,6 +80,19 @@ def test_another_trunk_is_refused(run, tmp_path):
     torch.save(mobile.state_dict(), tmp_path / "weights.pth")
     with pytest.raises(RunError, match="does not hold the weights of a resnet18 of width 1"):
         build_trunk(ModelRecipe("resnet18"), str(tmp_path / "weights.pth"))
+
+
+def test_a_trunk_that_stays_is_shown_the_images_that_it_knows(run, model_path, workshop):
+    made = find_run(workshop / "runs").recipe()
+    for init, recipe in ((run, TINY), (run / "best.safetensors", TINY), (model_path, made)):
+        same = recipe.with_values({"model.init": str(init), "training.frozen": 1.0})
+        refuse_other_images(same)
+        other = same.with_values({"frontend.normalise": "minmax"})
+        with pytest.raises(UsageError, match=f"frontend.normalise={recipe.frontend.normalise}"):
+            refuse_other_images(other)
+    learning = TINY.with_values({"model.init": str(run), "frontend.normalise": "minmax"})
+    refuse_other_images(learning)
+    refuse_other_images(learning.with_values({"model.init": "random", "training.frozen": 1.0}))
 
 
 def test_a_damaged_checkpoint_is_refused(run, tmp_path):

@@ -18,7 +18,7 @@ from voxedge.train.loop import train
 from voxedge.train.model_file import SUFFIX
 from voxedge.train.recipe import Recipe
 from voxedge.train.run import Run, find_run, new_run
-from voxedge.train.weights import build_trunk
+from voxedge.train.weights import build_trunk, refuse_other_images
 
 DEFAULT_DATA = Path("data")
 
@@ -62,6 +62,7 @@ def train_command(
     resume = run is not None
     if run is None:
         recipe = thawed(recipe, made)
+        refuse_other_images(recipe)
         run = new_run(runs, recipe.name)
         run.describe(recipe, corpus, made)
     _announce(run, recipe, corpus, made, f"{place}, {'bf16' if bf16 else 'fp32'}")

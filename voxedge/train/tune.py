@@ -35,6 +35,7 @@ from voxedge.train.device import choose_device, choose_precision
 from voxedge.train.loop import StepProgress, train
 from voxedge.train.recipe import Recipe, parse_settings
 from voxedge.train.run import Run, locked
+from voxedge.train.weights import refuse_other_images
 
 _NETWORK = ("optimizer.name=adam,adamw,sgd", "optimizer.learning_rate=1e-4:1e-1:log")
 _CENTERS = (
@@ -131,6 +132,7 @@ def tune_command(
     corpus = corpus_of(read_manifest(data), recipe, threads, memory, strict)
     made = split_of(corpus, recipe)
     recipe = thawed(recipe, made)
+    refuse_other_images(recipe)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         study = open_study(out, recipe, dimensions, corpus.digest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from voxedge.errors import RunError, UsageError
 from voxedge.nn.trunks import TRUNKS
 from voxedge.train.checkpoint import load_checkpoint
 from voxedge.train.model_file import SUFFIX, stored
-from voxedge.train.recipe import ModelRecipe
+from voxedge.train.recipe import ModelRecipe, Recipe
 from voxedge.train.run import find_run
 
 _TRUNK, _STATISTICS = "net.trunk.", "net.bypass."  # what stands in a checkpoint before the names
@@ -83,6 +84,37 @@ def restore_statistics(statistics: nn.Module, init: str) -> None:
         statistics.load_state_dict(state)
     elif state:
         warn(f"{init}: its statistics of the voice are others: their map starts anew")
+
+
+def refuse_other_images(recipe: Recipe) -> None:
+    """A trunk that stays as it came has to be shown the images that it came from.
+
+    Raises:
+        UsageError: it stays, and the recipe makes others.
+    """
+    init = recipe.model.init
+    known = _recipe_of(init).get("frontend", {}) if recipe.training.frozen == 1 else {}
+    theirs = {
+        key: known[key]
+        for key, own in asdict(recipe.frontend).items()
+        if known.get(key, own) != own
+    }
+    if theirs:
+        raise UsageError(
+            f"the trunk of {init} stays as it is, and learned from other images",
+            " ".join(f"--set frontend.{key}={value}" for key, value in theirs.items()),
+        )
+
+
+def _recipe_of(init: str) -> Mapping[str, Any]:
+    """What an earlier training of ours was told; empty for weights of somebody else."""
+    path = Path(init)
+    if init.endswith(SUFFIX):
+        return stored(path).recipe
+    if init not in ("random", "imagenet") and (path.is_dir() or path.suffix == ".safetensors"):
+        recipe: Mapping[str, Any] = load_checkpoint(_checkpoint(path)).state.get("recipe", {})
+        return recipe
+    return {}
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
