@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 from voxedge import onnx_wire
 from voxedge.errors import ModelError, ModelNotFound
 
+SUFFIX = ".onnx"
 SCHEMA = 1
 KEY = "voxedge"
 DIGEST_BLANK = "0" * 64  # stands in the digest's place while the digest is computed

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from voxedge import console
+from voxedge import artifact, console
 from voxedge.data.corpus import Corpus, load_corpus
 from voxedge.data.manifest import Manifest, read_manifest
 from voxedge.data.split import Split, split
@@ -15,7 +15,6 @@ from voxedge.metrics import Interval
 from voxedge.parallel import available_processors
 from voxedge.train.device import choose_device, choose_precision
 from voxedge.train.loop import train
-from voxedge.train.model_file import SUFFIX
 from voxedge.train.recipe import Recipe
 from voxedge.train.run import Run, find_run, new_run
 from voxedge.train.weights import build_trunk, refuse_other_images
@@ -61,8 +60,7 @@ def train_command(
     made = split_of(corpus, recipe)
     resume = run is not None
     if run is None:
-        recipe = thawed(recipe, made)
-        refuse_other_images(recipe)
+        recipe = with_frozen_share(recipe, made)
         run = new_run(runs, recipe.name)
         run.describe(recipe, corpus, made)
     _announce(run, recipe, corpus, made, f"{place}, {'bf16' if bf16 else 'fp32'}")
@@ -116,24 +114,32 @@ def split_of(corpus: Corpus, recipe: Recipe) -> Split:
     return split(corpus.entries, data.train_size, data.val_size, data.split_seed)
 
 
-def thawed(recipe: Recipe, made: Split) -> Recipe:
+def with_frozen_share(recipe: Recipe, made: Split) -> Recipe:
     """The recipe with ``training.frozen`` decided, where it leaves that to the size of the data.
 
     A trunk of another run stays as it came for longer, the less there is to learn; that of a model
     file always, since its norms are folded and there is nothing to train through.
+
+    Raises:
+        UsageError: it stays to the end, and the recipe would show it other images than it knows.
     """
-    if recipe.training.frozen >= 0:
-        return recipe
+    if recipe.training.frozen < 0:
+        recipe = recipe.with_values({"training.frozen": _frozen_share(recipe, made)})
+    refuse_other_images(recipe)
+    return recipe
+
+
+def _frozen_share(recipe: Recipe, made: Split) -> float:
     if recipe.model.init in ("random", "imagenet"):
-        return recipe.with_values({"training.frozen": 0.0})
+        return 0.0
     clips = sum(side == "train" for side in made.sides.values())
     share = next(share for fewest, share in _FROZEN if clips >= fewest)
-    if recipe.model.init.endswith(SUFFIX):
+    if recipe.model.init.endswith(artifact.SUFFIX):
         share = 1.0
     if share:
         when = f"learns after {share:.0%} of the steps" if share < 1 else "stays as it is"
         console.say(f"trunk of {recipe.model.init}: it {when}")
-    return recipe.with_values({"training.frozen": share})
+    return share
 
 
 def _announce(run: Run, recipe: Recipe, corpus: Corpus, made: Split, place: str) -> None:

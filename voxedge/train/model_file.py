@@ -23,11 +23,9 @@ from voxedge.errors import MissingExtra, RunError
 if TYPE_CHECKING:
     from onnx import GraphProto
 
-SUFFIX = ".onnx"
-
 Array = npt.NDArray[np.float32]
 
-_TRUNK, _STATISTICS = "net.trunk.", "net.bypass."  # before the names of the constants
+TRUNK, STATISTICS = "net.trunk.", "net.bypass."  # before the names, in checkpoints as in graphs
 _NORM = ("weight", "bias", "running_mean", "running_var")  # a BatchNormalization's constants
 
 
@@ -96,12 +94,12 @@ def read_graph(path: Path, recipe: dict[str, Any], graph: GraphProto) -> Stored:
     constants = _Constants(graph)
     statistics: dict[str, Array] = {}
     for node in graph.node:
-        own = [name for name in node.input if name.startswith(_STATISTICS)]
+        own = [name for name in node.input if name.startswith(STATISTICS)]
         if own and node.op_type == "BatchNormalization":
             parts = zip(_NORM, node.input[1:], strict=True)
             statistics |= {f"norm.{part}": constants.value(name) for part, name in parts}
             statistics["norm.num_batches_tracked"] = np.zeros((), np.int64)
-        elif own and node.op_type == "Gemm" and f"{_STATISTICS}linear.bias" in own:
+        elif own and node.op_type == "Gemm" and f"{STATISTICS}linear.bias" in own:
             statistics["linear.weight"] = constants.value(node.input[1])
             statistics["linear.bias"] = constants.value(node.input[2])
     return Stored(path, recipe, dict(_convolutions(graph, constants)), statistics)
@@ -135,12 +133,12 @@ def _convolutions(
     graph: GraphProto, constants: _Constants
 ) -> Iterator[tuple[str, tuple[Array, Array]]]:
     for node in graph.node:
-        if node.op_type == "Conv" and node.input[1].startswith(_TRUNK):
+        if node.op_type == "Conv" and node.input[1].startswith(TRUNK):
             kernel = constants.value(node.input[1])
             bias = np.zeros(len(kernel), np.float32)
             if len(node.input) > 2:
                 bias = constants.value(node.input[2])
-            yield node.input[1].removeprefix(_TRUNK).split(".weight")[0], (kernel, bias)
+            yield node.input[1].removeprefix(TRUNK).split(".weight")[0], (kernel, bias)
 
 
 def _adding(name: str, bias: Array, epsilon: float) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
+from voxedge.artifact import SUFFIX
 from voxedge.errors import UsageError
 
 Section = TypeVar("Section")
@@ -226,7 +227,7 @@ class Recipe:
     def __post_init__(self) -> None:
         spoken = self.frontend.feature != "seed"
         _check(spoken or not self.augment.speed, "augment.speed: not with the seed feature")
-        folded = self.model.init.endswith(".onnx") and self.training.frozen not in (-1, 1)
+        folded = self.model.init.endswith(SUFFIX) and self.training.frozen not in (-1, 1)
         _check(not folded, "training.frozen: 1 where model.init is a model file: it has no norms")
         plain = re.fullmatch(r"\w[\w.-]{0,63}", self.name) is not None
         _check(plain, f"name: letters, digits, '.', '_' and '-', not {self.name!r}")

@@ -30,12 +30,11 @@ from voxedge.data.split import Split
 from voxedge.errors import Interrupted, RunError, TrainingError, UsageError
 from voxedge.files import write_text
 from voxedge.parallel import available_processors
-from voxedge.train.command import corpus_of, split_of, thawed
+from voxedge.train.command import corpus_of, split_of, with_frozen_share
 from voxedge.train.device import choose_device, choose_precision
 from voxedge.train.loop import StepProgress, train
 from voxedge.train.recipe import Recipe, parse_settings
 from voxedge.train.run import Run, locked
-from voxedge.train.weights import refuse_other_images
 
 _NETWORK = ("optimizer.name=adam,adamw,sgd", "optimizer.learning_rate=1e-4:1e-1:log")
 _CENTERS = (
@@ -131,8 +130,7 @@ def tune_command(
     threads = available_processors() if workers is None else workers
     corpus = corpus_of(read_manifest(data), recipe, threads, memory, strict)
     made = split_of(corpus, recipe)
-    recipe = thawed(recipe, made)
-    refuse_other_images(recipe)
+    recipe = with_frozen_share(recipe, made)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out):
         study = open_study(out, recipe, dimensions, corpus.digest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
+from voxedge import artifact
 from voxedge.console import warn
 from voxedge.errors import RunError, UsageError
 from voxedge.nn.trunks import TRUNKS
 from voxedge.train.checkpoint import load_checkpoint
-from voxedge.train.model_file import SUFFIX, stored
+from voxedge.train.model_file import STATISTICS, TRUNK, Stored, stored
 from voxedge.train.recipe import ModelRecipe, Recipe
 from voxedge.train.run import find_run
 
-_TRUNK, _STATISTICS = "net.trunk.", "net.bypass."  # what stands in a checkpoint before the names
-_INITS = "random, imagenet, a run or a file"
+_CHECKPOINT = ".safetensors"
 _COUNTER = ".num_batches_tracked"  # of batch norms; torchvision's older files have none
 
 
@@ -47,10 +47,11 @@ def build_trunk(recipe: ModelRecipe, init: str | None = None) -> tuple[nn.Module
         return trunk, entries
     if init == "imagenet":
         state = _imagenet(name)
-    elif init.endswith(SUFFIX):
-        state = _state_of_model(Path(init), recipe, trunk)
+    elif earlier := _earlier(init):
+        _refuse_other(init, earlier.recipe, recipe)
+        state = earlier.trunk_state(trunk)
     else:
-        state = _state_of(Path(init), recipe)
+        state = _state_dict(Path(init))
     own = trunk.state_dict()
     state = {k: v for k, v in state.items() if not k.startswith(("fc.", "classifier."))}
     state = {k: v for k, v in own.items() if k.endswith(_COUNTER)} | state
@@ -72,13 +73,12 @@ def restore_statistics(statistics: nn.Module, init: str) -> None:
         statistics: of the new network; stays as it is where ``init`` holds none of its shape.
         init: as for ``build_trunk``, which has refused what cannot be read.
     """
-    path = Path(init)
-    if init.endswith(SUFFIX):
-        state = {name: torch.tensor(value) for name, value in stored(path).statistics.items()}
-    elif init not in ("random", "imagenet") and (path.is_dir() or path.suffix == ".safetensors"):
-        state = _part(load_checkpoint(_checkpoint(path)).tensors, _STATISTICS)
-    else:
-        return
+    earlier = _earlier(init)
+    state = (
+        {name: torch.as_tensor(value) for name, value in earlier.statistics.items()}
+        if earlier
+        else {}
+    )
     own = statistics.state_dict()
     if own.keys() == state.keys() and all(own[k].shape == state[k].shape for k in own):
         statistics.load_state_dict(state)
@@ -93,12 +93,11 @@ def refuse_other_images(recipe: Recipe) -> None:
         UsageError: it stays, and the recipe makes others.
     """
     init = recipe.model.init
-    known = _recipe_of(init).get("frontend", {}) if recipe.training.frozen == 1 else {}
-    theirs = {
-        key: known[key]
-        for key, own in asdict(recipe.frontend).items()
-        if known.get(key, own) != own
-    }
+    if recipe.training.frozen < 1 or (earlier := _earlier(init)) is None:
+        return
+    ours = asdict(recipe.frontend)
+    known = ours | earlier.recipe.get("frontend", {})
+    theirs = {key: known[key] for key, own in ours.items() if known[key] != own}
     if theirs:
         raise UsageError(
             f"the trunk of {init} stays as it is, and learned from other images",
@@ -106,24 +105,40 @@ def refuse_other_images(recipe: Recipe) -> None:
         )
 
 
-def _recipe_of(init: str) -> Mapping[str, Any]:
-    """What an earlier training of ours was told; empty for weights of somebody else."""
+@dataclass(frozen=True)
+class _Trained:
+    """What a checkpoint holds of its weights, as ``Stored`` tells it of a model file."""
+
+    recipe: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+
+    def trunk_state(self, _: nn.Module) -> dict[str, Tensor]:
+        return self._part(TRUNK)
+
+    @property
+    def statistics(self) -> dict[str, Tensor]:
+        return self._part(STATISTICS)
+
+    def _part(self, prefix: str) -> dict[str, Tensor]:
+        parts = ((key.partition(prefix)[2], value) for key, value in self.tensors.items())
+        return {key: value for key, value in parts if key}
+
+
+def _earlier(init: str) -> Stored | _Trained | None:
+    """What an earlier training of ours left to begin with; None for weights of somebody else."""
     path = Path(init)
-    if init.endswith(SUFFIX):
-        return stored(path).recipe
-    if init not in ("random", "imagenet") and (path.is_dir() or path.suffix == ".safetensors"):
-        recipe: Mapping[str, Any] = load_checkpoint(_checkpoint(path)).state.get("recipe", {})
-        return recipe
-    return {}
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    parts = ((key.partition(prefix)[2], value) for key, value in tensors.items())
-    return {key: value for key, value in parts if key}
-
-
-def _checkpoint(path: Path) -> Path:
-    return find_run(path).best if path.is_dir() else path
+    if init in ("random", "imagenet"):
+        return None
+    if path.is_dir():
+        path = find_run(path).best
+    if not path.is_file():
+        raise UsageError(f"--init: there is no file {path}", "random, imagenet, a run or a file")
+    if path.suffix == artifact.SUFFIX:
+        return stored(path)
+    if path.suffix == _CHECKPOINT:
+        checkpoint = load_checkpoint(path)
+        return _Trained(checkpoint.state.get("recipe", {}), checkpoint.tensors)
+    return None
 
 
 def _imagenet(trunk: str) -> dict[str, Tensor]:
@@ -139,12 +154,7 @@ def _imagenet(trunk: str) -> dict[str, Tensor]:
     return state
 
 
-def _state_of(path: Path, recipe: ModelRecipe) -> dict[str, Tensor]:
-    path = _checkpoint(path)
-    if not path.is_file():
-        raise UsageError(f"--init: there is no file {path}", _INITS)
-    if path.suffix == ".safetensors":
-        return _state_of_checkpoint(path, recipe)
+def _state_dict(path: Path) -> dict[str, Tensor]:
     try:  # weights_only: never runs a pickle's code
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - the reader raises whatever damaged bytes lead to
@@ -154,26 +164,12 @@ def _state_of(path: Path, recipe: ModelRecipe) -> dict[str, Tensor]:
     return loaded
 
 
-def _state_of_checkpoint(path: Path, recipe: ModelRecipe) -> dict[str, Tensor]:
-    checkpoint = load_checkpoint(path)
-    _refuse_other(path, checkpoint.state.get("recipe", {}), recipe)
-    return _part(checkpoint.tensors, _TRUNK)
-
-
-def _state_of_model(path: Path, recipe: ModelRecipe, trunk: nn.Module) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise UsageError(f"--init: there is no file {path}", _INITS)
-    found = stored(path)
-    _refuse_other(path, found.recipe, recipe)
-    return found.trunk_state(trunk)
-
-
-def _refuse_other(path: Path, recipe_of: Mapping[str, Any], recipe: ModelRecipe) -> None:
+def _refuse_other(init: str, earlier: Mapping[str, Any], recipe: ModelRecipe) -> None:
     """A trunk of another name or width is none to begin with."""
-    theirs = {"trunk": recipe.trunk, "width": 1.0} | recipe_of.get("model", {})
+    theirs = {"trunk": recipe.trunk, "width": 1.0} | earlier.get("model", {})
     if (theirs["trunk"], theirs["width"]) != (recipe.trunk, recipe.width):
         raise RunError(
-            f"{path} holds a {theirs['trunk']} of width {theirs['width']},"
+            f"{init} holds a {theirs['trunk']} of width {theirs['width']},"
             f" the recipe asks for a {recipe.trunk} of width {recipe.width}",
             f"--set model.trunk={theirs['trunk']} --set model.width={theirs['width']}",
         )
