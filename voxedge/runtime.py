@@ -24,6 +24,7 @@ from voxedge.errors import (
     UsageError,
     VoxedgeError,
 )
+from voxedge.fixed_batches import PLACES, FixedBatches
 from voxedge.limits import Limits, Samples
 from voxedge.parallel import available_processors, ordered_map
 from voxedge.scoring import ClipScores, Outputs, Owner, average_windows
@@ -136,6 +137,10 @@ class Identifier:
         self.artifact.require_unchanged()
         self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         check_interface(self._session, self.metadata)
+        self._compute = self._session.run
+        if self.providers[0] in PLACES:
+            samples = self.metadata.window * self.metadata.channels
+            self._compute = FixedBatches(self._session, samples, batch_size).run
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -201,7 +206,7 @@ class Identifier:
         if lengths is not None:
             feeds["lengths"] = np.ascontiguousarray(lengths, np.int64)
         try:
-            outputs = Outputs(*self._session.run(list(Outputs._fields), feeds))
+            outputs = Outputs(*self._compute(list(Outputs._fields), feeds))
         except Exception as error:  # noqa: BLE001 - it raises a dozen types for a bad model
             raise ModelError(f"ONNX Runtime cannot run the model: {str(error)[:300]}") from None
         classes, width = len(self.labels), self.metadata.embedding_dim
