@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 PAUSE = 0.1  # seconds
 _DIGITS = 7  # of a second
@@ -68,8 +69,13 @@ def clocked(function: Callable[[], object], warm: bool = False) -> Callable[[], 
 
 def ratio(figures: Mapping[str, Mapping[str, Any]], name: str, to: str) -> float:
     """How many times as long as another one a contestant took: median of the turns' own ratios."""
+    return float(np.median(ratios(figures, name, to)))
+
+
+def ratios(figures: Mapping[str, Mapping[str, Any]], name: str, to: str) -> npt.NDArray[Any]:
+    """How many times as long as another one a contestant took, turn by turn."""
     ours, theirs = (np.array(figures[which]["seconds"]) for which in (name, to))
-    return float(np.median(ours / theirs))
+    return ours / theirs
 
 
 def _figure(seconds: list[float]) -> dict[str, Any]:

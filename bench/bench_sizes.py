@@ -46,11 +46,12 @@ def test_sizes(benchmark, material, clips, rounds):
 
 
 def compared(usual, quick):
-    """Trunk, width, image size: a curve for each of NETWORKS, and all trunks at the usual size."""
+    """Trunk, width, image size: a curve for each of NETWORKS; all trunks at the usual size."""
     if quick:
         return [(*NETWORKS[0], SIZES[0])]
     curves = [(*network, size) for network in NETWORKS for size in SIZES]
-    return list(dict.fromkeys([*curves, *((trunk, 1.0, usual) for trunk in TRUNKS)]))
+    everyone = dict.fromkeys([*NETWORKS, *((trunk, 1.0) for trunk in TRUNKS)])
+    return list(dict.fromkeys([*curves, *((*network, usual) for network in everyone)]))
 
 
 def files(recipe, subject, windows):

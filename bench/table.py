@@ -44,8 +44,9 @@ def render(results: Mapping[str, Any]) -> str:
 _GOALS_NOTE = (
     "Batch 1, a window of 3 s, front end included, 2 threads where there are 2 cores."
     " Multiples of another contestant are medians of the turns' own ratios. The front end's share"
-    " is what the run takes beyond the same network given its image; in a session of its own it has"
-    " to wake the threads as well."
+    " is what the run takes beyond the same network given its image [quartiles of the turns: where"
+    " the limit lies between them, nothing is told]; in a session of its own it has to wake the"
+    " threads as well."
 )
 _CEILING_NOTE = (
     "Products of 512 x 512 matrices, best of all trials: ONNX Runtime or PyTorch for float32,"
@@ -271,7 +272,7 @@ def _notes(results: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"- Windows of {model['window_seconds']:g} s of {material['corpus']},"
         f" {material['speakers']} speakers. Times are medians of {results['rounds']} alternating"
-        f" turns, {5 * results['rounds']} for batch 1. Measuring took"
+        f" turns, {5 * results['rounds']} for the latency of batch 1. Measuring took"
         f" {results['seconds'] / 60:.0f} minutes."
     )
     files = ", ".join(

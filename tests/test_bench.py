@@ -19,6 +19,7 @@ from bench.alternate import alternate, ratio
 from bench.bench_files import BARE, DECODING, OURS, OURS_WAV
 from bench.bench_parity import _agreement, _averaged
 from bench.contestants import (
+    BEHIND_INT8,
     CONTESTANTS,
     EAGER,
     FP32,
@@ -252,7 +253,8 @@ def test_sizes_are_compared_along_curves_and_trunks_at_the_usual_size():
     found = bench_sizes.compared(80, quick=False)
     assert len(found) == len(set(found))
     assert {size for trunk, width, size in found if (trunk, width) == ("resnet18", 0.5)} == {
-        *bench_sizes.SIZES
+        *bench_sizes.SIZES,
+        80,
     }
     assert {trunk for trunk, _, size in found if size == 80} == set(TRUNKS)
     assert len(bench_sizes.compared(80, quick=True)) == 1
@@ -339,7 +341,7 @@ def test_goals_are_met_missed_or_not_measured(results):
     assert rows["int8, batch 1"] == ("≤ 5.5 ms", "5.0 ms", "0.91 x", "yes")
     assert rows["fp32, batch 1"] == ("≤ 18.0 ms", "18.5 ms", "1.03 x", "no")
     assert rows["int8 beside the bare int8 ResNet-18"][1:] == ("1.25 x", "1.09 x", "no")
-    assert rows["front end, of the int8 run"][1:] == ("10 %", "0.67 x", "yes")
+    assert rows["front end, of the int8 run"][1:] == ("10 % [10, 10]", "0.67 x", "yes")
     assert rows["seed's pipeline beside int8"] == ("≥ 15.00 x", "10.00 x", "0.67 x", "no")
     missing = rows["fp32 beside OpenVINO float32, same file"]
     assert missing[1] == "not measured: OpenVINO, the fp32 file: OpenVINO is not there"
@@ -348,6 +350,14 @@ def test_goals_are_met_missed_or_not_measured(results):
         *("95 %", "1.06 x", "yes"),
     )
     assert rows["wheel and runtime installed, no torch"][1] == "150 MB"
+
+
+def test_turns_on_both_sides_of_the_limit_tell_nothing(results):
+    for entry in results["figures"]["latency"]:
+        entry["figures"][INT8]["seconds"] = [10.0] * 3
+        entry["figures"][BEHIND_INT8]["seconds"] = [12.0, 9.0, 7.0]
+    rows = {row[0]: row[1:] for row in (goal.row(results) for goal in GOALS)}
+    assert rows["front end, of the int8 run"][1:] == ("10 % [-5, 20]", "0.67 x", "not told")
 
 
 def test_every_suite_has_its_table(results):
