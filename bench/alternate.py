@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 PAUSE = 0.1  # seconds
+IN_A_ROW = 10  # runs of a trial that takes milliseconds: steady from the sixth on
 _DIGITS = 7  # of a second
 
 #: Of each contestant: its trials, in order of the turns, their median and their quartiles, seconds.
@@ -49,20 +50,22 @@ def alternate(
     return {name: _figure(values[1:]) for name, values in seconds.items()}
 
 
-def clocked(function: Callable[[], object], warm: bool = False) -> Callable[[], float]:
+def clocked(function: Callable[[], object], runs: int = 1) -> Callable[[], float]:
     """A trial of a function in this process.
 
     Args:
         function: what is timed.
-        warm: call it once before, so that its weights are in the caches, not the last contestant's.
+        runs: one after another; the figure is the median of the second half of them. The first ones
+            find the last contestant's weights in the caches, and threads that have to be woken.
     """
 
     def trial() -> float:
-        if warm:
+        seconds = []
+        for _ in range(runs):
+            start = time.perf_counter()
             function()
-        start = time.perf_counter()
-        function()
-        return time.perf_counter() - start
+            seconds.append(time.perf_counter() - start)
+        return float(np.median(seconds[runs // 2 :]))
 
     return trial
 

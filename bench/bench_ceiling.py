@@ -13,8 +13,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from bench.alternate import alternate, clocked
-from bench.bench_latency import THREADS
+from bench.alternate import IN_A_ROW, alternate, clocked
+from bench.bench_latency import THREADS, TURNS
 from bench.trunk import bare_trunk, multiply_adds
 from voxedge.session import open_session
 
@@ -36,9 +36,8 @@ def test_ceiling(benchmark, material, threads, rounds):
         "fp32, PyTorch": partial(torch.mm, first, second),
         "int8, ONNX Runtime": partial(integer.run, None, {"a": left}),
     }
-    figures = alternate(
-        benchmark, {name: clocked(run, warm=True) for name, run in trials.items()}, 5 * rounds
-    )
+    rows = {name: clocked(run, IN_A_ROW) for name, run in trials.items()}
+    figures = alternate(benchmark, rows, TURNS * rounds)
     per_second = {name: 2 * SIDE**3 / min(f["seconds"]) for name, f in figures.items()}
     pixels = material.run.recipe().frontend.image_size
     benchmark.extra_info.update(

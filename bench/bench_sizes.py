@@ -13,7 +13,7 @@ from voxedge.export.passes import PASSES
 from voxedge.export.serialise import serialise
 from voxedge.export.trace import trace
 
-from bench.alternate import alternate, clocked
+from bench.alternate import IN_A_ROW, alternate, clocked
 from voxedge.nn.speaker_net import ExportedNet
 from voxedge.nn.trunks import TRUNKS
 from voxedge.parallel import available_processors
@@ -39,7 +39,7 @@ def test_sizes(benchmark, material, clips, rounds):
             subjects[name] = subject | {"precision": precision, "file_bytes": len(model)}
             session, _ = open_session(model, "cpu", available_processors())
             run = partial(session.run, ["probabilities"], {"pcm": clips.pcm[:1]})
-            trials[name] = clocked(run, warm=True)
+            trials[name] = clocked(run, IN_A_ROW)
     figures = alternate(benchmark, trials, rounds)
     found = {name: subjects[name] | figure for name, figure in figures.items()}
     benchmark.extra_info.update(suite="sizes", device="cpu", figures=found)

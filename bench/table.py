@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from bench.alternate import ratio
+from bench.alternate import IN_A_ROW, ratio
 from bench.bench_files import DECODING
+from bench.bench_latency import TURNS
 from bench.contestants import CONTESTANTS, SEED, SEED_EAGER
 from bench.goals import GOALS
 from bench.record import label, subject
@@ -272,7 +273,8 @@ def _notes(results: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"- Windows of {model['window_seconds']:g} s of {material['corpus']},"
         f" {material['speakers']} speakers. Times are medians of {results['rounds']} alternating"
-        f" turns, {5 * results['rounds']} for the latency of batch 1. Measuring took"
+        f" turns, {TURNS * results['rounds']} for the latency of batch 1, where a trial is a row"
+        f" of {IN_A_ROW} runs and its figure the median of the later half. Measuring took"
         f" {results['seconds'] / 60:.0f} minutes."
     )
     files = ", ".join(

@@ -15,7 +15,7 @@ from voxedge.export.serialise import serialise
 
 from bench import __main__ as launched
 from bench import bench_sizes, contestants, launch, record
-from bench.alternate import alternate, ratio
+from bench.alternate import alternate, clocked, ratio
 from bench.bench_files import BARE, DECODING, OURS, OURS_WAV
 from bench.bench_parity import _agreement, _averaged
 from bench.contestants import (
@@ -80,6 +80,19 @@ def test_ratios_are_taken_within_a_turn():
     figures = {"a": {"seconds": [1.0, 10.0, 100.0]}, "b": {"seconds": [3.0, 30.0, 300.0]}}
     assert ratio(figures, "b", to="a") == pytest.approx(3)
     assert ratio(figures, "a", to="b") == pytest.approx(1 / 3)
+
+
+def test_a_row_of_runs_is_told_by_the_median_of_its_later_half(monkeypatch):
+    took = iter([9.0, 8.0, 7.0, 1.0, 2.0, 6.0])
+    now = [0.0]
+    monkeypatch.setattr("bench.alternate.time.perf_counter", lambda: now[0])
+
+    def run():
+        now[0] += next(took)
+
+    assert clocked(run, runs=6)() == 2.0
+    took = iter([5.0])
+    assert clocked(run)() == 5.0
 
 
 @pytest.mark.parametrize("seconds", [1.1, 3.0])
