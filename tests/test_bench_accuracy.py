@@ -199,7 +199,12 @@ def test_one_row_alone_is_compared_with_nothing(monkeypatch):
 @pytest.mark.parametrize("name", ablation.VARIANTS)
 def test_nothing_that_an_ablation_says_is_idle(name):
     changes = parse_settings(table.settings(ablation.heard(name, Path("N"), Path("R")))[1::2])
-    _refuse_idle(changes, load("default").with_values(changes))
+    default = load("default")
+    changed = default.with_values(changes)
+    _refuse_idle(changes, changed)
+    folders = {"noise_folder": "N", "rooms_folder": "R"}
+    heard = default.with_values({f"augment.{key}": folder for key, folder in folders.items()})
+    assert (changed == heard) == (name == "default")
 
 
 def test_the_rows_of_the_center_loss_are_means_over_seeds(tmp_path):

@@ -90,7 +90,7 @@ def test_threads_do_not_get_each_others_answers(pair):
 
 def test_only_a_gpu_is_bound(model_path):
     plain = Identifier(model_path)
-    assert plain._compute == plain._session.run
+    assert not isinstance(plain._compute.__self__, fixed_batches.FixedBatches)
 
 
 def test_copies_go_through_pinned_memory_where_there_is_some(pair, monkeypatch):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
@@ -247,9 +248,12 @@ def test_an_answer_does_not_wait_for_all_the_broken_clips_behind_it(identifier, 
     assert [isinstance(result, Failure) for result in rest] == [False, *[True] * 5000]
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("workers", [0, 1, 3])
-def test_few_clips_are_decoded_ahead_of_the_answers(model_path, clips, workers, monkeypatch):
-    identifier = Identifier(model_path, batch_size=2)
+def test_few_clips_are_decoded_ahead_of_the_answers(
+    model_path, clips, workers, threads, monkeypatch
+):
+    identifier = Identifier(model_path, batch_size=2, threads=threads)
     decoded, answered, most = [], 0, 0
     real = audio.decode
 
@@ -263,7 +267,45 @@ def test_few_clips_are_decoded_ahead_of_the_answers(model_path, clips, workers, 
         answered += 1
         assert result.windows == 1
     assert answered == len(decoded) == 60
-    assert most <= 2 * workers + 2 * identifier.batch_size + 1
+    batches = 2 if threads == 1 else 1 + 2 * threads
+    assert most <= 2 * workers + batches * identifier.batch_size + 1
+
+
+def test_many_batches_are_computed_side_by_side(model_path, clips, monkeypatch):
+    expected = list(Identifier(model_path, threads=1, batch_size=1).identify_many(clips))
+    opened, met = [], threading.Event()
+    both = threading.Barrier(2, timeout=60)  # breaks, which is raised, if one is alone
+
+    def counting(model, device, threads):
+        session, notes = open_session(model, device, threads)
+        opened.append(threads)
+
+        def run(*arguments):
+            if threads == 1 and not met.is_set():
+                both.wait()
+                met.set()
+            return session.run(*arguments)
+
+        others = ("get_providers", "get_inputs", "get_outputs", "get_overridable_initializers")
+        same = {name: getattr(session, name) for name in others}
+        return SimpleNamespace(run=run, **same), notes
+
+    monkeypatch.setattr("voxedge.runtime.open_session", counting)
+    identifier = Identifier(model_path, threads=2, batch_size=1)
+    assert list(identifier.identify_many(clips[:5])) == expected[:5]
+    assert opened == [2]  # so few batches are not worth another session
+    for _ in range(2):
+        assert list(identifier.identify_many(clips * 2)) == expected * 2
+        assert opened == [2, 1]
+
+
+def test_a_file_that_is_replaced_later_is_not_opened_again(model_path, clips, tmp_path):
+    path = tmp_path / "model.onnx"
+    shutil.copy(model_path, path)
+    identifier = Identifier(path, threads=2, batch_size=1)
+    expected = list(identifier.identify_many(clips))
+    path.write_bytes(b"another one")
+    assert list(identifier.identify_many(clips * 2)) == expected * 2
 
 
 def test_one_path_is_not_many(identifier):

@@ -9,9 +9,11 @@ Shapes: B windows of a batch, W samples of a window, K classes, E embedding.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import count
+from threading import Lock
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,15 +30,17 @@ from voxedge.fixed_batches import PLACES, FixedBatches
 from voxedge.limits import Limits, Samples
 from voxedge.parallel import available_processors, ordered_map
 from voxedge.scoring import ClipScores, Outputs, Owner, average_windows
-from voxedge.session import check_interface, open_session
+from voxedge.session import PROVIDERS, check_interface, open_session
 from voxedge.windows import Policy, as_buffer
 
 DEFAULT_MODEL = "model.onnx"
 MODEL_VARIABLE = "VOXEDGE_MODEL"
 
 _MAX_BATCH, _MAX_THREADS = 4_096, 1_024  # a slip of the finger must not take the machine down
+_MANY = 16  # batches, beyond which a second session is worth what it takes to open
 
 _NOTHING = np.zeros(0, np.float32)
+_Compute: TypeAlias = Callable[[list[str], dict[str, npt.NDArray[Any]]], list[npt.NDArray[Any]]]
 
 
 class Score(NamedTuple):
@@ -101,7 +105,8 @@ class Identifier:
         model: the file; without it ``$VOXEDGE_MODEL``, else ``model.onnx``.
         device: one of ``voxedge.session.PROVIDERS``, or ``auto``: CUDA where it loads, else the
             CPU.
-        threads: of one inference; without it, the processors this process may use.
+        threads: that compute; without it, the processors this process may use. All of them share
+            one inference, but many batches on a CPU are computed side by side, one on each.
         batch_size: windows that are computed together.
         limits: what clips are refused.
         strict: refuse clips that are cut off instead of warning.
@@ -133,14 +138,16 @@ class Identifier:
         self.metadata = self.artifact.metadata
         self._limits = limits or Limits(min_seconds=self.metadata.min_seconds)
         self._strict = strict
-        self._session, self.notes = open_session(self.artifact.path, device, self.threads)
-        self.artifact.require_unchanged()
-        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
-        check_interface(self._session, self.metadata)
-        self._compute = self._session.run
+        session, self.notes = self._opened(device, self.threads)
+        self.providers: tuple[str, ...] = tuple(session.get_providers())
+        self._compute = session.run
         if self.providers[0] in PLACES:
             samples = self.metadata.window * self.metadata.channels
-            self._compute = FixedBatches(self._session, samples, batch_size).run
+            self._compute = FixedBatches(session, samples, batch_size).run
+        beside = self.providers[0] == PROVIDERS["cpu"] and self.threads > 1
+        self._side_by_side = self.threads if beside else 0
+        self._compute_alone: _Compute | None = None
+        self._opening = Lock()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -202,11 +209,16 @@ class Identifier:
 
         They are handed over as the file wants them, if it was made for a device's own buffer.
         """
+        return self._outputs(self._compute, pcm, lengths)
+
+    def _outputs(
+        self, compute: _Compute, pcm: Samples, lengths: npt.NDArray[np.int64] | None
+    ) -> Outputs:
         feeds = {"pcm": as_buffer(pcm, self.metadata.dtype, self.metadata.channels)}
         if lengths is not None:
             feeds["lengths"] = np.ascontiguousarray(lengths, np.int64)
         try:
-            outputs = Outputs(*self._compute(list(Outputs._fields), feeds))
+            outputs = Outputs(*compute(list(Outputs._fields), feeds))
         except Exception as error:  # noqa: BLE001 - it raises a dozen types for a bad model
             raise ModelError(f"ONNX Runtime cannot run the model: {str(error)[:300]}") from None
         classes, width = len(self.labels), self.metadata.embedding_dim
@@ -219,8 +231,31 @@ class Identifier:
         self, clips: Iterable[tuple[Owner, Samples]], windows: Policy = "all"
     ) -> Iterator[ClipScores[Owner]]:
         """Probabilities of (owner, samples [S] at ``sample_rate`` Hz), taken as they are."""
-        window = self.metadata.window
-        return average_windows(clips, self.run, window, self.batch_size, windows)
+        batch = count()
+
+        def run(pcm: Samples, lengths: npt.NDArray[np.int64]) -> Outputs:
+            many = self._side_by_side and next(batch) >= _MANY
+            return self._outputs(self._alone() if many else self._compute, pcm, lengths)
+
+        window, workers = self.metadata.window, self._side_by_side
+        return average_windows(clips, run, window, self.batch_size, windows, workers)
+
+    def _opened(self, device: str, threads: int) -> tuple[Any, tuple[str, ...]]:
+        """A session of the very file that was verified, and what there is to say about it."""
+        session, notes = open_session(self.artifact.path, device, threads)
+        self.artifact.require_unchanged()
+        check_interface(session, self.metadata)
+        return session, notes
+
+    def _alone(self) -> _Compute:
+        """Inference on the caller's thread alone; as ever, if the file is no longer the same."""
+        with self._opening:
+            if self._compute_alone is None:
+                try:
+                    self._compute_alone = self._opened("cpu", 1)[0].run
+                except ModelError:
+                    self._compute_alone = self._compute
+            return self._compute_alone
 
     def _answers(
         self, items: Iterable[_Item], top_k: int, policy: Policy, workers: int

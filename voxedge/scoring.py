@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from voxedge.limits import Samples
-from voxedge.windows import Policy, make_batch, speech
+from voxedge.parallel import ordered_map
+from voxedge.windows import Batch, Policy, make_batch, speech
 
 Owner = TypeVar("Owner")
 
@@ -71,6 +72,7 @@ def average_windows(
     window: int,
     batch_size: int,
     policy: Policy = "all",
+    workers: int = 0,
 ) -> Iterator[ClipScores[Owner]]:
     """Scores of (owner, samples [S]), in order, as they come; clips share batches.
 
@@ -80,31 +82,38 @@ def average_windows(
         window: samples of one.
         batch_size: B.
         policy: ``all`` windows of a clip, or its ``first``.
+        workers: threads that ``run`` is called from, if there is more than one batch.
     """
     waiting: deque[ClipScores[Owner]] = deque()
-    held: list[tuple[ClipScores[Owner], Samples]] = []
 
-    def compute() -> None:
-        batch = make_batch(held, window)
+    def batches() -> Iterator[Batch[ClipScores[Owner]]]:
+        held: list[tuple[ClipScores[Owner], Samples]] = []
+        for owner, samples in clips:
+            parts = speech(samples, window, policy)  # they keep what is still needed of the samples
+            scores = ClipScores(owner, len(parts), len(parts))
+            waiting.append(scores)
+            for part in parts:
+                held.append((scores, part))
+                if len(held) == batch_size:
+                    yield make_batch(held, window)
+                    held.clear()
+            silent = not parts and not held  # nothing to compute: an empty batch takes it along
+            if silent or len(waiting) > _MAX_WAITING:
+                yield make_batch(held, window)
+                held.clear()
+        if held:
+            yield make_batch(held, window)
+
+    def computed(
+        batch: Batch[ClipScores[Owner]],
+    ) -> Iterator[tuple[ClipScores[Owner], Array, Array]]:
+        if not batch.owners:
+            return iter(())
         outputs = run(batch.pcm, batch.lengths)
-        for scores, probabilities, embedding in zip(
-            batch.owners, outputs.probabilities, outputs.embedding, strict=True
-        ):
-            scores.add(probabilities, embedding)
-        held.clear()
+        return zip(batch.owners, outputs.probabilities, outputs.embedding, strict=True)
 
-    for owner, samples in clips:
-        parts = speech(samples, window, policy)  # they keep what is still needed of the samples
-        scores = ClipScores(owner, len(parts), len(parts))
-        waiting.append(scores)
-        for part in parts:
-            held.append((scores, part))
-            if len(held) == batch_size:
-                compute()
-        if len(waiting) > _MAX_WAITING and held:
-            compute()
+    for results in ordered_map(computed, batches(), workers):
+        for scores, probabilities, embedding in results:
+            scores.add(probabilities, embedding)
         while waiting and waiting[0].complete:
             yield waiting.popleft()
-    if held:
-        compute()
-    yield from waiting
