@@ -338,7 +338,7 @@ def identify(
     windows: Annotated[
         Literal["all", "first"], usage.Option(help="Average over a long clip, or take its start.")
     ] = "all",
-    threads: Annotated[int | None, usage.Option(min=1, help="Of one inference.")] = None,
+    threads: Annotated[int | None, usage.Option(min=1, help="That compute; else all.")] = None,
     max_seconds: Annotated[float, usage.Option(help="Of one clip that are used.")] = 3600.0,
     min_seconds: Annotated[float, usage.Option(help="Shorter clips are refused.")] = 0.25,
     min_rate: Annotated[int, usage.Option(help="Hz; files below are refused.")] = 4_000,
