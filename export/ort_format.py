@@ -14,7 +14,8 @@ from onnxruntime.tools.ort_format_model import create_config_from_models
 
 from voxedge.files import atomic_write
 
-logging.getLogger("ort_format_model").setLevel(logging.WARNING)  # it tells of a temporary file
+# it tells of a temporary file, and its level is its own
+logging.getLogger("ort_format_model.utils").setLevel(logging.WARNING)
 
 
 def write_ort(model: Path) -> tuple[Path, Path]:

@@ -28,6 +28,12 @@ def test_the_ort_file_answers_as_the_model_does(written):
     assert metadata[0]["voxedge"] == metadata[1]["voxedge"]
 
 
+def test_it_says_nothing_of_temporary_files(model_path, tmp_path, caplog):
+    shutil.copy(model_path, tmp_path / "model.onnx")
+    write_ort(tmp_path / "model.onnx")
+    assert not caplog.records
+
+
 def test_the_operators_are_listed(written):
     _, _, config = written
     lines = config.read_text().splitlines()
