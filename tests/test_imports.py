@@ -26,7 +26,8 @@ ALLOWED = {
     "metrics": set(),
     "artifact": {"errors", "onnx_wire"},
     "session": {"errors", "onnx_wire", "artifact"},
-    "scoring": {"errors", "limits", "windows"},
+    "parallel": set(),
+    "scoring": {"errors", "limits", "parallel", "windows"},
     "stress": {*AUDIO, "audio"},
     "runtime": {
         *(*AUDIO, "audio", "windows", "scoring"),
