@@ -267,8 +267,8 @@ def test_few_clips_are_decoded_ahead_of_the_answers(
         answered += 1
         assert result.windows == 1
     assert answered == len(decoded) == 60
-    windows = 2 * identifier.batch_size if threads == 1 else 1 + 2 * threads  # batches of one
-    assert most <= 2 * workers + windows + 1
+    batches = 2 if threads == 1 else 1 + 2 * threads
+    assert most <= 2 * workers + batches * identifier.batch_size + 1
 
 
 def test_many_batches_are_computed_side_by_side(model_path, clips, monkeypatch):

@@ -37,7 +37,7 @@ DEFAULT_MODEL = "model.onnx"
 MODEL_VARIABLE = "VOXEDGE_MODEL"
 
 _MAX_BATCH, _MAX_THREADS = 4_096, 1_024  # a slip of the finger must not take the machine down
-_MANY = 32  # batches, beyond which a second session is worth what it takes to open
+_MANY = 16  # batches, beyond which a second session is worth what it takes to open
 
 _NOTHING = np.zeros(0, np.float32)
 _Compute: TypeAlias = Callable[[list[str], dict[str, npt.NDArray[Any]]], list[npt.NDArray[Any]]]
@@ -107,8 +107,7 @@ class Identifier:
             CPU.
         threads: that compute; without it, the processors this process may use. All of them share
             one inference, but many batches on a CPU are computed side by side, one on each.
-        batch_size: windows that are computed together; half as many where batches are side by side,
-            which takes as long and less memory.
+        batch_size: windows that are computed together.
         limits: what clips are refused.
         strict: refuse clips that are cut off instead of warning.
 
@@ -239,8 +238,7 @@ class Identifier:
             return self._outputs(self._alone() if many else self._compute, pcm, lengths)
 
         window, workers = self.metadata.window, self._side_by_side
-        size = -(-self.batch_size // 2) if workers else self.batch_size
-        return average_windows(clips, run, window, size, windows, workers)
+        return average_windows(clips, run, window, self.batch_size, windows, workers)
 
     def _opened(self, device: str, threads: int) -> tuple[Any, tuple[str, ...]]:
         """A session of the very file that was verified, and what there is to say about it."""
