@@ -90,7 +90,8 @@ def chosen(wanted: str, surroundings: Surroundings) -> tuple[list[Condition], li
 def load_noises(folder: Path, rate: int, half: Half) -> tuple[Samples, ...]:
     """One half of the noises in a folder, digital silence taken out, at ``rate`` Hz.
 
-    Of each at most the first hour. Pieces of one recording (names that end in ``-A``, ``-B``) stay together.
+    Of each, at most the first hour. Pieces of one recording (names that end in ``-A``, ``-B``) stay
+    together.
 
     Raises:
         CorpusError: no such folder, or nothing but silence in this half of it.
