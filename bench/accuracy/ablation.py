@@ -33,7 +33,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "no-average": {"training.average": 0},
     "no-decay": {"optimizer.weight_decay": 0},
     "hop-10-ms": {"frontend.hop_length": 160},
-    "hop-25-ms": {"frontend.hop_length": 400},
+    "hop-20-ms": {"frontend.hop_length": 320},
     "mels-40": {"frontend.n_mels": 40},
 }
 
