@@ -271,6 +271,13 @@ def test_few_clips_are_decoded_ahead_of_the_answers(
     assert most <= 2 * workers + batches * identifier.batch_size + 1
 
 
+def assert_same_answers(found: list[Prediction], expected: list[Prediction]) -> None:
+    """In the same order; a product's last bits may depend on how many threads share it."""
+    assert [one.path for one in found] == [one.path for one in expected]
+    for one, other in zip(found, expected, strict=True):
+        assert probabilities(one) == pytest.approx(probabilities(other), abs=1e-6)
+
+
 def test_many_batches_are_computed_side_by_side(model_path, clips, monkeypatch):
     expected = list(Identifier(model_path, threads=1, batch_size=1).identify_many(clips))
     opened, met = [], threading.Event()
@@ -292,10 +299,10 @@ def test_many_batches_are_computed_side_by_side(model_path, clips, monkeypatch):
 
     monkeypatch.setattr("voxedge.runtime.open_session", counting)
     identifier = Identifier(model_path, threads=2, batch_size=1)
-    assert list(identifier.identify_many(clips[:5])) == expected[:5]
+    assert_same_answers(list(identifier.identify_many(clips[:5])), expected[:5])
     assert opened == [2]  # so few batches are not worth another session
     for _ in range(2):
-        assert list(identifier.identify_many(clips * 3)) == expected * 3
+        assert_same_answers(list(identifier.identify_many(clips * 3)), expected * 3)
         assert opened == [2, 1]
 
 
@@ -305,7 +312,7 @@ def test_a_file_that_is_replaced_later_is_not_opened_again(model_path, clips, tm
     expected = list(Identifier(path, threads=1, batch_size=1).identify_many(clips))
     identifier = Identifier(path, threads=2, batch_size=1)
     path.write_bytes(b"another one")
-    assert list(identifier.identify_many(clips * 3)) == expected * 3
+    assert_same_answers(list(identifier.identify_many(clips * 3)), expected * 3)
 
 
 def test_one_path_is_not_many(identifier):
