@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import count
 from threading import Lock
 from typing import Any, NamedTuple, TypeAlias
 
@@ -31,7 +30,7 @@ from voxedge.limits import Limits, Samples
 from voxedge.parallel import available_processors, ordered_map
 from voxedge.scoring import ClipScores, Outputs, Owner, average_windows
 from voxedge.session import PROVIDERS, check_interface, open_session
-from voxedge.windows import Policy, as_buffer
+from voxedge.windows import Batch, Policy, as_buffer
 
 DEFAULT_MODEL = "model.onnx"
 MODEL_VARIABLE = "VOXEDGE_MODEL"
@@ -231,11 +230,11 @@ class Identifier:
         self, clips: Iterable[tuple[Owner, Samples]], windows: Policy = "all"
     ) -> Iterator[ClipScores[Owner]]:
         """Probabilities of (owner, samples [S] at ``sample_rate`` Hz), taken as they are."""
-        batch = count()
 
-        def run(pcm: Samples, lengths: npt.NDArray[np.int64]) -> Outputs:
-            many = self._side_by_side and next(batch) >= _MANY
-            return self._outputs(self._alone() if many else self._compute, pcm, lengths)
+        def run(batch: Batch[Any]) -> Outputs:
+            many = self._side_by_side and batch.number >= _MANY
+            compute = self._alone() if many else self._compute
+            return self._outputs(compute, batch.pcm, batch.lengths)
 
         window, workers = self.metadata.window, self._side_by_side
         return average_windows(clips, run, window, self.batch_size, windows, workers)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -68,7 +69,7 @@ class ClipScores(Generic[Owner]):
 
 def average_windows(
     clips: Iterable[tuple[Owner, Samples]],
-    run: Callable[[Samples, npt.NDArray[np.int64]], Outputs],
+    run: Callable[[Batch[Any]], Outputs],
     window: int,
     batch_size: int,
     policy: Policy = "all",
@@ -78,7 +79,7 @@ def average_windows(
 
     Args:
         clips: whose they are, and their samples; with none, or silence, a clip has no windows.
-        run: the model: pcm [B, window], lengths [B].
+        run: the model. Batches are numbered as they are made, which no thread has a say in.
         window: samples of one.
         batch_size: B.
         policy: ``all`` windows of a clip, or its ``first``.
@@ -88,6 +89,13 @@ def average_windows(
 
     def batches() -> Iterator[Batch[ClipScores[Owner]]]:
         held: list[tuple[ClipScores[Owner], Samples]] = []
+        number = count()
+
+        def batch() -> Batch[ClipScores[Owner]]:
+            made = make_batch(held, window, next(number))
+            held.clear()
+            return made
+
         for owner, samples in clips:
             parts = speech(samples, window, policy)  # they keep what is still needed of the samples
             scores = ClipScores(owner, len(parts), len(parts))
@@ -95,21 +103,19 @@ def average_windows(
             for part in parts:
                 held.append((scores, part))
                 if len(held) == batch_size:
-                    yield make_batch(held, window)
-                    held.clear()
+                    yield batch()
             silent = not parts and not held  # nothing to compute: an empty batch takes it along
             if silent or len(waiting) > _MAX_WAITING:
-                yield make_batch(held, window)
-                held.clear()
+                yield batch()
         if held:
-            yield make_batch(held, window)
+            yield batch()
 
     def computed(
         batch: Batch[ClipScores[Owner]],
     ) -> Iterator[tuple[ClipScores[Owner], Array, Array]]:
         if not batch.owners:
             return iter(())
-        outputs = run(batch.pcm, batch.lengths)
+        outputs = run(batch)
         return zip(batch.owners, outputs.probabilities, outputs.embedding, strict=True)
 
     for results in ordered_map(computed, batches(), workers):

@@ -64,6 +64,7 @@ class Batch(Generic[Owner]):
     pcm: Samples  # [B, W], rows shorter than W zero-filled
     lengths: npt.NDArray[np.int64]  # [B], the valid samples of each row
     owners: tuple[Owner, ...]  # [B], whose window each row is
+    number: int = 0  # of those made before it
 
 
 def batches(
@@ -80,13 +81,15 @@ def batches(
         yield make_batch(held, window)
 
 
-def make_batch(pairs: Sequence[tuple[Owner, Samples]], window: int) -> Batch[Owner]:
+def make_batch(
+    pairs: Sequence[tuple[Owner, Samples]], window: int, number: int = 0
+) -> Batch[Owner]:
     """One batch of (owner, window) pairs, each of at most ``window`` samples."""
     pcm = np.zeros((len(pairs), window), np.float32)
     for row, (_, samples) in zip(pcm, pairs, strict=True):
         row[: len(samples)] = samples
     lengths = np.array([len(samples) for _, samples in pairs], np.int64)
-    return Batch(pcm, lengths, tuple(owner for owner, _ in pairs))
+    return Batch(pcm, lengths, tuple(owner for owner, _ in pairs), number)
 
 
 def as_buffer(pcm: Samples, dtype: str, channels: int) -> npt.NDArray[Any]:

@@ -26,9 +26,9 @@ class PitchModel:
     def score(self, clips):
         return average_windows(clips, self._run, RATE, 8)
 
-    def _run(self, pcm, lengths):
+    def _run(self, batch):
         self.batches += 1
-        power = np.abs(np.fft.rfft(pcm, RATE)) ** 2  # a bin is a hertz
+        power = np.abs(np.fft.rfft(batch.pcm, RATE)) ** 2  # a bin is a hertz
         share = np.stack(
             [
                 sum(
@@ -39,7 +39,7 @@ class PitchModel:
             axis=1,
         )
         logits = self.sharpness * share / share.sum(axis=1, keepdims=True)
-        return Outputs(logits, softmax(logits), np.eye(len(pcm), 4))
+        return Outputs(logits, softmax(logits), np.eye(len(batch.pcm), 4))
 
 
 @pytest.fixture(scope="package")

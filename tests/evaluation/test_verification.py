@@ -25,12 +25,12 @@ class Listener:
     def score(self, clips):
         return average_windows(clips, self.run, 2 * RATE, 4)
 
-    def run(self, pcm, lengths):
-        spectrum = np.abs(np.fft.rfft(pcm, axis=1))[:, : 2 * 400]
+    def run(self, batch):
+        spectrum = np.abs(np.fft.rfft(batch.pcm, axis=1))[:, : 2 * 400]
         turns = spectrum.argmax(axis=1) / 400 * np.pi
         angle = turns + self.random.normal(0, self.blur, len(turns))
         embedding = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
-        return Outputs(embedding, np.ones((len(pcm), 1), np.float32), embedding)
+        return Outputs(embedding, np.ones((len(batch.pcm), 1), np.float32), embedding)
 
 
 @pytest.fixture(scope="module")

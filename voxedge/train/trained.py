@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from voxedge.limits import Samples
@@ -14,6 +13,7 @@ from voxedge.scoring import ClipScores, Outputs, Owner, average_windows
 from voxedge.train.build import load_net
 from voxedge.train.device import choose_device
 from voxedge.train.run import Run
+from voxedge.windows import Batch
 
 
 class TrainedModel:
@@ -43,8 +43,7 @@ class TrainedModel:
         return average_windows(clips, self._run, window, self._batch_size)
 
     @torch.inference_mode()
-    def _run(self, pcm: Samples, lengths: npt.NDArray[np.int64]) -> Outputs:
-        outputs = self._net(
-            torch.from_numpy(pcm).to(self._device), torch.from_numpy(lengths).to(self._device)
-        )
+    def _run(self, batch: Batch[Any]) -> Outputs:
+        rows = (torch.from_numpy(array).to(self._device) for array in (batch.pcm, batch.lengths))
+        outputs = self._net(*rows)
         return Outputs(*(output.float().cpu().numpy() for output in outputs))
