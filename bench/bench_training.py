@@ -1,0 +1,111 @@
+"""How many clips a second are learned from, beside a trainer as people write it first.
+
+One step on a batch of images: forward, backward, optimiser. Decoding and features are left out, so
+that only what both have to do is compared; a row of its own says what ours does to the clips before.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models import resnet18
+
+from bench.alternate import alternate, clocked
+from voxedge.nn.convolution import with_products
+from voxedge.parallel import available_processors
+from voxedge.train.average import update_average
+from voxedge.train.build import build_net
+from voxedge.train.optimizers import build_optimizer
+from voxedge.train.recipe import load
+from voxedge.train.view import View
+
+CLASSES = 200
+BATCH = 32
+SIZES = (80, 112, 224)  # pixels
+OURS, GLIMPSES, PLAIN, SEED, SPOILT = "ours", "glimpses", "plain", "seed_trainer", "spoilt"
+
+
+@pytest.mark.parametrize("pixels", SIZES)
+def test_training(benchmark, pixels, rounds):
+    torch.set_num_threads(available_processors())
+    torch.manual_seed(0)
+    image, owners = torch.randn(BATCH, 1, pixels, pixels), torch.arange(BATCH)
+    trials = {
+        OURS: clocked(partial(our_step(pixels, products=True), image, owners)),
+        GLIMPSES: clocked(partial(our_step(pixels, products=True, seen=0.5), image, owners)),
+        PLAIN: clocked(partial(our_step(pixels, products=False), image, owners)),
+        SEED: clocked(partial(seed_step(), image, owners)),
+        SPOILT: clocked(spoiling(pixels)),
+    }
+    figures = alternate(benchmark, trials, rounds)
+    benchmark.extra_info.update(
+        suite="training", device="cpu", pixels=pixels, batch=BATCH, figures=figures
+    )
+
+
+def our_step(
+    pixels: int, products: bool, seen: float = 1.0
+) -> Callable[[Tensor, Tensor], None]:
+    """A step of the default recipe's network on images [B, 1, P, P], as the loop makes it.
+
+    Args:
+        pixels: P.
+        products: whether weight gradients are products where that is faster.
+        seen: share of the columns that the trunk sees.
+    """
+    recipe = load("default").with_values({"frontend.image_size": pixels})
+    net = build_net(recipe, CLASSES)
+    if products:
+        with_products(net.trunk)
+    net.trunk.to(memory_format=torch.channels_last)
+    average = copy.deepcopy(net)
+    optimizer = build_optimizer(recipe.optimizer, net)
+    columns = None if seen == 1 else slice(round(seen * pixels))
+
+    def step(image: Tensor, owners: Tensor) -> None:
+        embedding = net.embed(image.to(memory_format=torch.channels_last), columns)
+        loss = F.cross_entropy(net.head(embedding), owners)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        update_average(average, net, recipe.training.average, steps=0)
+
+    return step
+
+
+def seed_step() -> Callable[[Tensor, Tensor], None]:
+    """A step of the seed's trainer: contiguous maps, and a second forward pass for the features."""
+    trunk = resnet18()
+    trunk.fc = nn.Identity()
+    head = nn.Linear(512, CLASSES)
+    parameters = [*trunk.parameters(), *head.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.98), eps=1e-9)
+    centers = nn.Parameter(torch.randn(CLASSES, 512))
+
+    def step(image: Tensor, owners: Tensor) -> None:
+        three = image.expand(-1, 3, -1, -1).contiguous()
+        loss = F.cross_entropy(head(trunk(three)), owners)
+        features = trunk(three)
+        squares = torch.cdist(features, centers).square()
+        own = squares.gather(1, owners.unsqueeze(1)).sum()
+        loss = loss + own / (squares.sum() - own + 1e-6)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def spoiling(pixels: int) -> Callable[[], object]:
+    """What our loop does to the clips of a batch before the network sees them."""
+    recipe = load("default").with_values({"frontend.image_size": pixels})
+    view = View(recipe, build_net(recipe, CLASSES).frontend, CLASSES, torch.device("cpu"))
+    pcm = 0.1 * torch.randn(BATCH, view.whole.samples)
+    lengths, owners = torch.full((BATCH,), view.whole.samples), torch.arange(BATCH)
+    return lambda: view(pcm, lengths, owners, torch.Generator().manual_seed(0))
