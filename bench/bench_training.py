@@ -1,7 +1,7 @@
 """How many clips a second are learned from, beside a trainer as people write it first.
 
 One step on a batch of images: forward, backward, optimiser. Decoding and features are left out, so
-that only what both have to do is compared; a row of its own says what ours does to the clips before.
+that only what both have to do is compared; what ours does to the clips before has its own row.
 """
 
 from __future__ import annotations
@@ -28,7 +28,15 @@ from voxedge.train.view import View
 CLASSES = 200
 BATCH = 32
 SIZES = (80, 112, 224)  # pixels
-OURS, GLIMPSES, PLAIN, SEED, SPOILT = "ours", "glimpses", "plain", "seed_trainer", "spoilt"
+OURS, GLIMPSES, PLAIN, SPOILT = "ours", "glimpses", "plain", "spoilt"
+SEED_TRAINER = "seed_trainer"
+WAYS = {
+    OURS: "voxedge",
+    GLIMPSES: "voxedge, glimpses",
+    PLAIN: "voxedge, plain convolutions",
+    SEED_TRAINER: "the seed's trainer",
+    SPOILT: "what is done to clips, alone",
+}
 
 
 @pytest.mark.parametrize("pixels", SIZES)
@@ -40,7 +48,7 @@ def test_training(benchmark, pixels, rounds):
         OURS: clocked(partial(our_step(pixels, products=True), image, owners)),
         GLIMPSES: clocked(partial(our_step(pixels, products=True, seen=0.5), image, owners)),
         PLAIN: clocked(partial(our_step(pixels, products=False), image, owners)),
-        SEED: clocked(partial(seed_step(), image, owners)),
+        SEED_TRAINER: clocked(partial(seed_step(), image, owners)),
         SPOILT: clocked(spoiling(pixels)),
     }
     figures = alternate(benchmark, trials, rounds)
@@ -49,9 +57,7 @@ def test_training(benchmark, pixels, rounds):
     )
 
 
-def our_step(
-    pixels: int, products: bool, seen: float = 1.0
-) -> Callable[[Tensor, Tensor], None]:
+def our_step(pixels: int, products: bool, seen: float = 1.0) -> Callable[[Tensor, Tensor], None]:
     """A step of the default recipe's network on images [B, 1, P, P], as the loop makes it.
 
     Args:

@@ -8,6 +8,7 @@ from typing import Any
 from bench.alternate import IN_A_ROW, ratio
 from bench.bench_files import DECODING
 from bench.bench_latency import TURNS
+from bench.bench_training import SEED_TRAINER, WAYS
 from bench.contestants import CONTESTANTS, SEED, SEED_EAGER
 from bench.goals import GOALS
 from bench.record import label, subject
@@ -37,6 +38,7 @@ def render(results: Mapping[str, Any]) -> str:
         _section(
             "Image size, network, precision", _sizes(figures, results["records"]), _SIZES_NOTE
         ),
+        _section("Training", _training(figures), _TRAINING_NOTE),
         _section("Installed", _installed(results["installed"]), ""),
     ]
     return "\n".join(line for part in parts for line in part).rstrip() + "\n"
@@ -66,6 +68,12 @@ _SIZES_NOTE = (
     "Latency: batch 1, all threads, random weights, this run. Accuracy, where it was measured:"
     " bench/records.json, by `python -m bench.record`; the top-1 of a short training, for"
     " comparison among themselves only. The picture: docs/sizes.svg."
+)
+_TRAINING_NOTE = (
+    "Clips a second, and the multiple of the seed's trainer: steps of 32 images, forward, backward,"
+    " optimiser, all threads; the median of the turns. The seed's trainer looks twice at every"
+    " image, in contiguous maps. Glimpses: the trunk sees half of the columns, as in the first four"
+    " fifths of the default recipe. What is done to the clips before comes on top."
 )
 
 
@@ -242,6 +250,24 @@ def _sizes(figures: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> 
             name = f"{label(figure)}, {figure['precision']}"
             rows.append((name, str(figure["image_size"]), time, size, shown))
     return rows
+
+
+def _training(figures: Mapping[str, Any]) -> list[Row]:
+    entries = figures.get("training", [])
+    rows: list[Row] = [("", *(f"{entry['pixels']} pixels" for entry in entries))]
+    for name, title in WAYS.items():
+        cells = (_clips_per_second(entry, name) for entry in entries)
+        rows.append((title, *cells))
+    return rows if entries else rows[:1]
+
+
+def _clips_per_second(entry: Mapping[str, Any], name: str) -> str:
+    shown = f"{entry['batch'] / entry['figures'][name]['median']:.0f}"
+    return (
+        shown
+        if name == SEED_TRAINER
+        else (f"{shown} ({1 / ratio(entry['figures'], name, SEED_TRAINER):.1f} x)")
+    )
 
 
 def _installed(found: Mapping[str, Any]) -> list[Row]:

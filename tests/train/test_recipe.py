@@ -66,7 +66,7 @@ def test_values_can_be_overridden_by_text():
         ("frontend.padding=mirror", "repeat, zero"),
         ("frontend.f_max=9000", "f_max"),
         ("loss.center=both", "none, paper, seed, split"),
-        ("data.train_size=0.9", "at most 1"),
+        ("data.train_size=0.95", "at most 1"),
         ("optimizer.learning_rate=-1", "above 0"),
         ("optimizer.learning_rate=nan", "above 0"),
         ("training.batch_size=1", "at least 2"),

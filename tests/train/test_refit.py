@@ -7,7 +7,7 @@ from torch import nn
 
 from voxedge.metrics import top_k_hits
 from voxedge.nn.speaker_net import CosineHead, SpeakerNet
-from voxedge.train.evaluate import Scores
+from voxedge.train.evaluate import Examples, Scores
 from voxedge.train.refit import add_discriminant, discriminant, logits_of, modesty_of
 
 
@@ -57,10 +57,15 @@ def listened(noisy: bool, seed: int) -> Scores:
     return Scores(logits.astype(np.float32), np.arange(clips), truth, evidence)
 
 
+def to_learn_from(scores: Scores) -> Examples:
+    return Examples(scores.evidence, scores.window_truth)
+
+
 def test_a_discriminant_that_noise_misleads_is_heard_where_it_is_quiet():
     training, validation = ([listened(noisy, seed) for noisy in (False, True)] for seed in (0, 1))
+    quiet, spoilt = map(to_learn_from, training)
     net = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
-    add_discriminant(net, training, validation)
+    add_discriminant(net, quiet, spoilt, validation)
     assert net.discriminant is not None
     scale = net.head.scale / 30.0  # the head's logits are made to fit
     for scores, gained in zip(validation, (0.1, -0.01), strict=True):
@@ -71,12 +76,13 @@ def test_a_discriminant_that_noise_misleads_is_heard_where_it_is_quiet():
         before = top_k_hits(scores.logits, scores.truth, 1).mean()
         assert top_k_hits(logits.numpy(), scores.truth, 1).mean() > before + gained
     deaf = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
-    add_discriminant(deaf, training[:1], validation[:1])
+    add_discriminant(deaf, quiet, None, validation[:1])
     assert deaf.discriminant.clean is None
 
 
 def test_a_discriminant_that_only_misleads_is_not_added():
     net = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
-    add_discriminant(net, [listened(noisy=False, seed=0)], [listened(noisy=True, seed=1)])
+    quiet = to_learn_from(listened(noisy=False, seed=0))
+    add_discriminant(net, quiet, None, [listened(noisy=True, seed=1)])
     assert net.discriminant is None
     assert net.head.scale == 30.0

@@ -73,7 +73,7 @@ class _Product(torch.autograd.Function):
         return F.conv2d(maps, weight, None, stride, padding)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None, None]:  # noqa: ANN401
         maps, weight = ctx.saved_tensors
         of_maps = None

@@ -118,6 +118,10 @@ class SpeakerNet(nn.Module):
         """Image [B, 1, P, P] -> embedding [B, E]; the trunk sees all of it, or some columns."""
         return self._looked_at(image, columns)[0]
 
+    def evidence_of(self, image: Tensor) -> Tensor:
+        """Image [B, 1, P, P] -> what ``evidence`` gives, [B, F], without the trunk if it can."""
+        return self.embed(image) if self.bypass is None else self.bypass.evidence(image)
+
     def _looked_at(self, image: Tensor, columns: slice | None = None) -> tuple[Tensor, Tensor]:
         """Embedding, and what ``evidence`` gives."""
         seen = image if columns is None else image[:, :, :, columns]
@@ -125,7 +129,7 @@ class SpeakerNet(nn.Module):
         if self.bypass is None:
             embedding: Tensor = self.neck(features)
             return embedding, embedding
-        figures = self.bypass.norm(self.bypass.figures(image))
+        figures = self.bypass.evidence(image)
         return self.neck(torch.cat([features, self.bypass.linear(figures)], dim=1)), figures
 
 
@@ -192,6 +196,11 @@ class VoiceStatistics(nn.Module):
         figures = 3 * count + 2 * len(self.pairs) + 2 * pixels
         self.norm = nn.BatchNorm1d(figures)
         self.linear = nn.Linear(figures, entries)
+
+    def evidence(self, image: Tensor) -> Tensor:
+        """Image [B, 1, P, P] -> the statistics [B, F], normalised."""
+        normalised: Tensor = self.norm(self.figures(image))
+        return normalised
 
     def figures(self, image: Tensor) -> Tensor:
         """Image [B, 1, P, P] -> the statistics themselves, in float32 even under autocast."""

@@ -22,10 +22,10 @@ from torch import nn
 
 from voxedge.metrics import fit_temperature, top_k_hits
 from voxedge.nn.speaker_net import CosineHead, Discriminant, SpeakerNet
-from voxedge.train.evaluate import Scores
+from voxedge.train.evaluate import Examples, Scores
 
 SHRINKAGES = (0.1, 0.3, 0.6, 0.9)  # to choose from by validation
-SHARES = (0.2, 0.3, 0.5, 0.7)  # of the discriminant beside the head that was trained
+SHARES = (0.2, 0.3, 0.5, 0.7, 0.9)  # of the discriminant beside the head that was trained
 
 _SPREAD = 3.0  # of a discriminant's logits, so that its temperature is within what is searched
 _KIND_SHRINKAGE = 0.1  # from 0.01 to 0.5 it does not matter: docs/experiments.md
@@ -33,28 +33,34 @@ _SMALLEST = 1e-6  # variance: speakers with one window each have none
 
 
 def add_discriminant(
-    net: SpeakerNet, train: Sequence[Scores], validation: Sequence[Scores]
+    net: SpeakerNet,
+    quiet: Examples,
+    spoilt: Examples | None,
+    validation: Sequence[Scores],
 ) -> None:
     """Give the network a discriminant, if any blend with its head validates better.
 
     Args:
         net: with a head of cosines, whose scale changes if it is blended.
-        train: what it says of the training clips as they are, and then of copies that are spoilt,
-            if it is to know them. One discriminant for both did worse (docs/experiments.md).
-        validation: what it says of other clips, in the same conditions.
+        quiet: training clips as they are.
+        spoilt: copies of them that are spoilt, if it is to know such. One discriminant for both did
+            worse (docs/experiments.md).
+        validation: what the network says of other clips, as they are, and then of spoilt copies.
     """
     head = net.head
     assert isinstance(head, CosineHead)  # the recipe sees to it
     own = temperature_of(validation)
     said = [replace(scores, logits=scores.logits / own) for scores in validation]
-    clean = _clean_or_not(train) if len(train) > 1 else None
-    kinds = [slice(0, 1), slice(1, None)] if clean else [slice(None)]
+    clean = None if spoilt is None else _clean_or_not(quiet, spoilt)
+    learned: list[tuple[Examples, Sequence[Scores]]] = [(quiet, validation)]
+    if spoilt is not None:
+        learned = [(quiet, validation[:1]), (spoilt, validation[1:])]
     found, most = None, _right(said)
     maps: list[tuple[nn.Linear, float]] = []
-    for kind in kinds:
+    for training, judged in learned:
         best = None
         for shrinkage in SHRINKAGES:
-            linear = _calibrated(train[kind], shrinkage, head.weight.shape[0], validation[kind])
+            linear = _calibrated(training, shrinkage, head.weight.shape[0], judged)
             for share in SHARES:
                 blend = _blend([*maps, (linear, share)], clean)
                 right = _right([_blended(blend, scores) for scores in said])
@@ -68,10 +74,11 @@ def add_discriminant(
         net.discriminant = found.to(head.weight.device)
 
 
-def _clean_or_not(train: Sequence[Scores]) -> nn.Linear:
-    """Evidence [N, F] -> log-odds [N, 1] of the first kind of clips beside all others."""
-    first = np.repeat([0, *[1] * (len(train) - 1)], [len(scores.owners) for scores in train])
-    of_two = discriminant(_all_evidence(train), first, 2, _KIND_SHRINKAGE)
+def _clean_or_not(quiet: Examples, spoilt: Examples) -> nn.Linear:
+    """Evidence [N, F] -> log-odds [N, 1] of clips as they are beside spoilt ones."""
+    evidence = np.concatenate([quiet.evidence, spoilt.evidence])
+    kinds = np.repeat([0, 1], [len(quiet.labels), len(spoilt.labels)])
+    of_two = discriminant(evidence, kinds, 2, _KIND_SHRINKAGE)
     odds = nn.Linear(of_two.in_features, 1)
     with torch.no_grad():
         odds.weight.copy_(of_two.weight[:1] - of_two.weight[1:])
@@ -80,13 +87,11 @@ def _clean_or_not(train: Sequence[Scores]) -> nn.Linear:
 
 
 def _calibrated(
-    train: Sequence[Scores], shrinkage: float, classes: int, validation: Sequence[Scores]
+    training: Examples, shrinkage: float, classes: int, validation: Sequence[Scores]
 ) -> nn.Linear:
     """A discriminant whose logits need no temperature on those clips."""
-    evidence = _all_evidence(train)
-    labels = np.concatenate([scores.window_truth for scores in train])
-    linear = discriminant(evidence, labels, classes, shrinkage)
-    _scale(linear, _SPREAD / float(logits_of(linear, evidence).std()))
+    linear = discriminant(training.evidence, training.labels, classes, shrinkage)
+    _scale(linear, _SPREAD / float(logits_of(linear, training.evidence).std()))
     judged = [replace(s, logits=logits_of(linear, _evidence(s))) for s in validation]
     _scale(linear, 1 / temperature_of(judged))
     return linear
@@ -171,10 +176,6 @@ def logits_of(linear: nn.Linear, evidence: npt.NDArray[np.float32]) -> npt.NDArr
 def _evidence(scores: Scores) -> npt.NDArray[np.float32]:
     assert scores.evidence is not None
     return scores.evidence
-
-
-def _all_evidence(kinds: Sequence[Scores]) -> npt.NDArray[np.float32]:
-    return np.concatenate([_evidence(scores) for scores in kinds])
 
 
 def _scale(linear: nn.Linear, factor: float) -> None:
