@@ -8,7 +8,13 @@ from torch import nn
 from voxedge.metrics import top_k_hits
 from voxedge.nn.speaker_net import CosineHead, SpeakerNet
 from voxedge.train.evaluate import Examples, Scores
-from voxedge.train.refit import add_discriminant, discriminant, logits_of, modesty_of
+from voxedge.train.refit import (
+    add_discriminant,
+    discriminant,
+    logits_of,
+    modesty_of,
+    spread_of,
+)
 
 
 def says(sharpness: float, clips: int = 2_000, classes: int = 5) -> Scores:
@@ -36,13 +42,24 @@ def test_the_discriminant_halves_the_way_between_two_means_by_how_clips_differ()
     means = np.array([[1.0, 1.0], [-1.0, -1.0]])
     labels = np.arange(4_000) % 2
     evidence = (means[labels] + spread * random.normal(size=(4_000, 2))).astype(np.float32)
-    head = discriminant(evidence, labels, 2, shrinkage=0.0)
+    head = discriminant(spread_of(Examples(evidence, labels), 2), shrinkage=0.0)
     weight = (head.weight[0] - head.weight[1]).detach().numpy()
     np.testing.assert_allclose(weight, [2.0, 2.0 / 25], atol=0.1)
     middle = logits_of(head, np.zeros((1, 2), np.float32))[0]
     assert middle[0] == pytest.approx(middle[1], abs=0.1)
     right = logits_of(head, evidence).argmax(axis=1) == labels
     assert right.mean() == pytest.approx(0.846, abs=0.02)  # of the normal law, 1.02 deviations
+
+
+def test_the_spread_is_that_of_all_windows_about_their_own_mean():
+    random = np.random.default_rng(2)
+    labels = np.arange(10_000) % 3
+    evidence = random.normal(size=(10_000, 4)).astype(np.float32) + labels[:, None]
+    spread = spread_of(Examples(evidence.astype(np.float32), labels), 3)
+    means = np.stack([evidence[labels == k].mean(axis=0) for k in range(3)])
+    np.testing.assert_allclose(spread.means, means, rtol=1e-5)
+    within = np.cov((evidence - means[labels]).T, bias=True)
+    np.testing.assert_allclose(spread.within, within, atol=1e-5)
 
 
 def listened(noisy: bool, seed: int) -> Scores:

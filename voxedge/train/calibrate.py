@@ -30,7 +30,7 @@ _SURE_OF = ("noise",)  # and clean clips: with channels, confidence would be too
 #: Copies of each training clip that a discriminant is learned from, by what is done to them: one
 #: noise a clip leaves 71 % right at 10 dB, eight leave 83 % (docs/experiments.md).
 _QUIET = {"clean": 3, "shorter": 2}
-_SPOILT = {"noise": 8, "channel": 4, "rooms": 4}
+_SPOILT = {"noise": 8, "channel": 2, "rooms": 3}
 _ENOUGH = 40_000  # windows of one kind
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,7 @@ SHARES = (0.2, 0.3, 0.5, 0.7, 0.9)  # of the discriminant beside the head that w
 
 _SPREAD = 3.0  # of a discriminant's logits, so that its temperature is within what is searched
 _KIND_SHRINKAGE = 0.1  # from 0.01 to 0.5 it does not matter: docs/experiments.md
+_ROWS = 4_096  # of evidence at a time
 _SMALLEST = 1e-6  # variance: speakers with one window each have none
 
 
@@ -58,9 +59,10 @@ def add_discriminant(
     found, most = None, _right(said)
     maps: list[tuple[nn.Linear, float]] = []
     for training, judged in learned:
-        best = None
+        best, spread = None, spread_of(training, head.weight.shape[0])
         for shrinkage in SHRINKAGES:
-            linear = _calibrated(training, shrinkage, head.weight.shape[0], judged)
+            linear = discriminant(spread, shrinkage)
+            _calibrate(linear, training, judged)
             for share in SHARES:
                 blend = _blend([*maps, (linear, share)], clean)
                 right = _right([_blended(blend, scores) for scores in said])
@@ -78,7 +80,7 @@ def _clean_or_not(quiet: Examples, spoilt: Examples) -> nn.Linear:
     """Evidence [N, F] -> log-odds [N, 1] of clips as they are beside spoilt ones."""
     evidence = np.concatenate([quiet.evidence, spoilt.evidence])
     kinds = np.repeat([0, 1], [len(quiet.labels), len(spoilt.labels)])
-    of_two = discriminant(evidence, kinds, 2, _KIND_SHRINKAGE)
+    of_two = discriminant(spread_of(Examples(evidence, kinds), 2), _KIND_SHRINKAGE)
     odds = nn.Linear(of_two.in_features, 1)
     with torch.no_grad():
         odds.weight.copy_(of_two.weight[:1] - of_two.weight[1:])
@@ -86,15 +88,12 @@ def _clean_or_not(quiet: Examples, spoilt: Examples) -> nn.Linear:
     return odds
 
 
-def _calibrated(
-    training: Examples, shrinkage: float, classes: int, validation: Sequence[Scores]
-) -> nn.Linear:
-    """A discriminant whose logits need no temperature on those clips."""
-    linear = discriminant(training.evidence, training.labels, classes, shrinkage)
-    _scale(linear, _SPREAD / float(logits_of(linear, training.evidence).std()))
+def _calibrate(linear: nn.Linear, training: Examples, validation: Sequence[Scores]) -> None:
+    """Make its logits need no temperature on those clips."""
+    few = training.evidence[:: max(1, len(training.labels) // _ROWS)]
+    _scale(linear, _SPREAD / float(logits_of(linear, few).std()))
     judged = [replace(s, logits=logits_of(linear, _evidence(s))) for s in validation]
     _scale(linear, 1 / temperature_of(judged))
-    return linear
 
 
 def _blend(maps: Sequence[tuple[nn.Linear, float]], clean: nn.Linear | None) -> Discriminant:
@@ -134,32 +133,45 @@ def modesty_of(whole: Scores, pieces: Scores, share: float) -> float:
     return min(1.0, max(0.0, math.log(colder) / math.log(share)))
 
 
-def discriminant(
-    evidence: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int64],
-    classes: int,
-    shrinkage: float,
-) -> nn.Linear:
+@dataclass(frozen=True)
+class Spread:
+    """Where classes are, and how their windows spread about that; float64."""
+
+    means: npt.NDArray[np.float64]  # [K, F]
+    within: npt.NDArray[np.float64]  # [F, F], the mean covariance within classes
+
+
+def spread_of(examples: Examples, classes: int) -> Spread:
+    """Of examples of K classes; one without any is in the middle."""
+    evidence, labels = examples.evidence, examples.labels
+    counts = np.bincount(labels, minlength=classes).clip(min=1)  # a batch of one is left out
+    means = np.zeros((classes, evidence.shape[1]))
+    np.add.at(means, labels, evidence)
+    means /= counts[:, None]
+    within = np.zeros((evidence.shape[1], evidence.shape[1]))
+    for start in range(0, len(labels), _ROWS):  # float64 of them all would be gigabytes
+        own = labels[start : start + _ROWS]
+        centred = evidence[start : start + _ROWS] - means[own]
+        within += centred.T @ centred
+    return Spread(means, within / len(labels))
+
+
+def discriminant(spread: Spread, shrinkage: float) -> nn.Linear:
     """The linear discriminant (Fisher 1936) as a layer.
 
     Args:
-        evidence: [N, F].
-        labels: [N]; every class has a window at least.
-        classes: K.
+        spread: of the K classes in F figures.
         shrinkage: 0 to 1: of the covariance within classes, towards a sphere (Friedman 1989,
             "Regularized discriminant analysis", eq. 18).
     """
-    values = evidence.astype(np.float64)
-    means = np.stack([values[labels == k].mean(axis=0) for k in range(classes)])
-    within = values - means[labels]
-    covariance = (1 - shrinkage) * (within.T @ within) / len(values)
-    sphere = max(float(np.square(within).mean()), _SMALLEST) * np.eye(values.shape[1])
-    covariance += shrinkage * sphere
+    means, (classes, figures) = spread.means, spread.means.shape
+    sphere = max(float(np.trace(spread.within)) / figures, _SMALLEST) * np.eye(figures)
+    covariance = (1 - shrinkage) * spread.within + shrinkage * sphere
     weight = np.linalg.solve(covariance, means.T).T
     bias = -0.5 * (weight * means).sum(axis=1)
     # What is the same for all classes changes no answer, and would only cost digits.
     weight, bias = weight - weight.mean(axis=0), bias - bias.mean()
-    head = nn.Linear(values.shape[1], classes)
+    head = nn.Linear(figures, classes)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weight))
         head.bias.copy_(torch.from_numpy(bias))
