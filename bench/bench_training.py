@@ -18,6 +18,7 @@ from torchvision.models import resnet18
 
 from bench.alternate import alternate, clocked
 from voxedge.nn.convolution import with_products
+from voxedge.nn.speaker_net import SpeakerNet
 from voxedge.parallel import available_processors
 from voxedge.train.average import update_average
 from voxedge.train.build import build_net
@@ -45,9 +46,9 @@ def test_training(benchmark, pixels, rounds):
     torch.manual_seed(0)
     image, owners = torch.randn(BATCH, 1, pixels, pixels), torch.arange(BATCH)
     trials = {
-        OURS: clocked(partial(our_step(pixels, products=True), image, owners)),
-        GLIMPSES: clocked(partial(our_step(pixels, products=True, seen=0.5), image, owners)),
-        PLAIN: clocked(partial(our_step(pixels, products=False), image, owners)),
+        OURS: clocked(partial(our_step(pixels, True)[1], image, owners)),
+        GLIMPSES: clocked(partial(our_step(pixels, True, seen=0.5)[1], image, owners)),
+        PLAIN: clocked(partial(our_step(pixels, False)[1], image, owners)),
         SEED_TRAINER: clocked(partial(seed_step(), image, owners)),
         SPOILT: clocked(spoiling(pixels)),
     }
@@ -57,8 +58,10 @@ def test_training(benchmark, pixels, rounds):
     )
 
 
-def our_step(pixels: int, products: bool, seen: float = 1.0) -> Callable[[Tensor, Tensor], None]:
-    """A step of the default recipe's network on images [B, 1, P, P], as the loop makes it.
+def our_step(
+    pixels: int, products: bool, seen: float = 1.0
+) -> tuple[SpeakerNet, Callable[[Tensor, Tensor], None]]:
+    """The default recipe's network, and a step of it on images [B, 1, P, P] as the loop makes it.
 
     Args:
         pixels: P.
@@ -82,7 +85,7 @@ def our_step(pixels: int, products: bool, seen: float = 1.0) -> Callable[[Tensor
         optimizer.step()
         update_average(average, net, recipe.training.average, steps=0)
 
-    return step
+    return net, step
 
 
 def seed_step() -> Callable[[Tensor, Tensor], None]:

@@ -13,6 +13,8 @@ import numpy as np
 
 from bench.alternate import ratio, ratios
 from bench.bench_files import BARE, OURS
+from bench.bench_training import OURS as LEARNING
+from bench.bench_training import SEED_TRAINER
 from bench.contestants import (
     BARE_INT8,
     BEHIND_INT8,
@@ -138,6 +140,10 @@ def _files(results: Results) -> float:
     return 100 * ratio(figures, BARE, OURS)
 
 
+def _training(results: Results) -> float:
+    return ratio(_entry(results, "training", pixels=224)["figures"], SEED_TRAINER, LEARNING)
+
+
 def _installed(results: Results) -> float:
     if "bytes" not in results["installed"]:
         raise NotMeasured(results["installed"]["missing"])
@@ -157,4 +163,5 @@ GOALS = (
     Goal("peak memory of `identify` on one clip, int8", 120, "MB", _peak),
     Goal("clips from files, of the bare session on ready batches", 90, "%", _files, at_least=True),
     Goal("wheel and runtime installed, no torch", 200, "MB", _installed),
+    Goal("training, 224 pixels, beside the seed's trainer", 2, "x", _training, at_least=True),
 )

@@ -18,6 +18,7 @@ from bench import bench_sizes, contestants, launch, record
 from bench.alternate import alternate, clocked, ratio
 from bench.bench_files import BARE, DECODING, OURS, OURS_WAV
 from bench.bench_parity import _agreement, _averaged
+from bench.bench_training import our_step
 from bench.contestants import (
     BEHIND_INT8,
     CONTESTANTS,
@@ -345,6 +346,14 @@ def results():
                 {"of": "classes", "figures": [cost | {"amount": 10, "file_bytes": 12_000_000}]},
             ],
             "sizes": [{"device": "cpu", "figures": sizes}],
+            "training": [
+                {"device": "cpu", "pixels": 224, "batch": 32}
+                | {
+                    "figures": _times(
+                        ours=500, glimpses=320, plain=600, seed_trainer=1600, spoilt=80
+                    )
+                }
+            ],
         },
     }
 
@@ -363,6 +372,9 @@ def test_goals_are_met_missed_or_not_measured(results):
         *("95 %", "1.06 x", "yes"),
     )
     assert rows["wheel and runtime installed, no torch"][1] == "150 MB"
+    assert rows["training, 224 pixels, beside the seed's trainer"] == (
+        *("≥ 2.00 x", "3.20 x", "1.60 x", "yes"),
+    )
 
 
 def test_turns_on_both_sides_of_the_limit_tell_nothing(results):
@@ -385,6 +397,12 @@ def test_every_suite_has_its_table(results):
     cells = [cell.strip() for cell in decoding.split("|")[2:7]]
     assert cells == ["10", "20", "0.1", "100.0", "-"]
     assert f"| {OURS_WAV}, int8 |" in text
+    (ours, _, _, theirs) = (
+        line.split("|")[2].strip()
+        for line in text.split("## Training")[1].splitlines()
+        if line.startswith(("| voxedge", "| the seed"))
+    )
+    assert (ours, theirs) == ("64 (3.2 x)", "20")
     assert "| 10,000 |" in text
     assert "recipe default, resnet18 x 0.5, 80 pixels, 8 epochs from random weights;" in text
     assert "75.0 %" in text
@@ -425,6 +443,21 @@ def test_the_picture_is_the_same_for_the_same_figures(results, tmp_path):
     assert b"resnet18, int8" in (tmp_path / "a").read_bytes()
     draw(entry, [], tmp_path / "c")
     assert b"no records yet" in (tmp_path / "c").read_bytes()
+
+
+@pytest.mark.parametrize("seen", [1.0, 0.5])
+def test_a_step_that_is_timed_learns_as_the_plain_one_does(seen):
+    image = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    owners = torch.tensor([3, 5])
+    nets = []
+    for products in (True, False):
+        net, step = our_step(32, products, seen)
+        before = net.trunk.layer4[1].conv2.weight.detach().clone()
+        step(image, owners)
+        assert not torch.equal(net.trunk.layer4[1].conv2.weight, before)
+        nets.append(net)
+    ours, plain = (net.trunk.conv1.weight for net in nets)
+    torch.testing.assert_close(ours, plain, atol=1e-3, rtol=0)
 
 
 def test_the_suites_are_not_tests():
