@@ -31,7 +31,7 @@ _SURE_OF = ("noise",)  # and clean clips: with channels, confidence would be too
 #: noise a clip leaves 71 % right at 10 dB, eight leave 83 % (docs/experiments.md).
 _QUIET = {"clean": 3, "shorter": 2}
 _SPOILT = {"noise": 8, "channel": 2, "rooms": 3}
-_ENOUGH = 40_000  # windows of one kind
+_ENOUGH = 24_000  # windows of one kind: 4.5 kB each
 
 
 @dataclass(frozen=True)
