@@ -206,6 +206,7 @@ def test_a_stop_before_the_first_epoch_ends_can_be_resumed_from(corpus, tmp_path
 
 def test_more_epochs_can_be_asked_for(corpus, tmp_path):
     changes = {"optimizer.schedule": "constant", "training.epochs": 2, "loss.margin": 0.0}
+    changes |= {"training.glimpse": 1.0}  # which, too, follows the share of all that is done
     constant = TINY.with_values(changes)
     run_training(tmp_path / "run", corpus, constant)
     longer = constant.with_values({"training.epochs": 3})
