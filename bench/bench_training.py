@@ -29,11 +29,10 @@ from voxedge.train.view import View
 CLASSES = 200
 BATCH = 32
 SIZES = (80, 112, 224)  # pixels
-OURS, GLIMPSES, PLAIN, SPOILT = "ours", "glimpses", "plain", "spoilt"
+OURS, PLAIN, SPOILT = "ours", "plain", "spoilt"
 SEED_TRAINER = "seed_trainer"
 WAYS = {
     OURS: "voxedge",
-    GLIMPSES: "voxedge, glimpses",
     PLAIN: "voxedge, plain convolutions",
     SEED_TRAINER: "the seed's trainer",
     SPOILT: "what is done to clips, alone",
@@ -47,7 +46,6 @@ def test_training(benchmark, pixels, rounds):
     image, owners = torch.randn(BATCH, 1, pixels, pixels), torch.arange(BATCH)
     trials = {
         OURS: clocked(partial(our_step(pixels, True)[1], image, owners)),
-        GLIMPSES: clocked(partial(our_step(pixels, True, seen=0.5)[1], image, owners)),
         PLAIN: clocked(partial(our_step(pixels, False)[1], image, owners)),
         SEED_TRAINER: clocked(partial(seed_step(), image, owners)),
         SPOILT: clocked(spoiling(pixels)),
@@ -58,15 +56,12 @@ def test_training(benchmark, pixels, rounds):
     )
 
 
-def our_step(
-    pixels: int, products: bool, seen: float = 1.0
-) -> tuple[SpeakerNet, Callable[[Tensor, Tensor], None]]:
+def our_step(pixels: int, products: bool) -> tuple[SpeakerNet, Callable[[Tensor, Tensor], None]]:
     """The default recipe's network, and a step of it on images [B, 1, P, P] as the loop makes it.
 
     Args:
         pixels: P.
         products: whether weight gradients are products where that is faster.
-        seen: share of the columns that the trunk sees.
     """
     recipe = load("default").with_values({"frontend.image_size": pixels})
     net = build_net(recipe, CLASSES)
@@ -75,10 +70,9 @@ def our_step(
     net.trunk.to(memory_format=torch.channels_last)
     average = copy.deepcopy(net)
     optimizer = build_optimizer(recipe.optimizer, net)
-    columns = None if seen == 1 else slice(round(seen * pixels))
 
     def step(image: Tensor, owners: Tensor) -> None:
-        embedding = net.embed(image.to(memory_format=torch.channels_last), columns)
+        embedding = net.embed(image.to(memory_format=torch.channels_last))
         loss = F.cross_entropy(net.head(embedding), owners)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -72,8 +72,7 @@ _SIZES_NOTE = (
 _TRAINING_NOTE = (
     "Clips a second, and the multiple of the seed's trainer: steps of 32 images, forward, backward,"
     " optimiser, all threads; the median of the turns. The seed's trainer looks twice at every"
-    " image, in contiguous maps. Glimpses: the trunk sees half of the columns, as in the first four"
-    " fifths of the default recipe. What is done to the clips before comes on top."
+    " image, in contiguous maps. What is done to the clips before comes on top."
 )
 
 

@@ -19,7 +19,6 @@ from voxedge.data.split import split
 from voxedge.errors import Interrupted, RunBusy, RunError, TrainingError, UsageError
 from voxedge.metrics import fit_temperature
 from voxedge.nn.frontend import SIGNAL_PATH
-from voxedge.nn.speaker_net import SpeakerNet
 from voxedge.train import calibrate, loop
 from voxedge.train.build import load_net
 from voxedge.train.checkpoint import load_checkpoint, save_checkpoint, tensors_digest
@@ -36,10 +35,7 @@ TINY = Recipe.from_dict(
         "model": {"width": 0.25},
         "loss": {"center": "paper", "head": "cosine", "margin": 0.2},
         "optimizer": {"name": "adamw", "learning_rate": 1e-3, "schedule": "cosine"},
-        "training": {
-            **{"epochs": 3, "batch_size": 6, "crop": "random", "average": 0.9},
-            **{"glimpse": 0.5, "glimpses": 0.5},
-        },
+        "training": {"epochs": 3, "batch_size": 6, "crop": "random", "average": 0.9},
         "augment": {"speed": 0.1, "noise": 0.5, "rooms": 0.3, "frequency_mask": 0.15},
     }
 )
@@ -125,23 +121,6 @@ def test_training_learns(corpus, tmp_path):
     assert metrics["temperature"] == pytest.approx(fitted, rel=1e-3)
 
 
-def test_the_trunk_sees_pieces_anywhere_and_the_whole_at_the_end(corpus, tmp_path, monkeypatch):
-    seen, embed = [], SpeakerNet.embed
-
-    def watched(net, image, columns=None):
-        seen.append(columns)
-        return embed(net, image, columns)
-
-    monkeypatch.setattr(SpeakerNet, "embed", watched)
-    run_training(tmp_path / "run", corpus)
-    pieces, whole = seen[: len(seen) // 2], seen[-(len(seen) // 2) :]
-    assert all(piece.stop - piece.start == 16 for piece in pieces)  # half of 32 pixels
-    assert len({piece.start for piece in pieces}) > 2
-    assert min(piece.start for piece in pieces) >= 0
-    assert max(piece.stop for piece in pieces) <= 32
-    assert set(whole) == {None}
-
-
 def test_the_same_seed_gives_the_same_weights(finished, corpus, tmp_path):
     run, _, _ = finished
     again, _, _ = run_training(tmp_path / "again", corpus)
@@ -206,7 +185,6 @@ def test_a_stop_before_the_first_epoch_ends_can_be_resumed_from(corpus, tmp_path
 
 def test_more_epochs_can_be_asked_for(corpus, tmp_path):
     changes = {"optimizer.schedule": "constant", "training.epochs": 2, "loss.margin": 0.0}
-    changes |= {"training.glimpse": 1.0}  # which, too, follows the share of all that is done
     constant = TINY.with_values(changes)
     run_training(tmp_path / "run", corpus, constant)
     longer = constant.with_values({"training.epochs": 3})

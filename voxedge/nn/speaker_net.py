@@ -114,18 +114,17 @@ class SpeakerNet(nn.Module):
             logits = self.discriminant(logits, evidence)
         return logits, embedding
 
-    def embed(self, image: Tensor, columns: slice | None = None) -> Tensor:
-        """Image [B, 1, P, P] -> embedding [B, E]; the trunk sees all of it, or some columns."""
-        return self._looked_at(image, columns)[0]
+    def embed(self, image: Tensor) -> Tensor:
+        """Image [B, 1, P, P] -> embedding [B, E]."""
+        return self._looked_at(image)[0]
 
     def evidence_of(self, image: Tensor) -> Tensor:
         """Image [B, 1, P, P] -> what ``evidence`` gives, [B, F], without the trunk if it can."""
         return self.embed(image) if self.bypass is None else self.bypass.evidence(image)
 
-    def _looked_at(self, image: Tensor, columns: slice | None = None) -> tuple[Tensor, Tensor]:
+    def _looked_at(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Embedding, and what ``evidence`` gives."""
-        seen = image if columns is None else image[:, :, :, columns]
-        features = self.trunk(torch.cat([seen, seen, seen], dim=1))
+        features = self.trunk(torch.cat([image, image, image], dim=1))
         if self.bypass is None:
             embedding: Tensor = self.neck(features)
             return embedding, embedding

@@ -208,11 +208,9 @@ class _Trainer:
         self.learned.train()
         frozen = self._progress_of_all() < recipe.training.frozen
         self.net.trunk.requires_grad_(not frozen).train(not frozen)
-        generator = self._generator()
-        image, labels = self.view(pcm, lengths, labels, generator)
-        columns = self._glimpse(image.shape[3], generator)
+        image, labels = self.view(pcm, lengths, labels, self._generator())
         with self._autocast():
-            embedding = self.net.embed(image.to(memory_format=torch.channels_last), columns)
+            embedding = self.net.embed(image.to(memory_format=torch.channels_last))
         embedding = embedding.float()
         logits = self._logits(embedding)
         loss = self._classification_loss(logits, labels)
@@ -248,19 +246,6 @@ class _Trainer:
             weighted = value.item() * len(labels)
             self.position.sums[name] = self.position.sums.get(name, 0.0) + weighted
         self.position.sums["clips"] = self.position.sums.get("clips", 0.0) + len(labels)
-
-    def _glimpse(self, columns: int, generator: torch.Generator) -> slice | None:
-        """What the trunk sees of so many columns: a piece somewhere, and towards the end them all.
-
-        A step costs less, and no step shows the same piece; the network averages over time, so
-        that what it learns of pieces holds for the whole.
-        """
-        training = self.recipe.training
-        if training.glimpse == 1 or self._progress_of_all() >= training.glimpses:
-            return None
-        seen = round(training.glimpse * columns)
-        start = int(torch.randint(columns - seen + 1, (), generator=generator))
-        return slice(start, start + seen)
 
     def _logits(self, embedding: Tensor, part: slice | None = None) -> Tensor:
         """Of all voices, [B, voices]; of a part of the embedding alone if asked."""

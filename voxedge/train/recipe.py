@@ -200,8 +200,6 @@ class TrainingRecipe:
     frozen: float = -1.0  # share of the steps, the first, in which the trunk stays as it came;
     # -1: by the size of the data, where it comes from another run
     average: float = 0.0  # decay of the running average of the weights; 0: the weights themselves
-    glimpse: float = 1.0  # share of the window's time that the trunk sees of a clip
-    glimpses: float = 0.7  # share of the steps, the first, in which that is all it sees
 
     def __post_init__(self) -> None:
         _check(self.epochs >= 1, "training.epochs: at least 1")
@@ -211,8 +209,6 @@ class TrainingRecipe:
         decided = 0 <= self.frozen <= 1
         _check(decided or self.frozen == -1, "training.frozen: 0 to 1, or -1")
         _check(0 <= self.average < 1, "training.average: 0 to below 1")
-        _check(0.25 <= self.glimpse <= 1, "training.glimpse: 0.25 to 1")
-        _check(0 <= self.glimpses <= 1, "training.glimpses: 0 to 1")
 
 
 @dataclass(frozen=True)
