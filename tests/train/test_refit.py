@@ -7,14 +7,8 @@ from torch import nn
 
 from voxedge.metrics import top_k_hits
 from voxedge.nn.speaker_net import CosineHead, SpeakerNet
-from voxedge.train.evaluate import Examples, Scores
-from voxedge.train.refit import (
-    add_discriminant,
-    discriminant,
-    logits_of,
-    modesty_of,
-    spread_of,
-)
+from voxedge.train.evaluate import Scores
+from voxedge.train.refit import add_discriminant, discriminant, logits_of, modesty_of
 
 
 def says(sharpness: float, clips: int = 2_000, classes: int = 5) -> Scores:
@@ -42,24 +36,13 @@ def test_the_discriminant_halves_the_way_between_two_means_by_how_clips_differ()
     means = np.array([[1.0, 1.0], [-1.0, -1.0]])
     labels = np.arange(4_000) % 2
     evidence = (means[labels] + spread * random.normal(size=(4_000, 2))).astype(np.float32)
-    head = discriminant(spread_of(Examples(evidence, labels), 2), shrinkage=0.0)
+    head = discriminant(evidence, labels, 2, shrinkage=0.0)
     weight = (head.weight[0] - head.weight[1]).detach().numpy()
     np.testing.assert_allclose(weight, [2.0, 2.0 / 25], atol=0.1)
     middle = logits_of(head, np.zeros((1, 2), np.float32))[0]
     assert middle[0] == pytest.approx(middle[1], abs=0.1)
     right = logits_of(head, evidence).argmax(axis=1) == labels
     assert right.mean() == pytest.approx(0.846, abs=0.02)  # of the normal law, 1.02 deviations
-
-
-def test_the_spread_is_that_of_all_windows_about_their_own_mean():
-    random = np.random.default_rng(2)
-    labels = np.arange(10_000) % 3
-    evidence = random.normal(size=(10_000, 4)).astype(np.float32) + labels[:, None]
-    spread = spread_of(Examples(evidence.astype(np.float32), labels), 3)
-    means = np.stack([evidence[labels == k].mean(axis=0) for k in range(3)])
-    np.testing.assert_allclose(spread.means, means, rtol=1e-5)
-    within = np.cov((evidence - means[labels]).T, bias=True)
-    np.testing.assert_allclose(spread.within, within, atol=1e-5)
 
 
 def listened(noisy: bool, seed: int) -> Scores:
@@ -74,15 +57,10 @@ def listened(noisy: bool, seed: int) -> Scores:
     return Scores(logits.astype(np.float32), np.arange(clips), truth, evidence)
 
 
-def to_learn_from(scores: Scores) -> Examples:
-    return Examples(scores.evidence, scores.window_truth)
-
-
 def test_a_discriminant_that_noise_misleads_is_heard_where_it_is_quiet():
     training, validation = ([listened(noisy, seed) for noisy in (False, True)] for seed in (0, 1))
-    quiet, spoilt = map(to_learn_from, training)
     net = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
-    add_discriminant(net, quiet, spoilt, validation)
+    add_discriminant(net, training, validation)
     assert net.discriminant is not None
     scale = net.head.scale / 30.0  # the head's logits are made to fit
     for scores, gained in zip(validation, (0.1, -0.01), strict=True):
@@ -93,13 +71,12 @@ def test_a_discriminant_that_noise_misleads_is_heard_where_it_is_quiet():
         before = top_k_hits(scores.logits, scores.truth, 1).mean()
         assert top_k_hits(logits.numpy(), scores.truth, 1).mean() > before + gained
     deaf = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
-    add_discriminant(deaf, quiet, None, validation[:1])
+    add_discriminant(deaf, training[:1], validation[:1])
     assert deaf.discriminant.clean is None
 
 
 def test_a_discriminant_that_only_misleads_is_not_added():
     net = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
-    quiet = to_learn_from(listened(noisy=False, seed=0))
-    add_discriminant(net, quiet, None, [listened(noisy=True, seed=1)])
+    add_discriminant(net, [listened(noisy=False, seed=0)], [listened(noisy=True, seed=1)])
     assert net.discriminant is None
     assert net.head.scale == 30.0

@@ -11,7 +11,6 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 import torchaudio.functional as audio
@@ -104,17 +103,12 @@ class WaveAugment(nn.Module):
             window = window * _ratio(draw.between(-recipe.gain, recipe.gain, len(window)))
         return window.clamp(-1, 1)
 
-    def alone(self, way: str) -> WaveAugment:
-        """The same, but nothing is done to clips, save this one thing to them all.
-
-        Args:
-            way: ``shorter``, ``rooms``, ``channel`` or ``noise``.
-        """
+    def alone(self, noise: float = 0.0, channel: float = 0.0) -> WaveAugment:
+        """The same, but nothing is done to clips, save this to these shares of them."""
         other = copy.copy(self)
-        nothing: dict[str, Any] = dict.fromkeys(
-            ("shorter", "rooms", "channel", "noise", "gain"), 0.0
+        other.recipe = replace(
+            self.recipe, noise=noise, channel=channel, rooms=0.0, gain=0.0, shorter=0.0
         )
-        other.recipe = replace(self.recipe, **(nothing | {way: 1.0}))
         return other
 
     def _shortened(self, lengths: Tensor, draw: _Draw) -> Tensor:

@@ -118,17 +118,13 @@ class SpeakerNet(nn.Module):
         """Image [B, 1, P, P] -> embedding [B, E]."""
         return self._looked_at(image)[0]
 
-    def evidence_of(self, image: Tensor) -> Tensor:
-        """Image [B, 1, P, P] -> what ``evidence`` gives, [B, F], without the trunk if it can."""
-        return self.embed(image) if self.bypass is None else self.bypass.evidence(image)
-
     def _looked_at(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Embedding, and what ``evidence`` gives."""
         features = self.trunk(torch.cat([image, image, image], dim=1))
         if self.bypass is None:
             embedding: Tensor = self.neck(features)
             return embedding, embedding
-        figures = self.bypass.evidence(image)
+        figures = self.bypass.norm(self.bypass.figures(image))
         return self.neck(torch.cat([features, self.bypass.linear(figures)], dim=1)), figures
 
 
@@ -195,11 +191,6 @@ class VoiceStatistics(nn.Module):
         figures = 3 * count + 2 * len(self.pairs) + 2 * pixels
         self.norm = nn.BatchNorm1d(figures)
         self.linear = nn.Linear(figures, entries)
-
-    def evidence(self, image: Tensor) -> Tensor:
-        """Image [B, 1, P, P] -> the statistics [B, F], normalised."""
-        normalised: Tensor = self.norm(self.figures(image))
-        return normalised
 
     def figures(self, image: Tensor) -> Tensor:
         """Image [B, 1, P, P] -> the statistics themselves, in float32 even under autocast."""

@@ -5,7 +5,7 @@ Shapes: N windows, C clips, K classes, F figures of the evidence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,7 +18,7 @@ from voxedge.data.corpus import Corpus, Entry
 from voxedge.data.dataset import evaluation_batches
 from voxedge.metrics import bootstrap, calibration_error, softmax, top_k_hits
 from voxedge.nn.speaker_net import SpeakerNet
-from voxedge.windows import Batch, Policy
+from voxedge.windows import Policy
 
 #: What becomes of samples [B, W] and their valid lengths [B] on their way to the network.
 Heard: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -66,48 +66,6 @@ class Scores:
         }
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Windows that something is learned from in closed form."""
-
-    evidence: npt.NDArray[np.float32]  # [N, F], see ``SpeakerNet.evidence``
-    labels: npt.NDArray[np.int64]  # [N], their classes
-
-
-@torch.inference_mode()
-def examples(
-    net: SpeakerNet,
-    batches: Iterable[Batch[int]],
-    device: torch.device,
-    between: Callable[[], None] = lambda: None,
-    heard: Heard | None = None,
-) -> Examples:
-    """What a discriminant would judge windows by; the trunk is asked only where that is needed.
-
-    Args:
-        net: see there.
-        batches: the windows; owners are classes.
-        device: where the network is.
-        between: called after every batch, and may raise.
-        heard: how samples are spoilt, if at all.
-    """
-    net.eval()
-    evidence: list[npt.NDArray[np.float32]] = []
-    labels: list[int] = []
-    for batch in batches:
-        pcm, lengths = _heard(batch, device, heard)
-        evidence.append(net.evidence_of(net.frontend(pcm, lengths)).float().cpu().numpy())
-        labels += batch.owners
-        between()
-    return Examples(np.concatenate(evidence), np.array(labels, np.int64))
-
-
-def _heard(batch: Batch[int], device: torch.device, heard: Heard | None) -> tuple[Tensor, Tensor]:
-    pcm = torch.from_numpy(batch.pcm).to(device)
-    lengths = torch.from_numpy(batch.lengths).to(device)
-    return (pcm, lengths) if heard is None else heard(pcm, lengths)
-
-
 @torch.inference_mode()
 def score(
     net: SpeakerNet,
@@ -141,7 +99,11 @@ def score(
     )
     try:
         for batch in evaluation_batches(corpus, entries, _BATCH, window, policy, workers):
-            logits, _ = net(*_heard(batch, device, heard))
+            pcm = torch.from_numpy(batch.pcm).to(device)
+            lengths = torch.from_numpy(batch.lengths).to(device)
+            if heard is not None:
+                pcm, lengths = heard(pcm, lengths)
+            logits, _ = net(pcm, lengths)
             rows.append(logits.float().cpu().numpy())
             owners += batch.owners
             between()

@@ -288,8 +288,8 @@ class _Trainer:
         """Measure the best network the way ``identify`` answers, write it down, draw the curves."""
         self.finished = True
         restore_module("net", self.averaged, load_checkpoint(self.run.best))
-        augment, loss = self.view.augment, self.recipe.loss
-        temperature = calibrate(self.judge, self.training_set, loss, augment, self._generator)
+        augment = self.view.augment
+        temperature = calibrate(self.judge, self.recipe.loss, augment, self._generator)
         state = self._state() | {"modesty": self.averaged.modesty}
         if isinstance(self.averaged.head, CosineHead):
             state["cosine_scale"] = self.averaged.head.scale

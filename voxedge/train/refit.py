@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -22,47 +22,39 @@ from torch import nn
 
 from voxedge.metrics import fit_temperature, top_k_hits
 from voxedge.nn.speaker_net import CosineHead, Discriminant, SpeakerNet
-from voxedge.train.evaluate import Examples, Scores
+from voxedge.train.evaluate import Scores
 
 SHRINKAGES = (0.1, 0.3, 0.6, 0.9)  # to choose from by validation
-SHARES = (0.2, 0.3, 0.5, 0.7, 0.9)  # of the discriminant beside the head that was trained
+SHARES = (0.2, 0.3, 0.5, 0.7)  # of the discriminant beside the head that was trained
 
 _SPREAD = 3.0  # of a discriminant's logits, so that its temperature is within what is searched
 _KIND_SHRINKAGE = 0.1  # from 0.01 to 0.5 it does not matter: docs/experiments.md
-_ROWS = 4_096  # of evidence at a time
 _SMALLEST = 1e-6  # variance: speakers with one window each have none
 
 
 def add_discriminant(
-    net: SpeakerNet,
-    quiet: Examples,
-    spoilt: Examples | None,
-    validation: Sequence[Scores],
+    net: SpeakerNet, train: Sequence[Scores], validation: Sequence[Scores]
 ) -> None:
     """Give the network a discriminant, if any blend with its head validates better.
 
     Args:
         net: with a head of cosines, whose scale changes if it is blended.
-        quiet: training clips as they are.
-        spoilt: copies of them that are spoilt, if it is to know such. One discriminant for both did
-            worse (docs/experiments.md).
-        validation: what the network says of other clips, as they are, and then of spoilt copies.
+        train: what it says of the training clips as they are, and then of copies that are spoilt,
+            if it is to know them. One discriminant for both did worse (docs/experiments.md).
+        validation: what it says of other clips, in the same conditions.
     """
     head = net.head
     assert isinstance(head, CosineHead)  # the recipe sees to it
     own = temperature_of(validation)
     said = [replace(scores, logits=scores.logits / own) for scores in validation]
-    clean = None if spoilt is None else _clean_or_not(quiet, spoilt)
-    learned: list[tuple[Examples, Sequence[Scores]]] = [(quiet, validation)]
-    if spoilt is not None:
-        learned = [(quiet, validation[:1]), (spoilt, validation[1:])]
+    clean = _clean_or_not(train) if len(train) > 1 else None
+    kinds = [slice(0, 1), slice(1, None)] if clean else [slice(None)]
     found, most = None, _right(said)
     maps: list[tuple[nn.Linear, float]] = []
-    for training, judged in learned:
-        best, spread = None, spread_of(training, head.weight.shape[0])
+    for kind in kinds:
+        best = None
         for shrinkage in SHRINKAGES:
-            linear = discriminant(spread, shrinkage)
-            _calibrate(linear, training, judged)
+            linear = _calibrated(train[kind], shrinkage, head.weight.shape[0], validation[kind])
             for share in SHARES:
                 blend = _blend([*maps, (linear, share)], clean)
                 right = _right([_blended(blend, scores) for scores in said])
@@ -76,11 +68,10 @@ def add_discriminant(
         net.discriminant = found.to(head.weight.device)
 
 
-def _clean_or_not(quiet: Examples, spoilt: Examples) -> nn.Linear:
-    """Evidence [N, F] -> log-odds [N, 1] of clips as they are beside spoilt ones."""
-    evidence = np.concatenate([quiet.evidence, spoilt.evidence])
-    kinds = np.repeat([0, 1], [len(quiet.labels), len(spoilt.labels)])
-    of_two = discriminant(spread_of(Examples(evidence, kinds), 2), _KIND_SHRINKAGE)
+def _clean_or_not(train: Sequence[Scores]) -> nn.Linear:
+    """Evidence [N, F] -> log-odds [N, 1] of the first kind of clips beside all others."""
+    first = np.repeat([0, *[1] * (len(train) - 1)], [len(scores.owners) for scores in train])
+    of_two = discriminant(_all_evidence(train), first, 2, _KIND_SHRINKAGE)
     odds = nn.Linear(of_two.in_features, 1)
     with torch.no_grad():
         odds.weight.copy_(of_two.weight[:1] - of_two.weight[1:])
@@ -88,12 +79,17 @@ def _clean_or_not(quiet: Examples, spoilt: Examples) -> nn.Linear:
     return odds
 
 
-def _calibrate(linear: nn.Linear, training: Examples, validation: Sequence[Scores]) -> None:
-    """Make its logits need no temperature on those clips."""
-    few = training.evidence[:: max(1, len(training.labels) // _ROWS)]
-    _scale(linear, _SPREAD / float(logits_of(linear, few).std()))
+def _calibrated(
+    train: Sequence[Scores], shrinkage: float, classes: int, validation: Sequence[Scores]
+) -> nn.Linear:
+    """A discriminant whose logits need no temperature on those clips."""
+    evidence = _all_evidence(train)
+    labels = np.concatenate([scores.window_truth for scores in train])
+    linear = discriminant(evidence, labels, classes, shrinkage)
+    _scale(linear, _SPREAD / float(logits_of(linear, evidence).std()))
     judged = [replace(s, logits=logits_of(linear, _evidence(s))) for s in validation]
     _scale(linear, 1 / temperature_of(judged))
+    return linear
 
 
 def _blend(maps: Sequence[tuple[nn.Linear, float]], clean: nn.Linear | None) -> Discriminant:
@@ -133,45 +129,32 @@ def modesty_of(whole: Scores, pieces: Scores, share: float) -> float:
     return min(1.0, max(0.0, math.log(colder) / math.log(share)))
 
 
-@dataclass(frozen=True)
-class Spread:
-    """Where classes are, and how their windows spread about that; float64."""
-
-    means: npt.NDArray[np.float64]  # [K, F]
-    within: npt.NDArray[np.float64]  # [F, F], the mean covariance within classes
-
-
-def spread_of(examples: Examples, classes: int) -> Spread:
-    """Of examples of K classes; one without any is in the middle."""
-    evidence, labels = examples.evidence, examples.labels
-    counts = np.bincount(labels, minlength=classes).clip(min=1)  # a batch of one is left out
-    means = np.zeros((classes, evidence.shape[1]))
-    np.add.at(means, labels, evidence)
-    means /= counts[:, None]
-    within = np.zeros((evidence.shape[1], evidence.shape[1]))
-    for start in range(0, len(labels), _ROWS):  # float64 of them all would be gigabytes
-        own = labels[start : start + _ROWS]
-        centred = evidence[start : start + _ROWS] - means[own]
-        within += centred.T @ centred
-    return Spread(means, within / len(labels))
-
-
-def discriminant(spread: Spread, shrinkage: float) -> nn.Linear:
+def discriminant(
+    evidence: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    classes: int,
+    shrinkage: float,
+) -> nn.Linear:
     """The linear discriminant (Fisher 1936) as a layer.
 
     Args:
-        spread: of the K classes in F figures.
+        evidence: [N, F].
+        labels: [N]; every class has a window at least.
+        classes: K.
         shrinkage: 0 to 1: of the covariance within classes, towards a sphere (Friedman 1989,
             "Regularized discriminant analysis", eq. 18).
     """
-    means, (classes, figures) = spread.means, spread.means.shape
-    sphere = max(float(np.trace(spread.within)) / figures, _SMALLEST) * np.eye(figures)
-    covariance = (1 - shrinkage) * spread.within + shrinkage * sphere
+    values = evidence.astype(np.float64)
+    means = np.stack([values[labels == k].mean(axis=0) for k in range(classes)])
+    within = values - means[labels]
+    covariance = (1 - shrinkage) * (within.T @ within) / len(values)
+    sphere = max(float(np.square(within).mean()), _SMALLEST) * np.eye(values.shape[1])
+    covariance += shrinkage * sphere
     weight = np.linalg.solve(covariance, means.T).T
     bias = -0.5 * (weight * means).sum(axis=1)
     # What is the same for all classes changes no answer, and would only cost digits.
     weight, bias = weight - weight.mean(axis=0), bias - bias.mean()
-    head = nn.Linear(figures, classes)
+    head = nn.Linear(values.shape[1], classes)
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weight))
         head.bias.copy_(torch.from_numpy(bias))
@@ -188,6 +171,10 @@ def logits_of(linear: nn.Linear, evidence: npt.NDArray[np.float32]) -> npt.NDArr
 def _evidence(scores: Scores) -> npt.NDArray[np.float32]:
     assert scores.evidence is not None
     return scores.evidence
+
+
+def _all_evidence(kinds: Sequence[Scores]) -> npt.NDArray[np.float32]:
+    return np.concatenate([_evidence(scores) for scores in kinds])
 
 
 def _scale(linear: nn.Linear, factor: float) -> None:
