@@ -23,7 +23,7 @@ demo: setup  ## speak a small corpus, train on it, export, identify unheard clip
 test: setup  ## run the tests
 	@$(BIN)/python -m pytest -q -n logical --dist loadfile
 
-bench: .venv/rivals  ## measure all that BENCHMARKS.md holds, beside the rivals, and write it (about 15 minutes on 2 cores)
+bench: .venv/rivals  ## measure all that BENCHMARKS.md holds, beside the rivals, and write it (about 18 minutes on 2 cores)
 	@$(BIN)/python -m bench
 
 .venv/rivals: .venv/ready  # Resemblyzer's own dependencies would compile a C module

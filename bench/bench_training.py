@@ -29,6 +29,7 @@ from voxedge.train.view import View
 CLASSES = 200
 BATCH = 32
 SIZES = (80, 112, 224)  # pixels
+TURNS = 3  # at most: a turn at 224 pixels takes 20 seconds
 OURS, PLAIN, SPOILT = "ours", "plain", "spoilt"
 SEED_TRAINER = "seed_trainer"
 WAYS = {
@@ -50,7 +51,7 @@ def test_training(benchmark, pixels, rounds):
         SEED_TRAINER: clocked(partial(seed_step(), image, owners)),
         SPOILT: clocked(spoiling(pixels)),
     }
-    figures = alternate(benchmark, trials, rounds)
+    figures = alternate(benchmark, trials, min(rounds, TURNS))
     benchmark.extra_info.update(
         suite="training", device="cpu", pixels=pixels, batch=BATCH, figures=figures
     )
