@@ -18,6 +18,7 @@ from torchvision.models import resnet18
 
 from bench.alternate import alternate, clocked
 from voxedge.nn.convolution import with_products
+from voxedge.nn.losses import ContrastiveCenterLoss
 from voxedge.nn.speaker_net import SpeakerNet
 from voxedge.parallel import available_processors
 from voxedge.train.average import update_average
@@ -87,21 +88,22 @@ def seed_step() -> Callable[[Tensor, Tensor], None]:
     """A step of the seed's trainer: contiguous maps, and a second forward pass for the features."""
     trunk = resnet18()
     trunk.fc = nn.Identity()
-    head = nn.Linear(512, CLASSES)
+    head, centers = nn.Linear(512, CLASSES), ContrastiveCenterLoss(CLASSES, 512, "seed")
     parameters = [*trunk.parameters(), *head.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.98), eps=1e-9)
-    centers = nn.Parameter(torch.randn(CLASSES, 512))
+    optimizers = (
+        torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.98), eps=1e-9),
+        torch.optim.Adagrad(centers.parameters(), lr=1e-3),
+    )
 
     def step(image: Tensor, owners: Tensor) -> None:
         three = image.expand(-1, 3, -1, -1).contiguous()
         loss = F.cross_entropy(head(trunk(three)), owners)
-        features = trunk(three)
-        squares = torch.cdist(features, centers).square()
-        own = squares.gather(1, owners.unsqueeze(1)).sum()
-        loss = loss + own / (squares.sum() - own + 1e-6)
-        optimizer.zero_grad()
+        loss = loss + centers(trunk(three), owners).loss
+        for optimizer in optimizers:
+            optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
 
     return step
 

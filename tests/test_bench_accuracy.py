@@ -15,10 +15,10 @@ from tests.conftest import RATE, voice
 from voxedge.cli import _refuse_idle
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import read_manifest
-from voxedge.data.split import split
 from voxedge.errors import MissingExtra
 from voxedge.evaluation.answers import Evaluation
 from voxedge.metrics import calibration_error
+from voxedge.train.command import split_of
 from voxedge.train.recipe import Recipe, load, parse_settings
 from voxedge.train.run import Run
 
@@ -40,7 +40,7 @@ def test_the_discriminant_is_judged_like_a_run(
     assert f"next: voxedge compare RUN {tmp_path / 'mfcc-lda'}" in said.err
     assert "trained in" in said.out
     written = Evaluation.read(tmp_path / "mfcc-lda" / "evaluation.json")
-    made = split(corpus.entries)
+    made = split_of(corpus, Recipe())  # the clips that a run of the defaults is tested on
     judged = {record.path for record in written.records}
     assert judged == {name for name, side in made.sides.items() if side == "test"}
     assert written.conditions == ("clean", "gain-20", "cut0.5")
@@ -50,7 +50,8 @@ def test_the_discriminant_is_judged_like_a_run(
 
 def test_a_run_and_its_corpus_and_seed_give_the_same_split(corpus_folder, corpus, tmp_path):
     run = Run(tmp_path / "run")
-    run.describe(Recipe(), corpus, split(corpus.entries, seed=3))
+    recipe = Recipe().with_values({"data.split_seed": 3})
+    run.describe(recipe, corpus, split_of(corpus, recipe))
     of_run, _ = _clips(_options(["rivals", "--run", str(run.folder), "--out", "o"]))
     words = ["rivals", "--data", str(corpus_folder), "--seed", "3", "--out", "o"]
     of_data, _ = _clips(_options(words))

@@ -23,12 +23,13 @@ from voxedge import stress
 from voxedge.console import Progress, answer, complain, say, warn
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import Clip, read_manifest
-from voxedge.data.split import split
 from voxedge.errors import CorpusError, MissingExtra, VoxedgeError
 from voxedge.evaluation.answers import FILE, ask
 from voxedge.evaluation.command import show_conditions
 from voxedge.evaluation.measures import measure
 from voxedge.parallel import available_processors
+from voxedge.train.command import split_of
+from voxedge.train.recipe import DataRecipe, Recipe
 from voxedge.train.run import find_run
 
 DATA = shared_data()
@@ -190,7 +191,7 @@ def _clips(options: argparse.Namespace) -> tuple[list[Clip], dict[str, Any]]:
             workers=available_processors(),
             progress=progress.update,
         )
-    made = split(corpus.entries, seed=options.seed)
+    made = split_of(corpus, Recipe(data=DataRecipe(split_seed=options.seed)))
     clips = [replace(entry.clip, split=made.sides[entry.clip.name]) for entry in corpus.entries]
     return clips, {"data": f"{options.data}, seed {options.seed}"}
 
