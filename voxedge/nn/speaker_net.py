@@ -19,6 +19,7 @@ STATISTICS = 128
 _COEFFICIENTS = 30
 _VARIANCE_FLOOR = 1e-3  # nothing to correlate where nothing moves
 _SHARPNESS = 3.0  # of soft minima and maxima, per unit of the image
+_LOUD = 1.0  # units of the image: what is quieter is flattened in the second half of the statistics
 _TINY = 1e-12  # keeps a length of zero from dividing
 
 
@@ -164,10 +165,11 @@ class VoiceStatistics(nn.Module):
     these figures onto E entries of the embedding.
 
     The mean and the deviation of each coefficient, and how any two of them go together; the same,
-    but for the mean, of their changes from one column to the next; and where each row of the image
-    bottoms out and peaks. That is what linear models of speakers live on (correlations: Stafylakis
-    et al. 2021, "Speaker embeddings by modeling channel-wise correlations"), and what a network
-    that looks for the same pattern at every frequency, and then averages, is slow to find.
+    but for the mean, of their changes from one column to the next; all of that once more of the
+    image with what is quiet flattened, since noise fills the pauses first; and where each row of
+    the image bottoms out and peaks. That is what linear models of speakers live on (correlations:
+    Stafylakis et al. 2021, "Speaker embeddings by modeling channel-wise correlations"), and what a
+    network that looks for the same pattern at every frequency, and then averages, is slow to find.
 
     Args:
         pixels: P.
@@ -188,7 +190,7 @@ class VoiceStatistics(nn.Module):
         self.register_buffer("centring", _centring(pixels), persistent=False)
         above = torch.triu_indices(count, count, 1)
         self.register_buffer("pairs", above[0] * count + above[1], persistent=False)
-        figures = 3 * count + 2 * len(self.pairs) + 2 * pixels
+        figures = 2 * (3 * count + 2 * len(self.pairs)) + 2 * pixels
         self.norm = nn.BatchNorm1d(figures)
         self.linear = nn.Linear(figures, entries)
 
@@ -198,14 +200,15 @@ class VoiceStatistics(nn.Module):
             with torch.autocast(image.device.type, enabled=False):
                 return self.figures(image.float())  # once: autocast is off now
         rows = image.squeeze(1)
-        cepstrum = self.cosines @ rows
-        centred = cepstrum.unsqueeze(1) @ self.centring  # [B, 2, C, P]: of these, of changes
-        deviation = torch.sqrt((centred * centred).mean(dim=3) + _VARIANCE_FLOOR)
-        even = centred / deviation.unsqueeze(3)
-        together = even @ even.transpose(2, 3) / rows.shape[2]
-        pairs = together.flatten(2).index_select(2, self.pairs)
-        parts = [cepstrum.mean(dim=2), torch.cat([deviation, pairs], dim=2).flatten(1)]
         heights = torch.exp(_SHARPNESS * rows)
+        loud = torch.log(heights * math.exp(-_SHARPNESS * _LOUD) + 1)
+        cepstrum = self.cosines @ torch.stack([rows, loud], dim=1)  # [B, 2, C, P]
+        centred = cepstrum.unsqueeze(2) @ self.centring  # [B, 2, 2, C, P]: of these, of changes
+        deviation = torch.sqrt((centred * centred).mean(dim=4) + _VARIANCE_FLOOR)
+        even = centred / deviation.unsqueeze(4)
+        together = even @ even.transpose(3, 4) / rows.shape[2]
+        pairs = together.flatten(3).index_select(3, self.pairs)
+        parts = [cepstrum.mean(dim=3).flatten(1), torch.cat([deviation, pairs], dim=3).flatten(1)]
         peaks, bottoms = heights.mean(dim=2).log(), -(1 / heights).mean(dim=2).log()
         return torch.cat([*parts, bottoms / _SHARPNESS, peaks / _SHARPNESS], dim=1)
 

@@ -124,6 +124,8 @@ class _Constants:
         first, *others = map(self.value, node.input)
         if node.op_type == "Cast":
             return first
+        if node.op_type == "Mul":
+            return first * others[0]
         scale, zero_point = others  # of DequantizeLinear, along the first axis
         each = (-1,) + (1,) * (first.ndim - 1)
         return (first - zero_point.reshape(each)) * scale.reshape(each)
