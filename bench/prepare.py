@@ -154,6 +154,7 @@ def prepare(quick: bool = False) -> Material:
     Raises:
         VoxedgeError: a command failed, and has said why.
     """
+    BUILD.mkdir(parents=True, exist_ok=True)
     budget = QUICK if quick else FULL
     if given := os.environ.get(RUN_VARIABLE):
         run, corpus = find_run(Path(given)), "that of the given run"

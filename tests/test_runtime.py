@@ -188,13 +188,39 @@ def test_a_provider_that_does_not_load_is_an_error_and_auto_says_so(model_path, 
     monkeypatch.setattr(
         onnxruntime,
         "InferenceSession",
-        lambda data, options, providers: real(data, options, providers=["CPUExecutionProvider"]),
+        lambda data, options, **_: real(data, options, providers=["CPUExecutionProvider"]),
     )
     with pytest.raises(ProviderUnavailable, match="did not load"):
         Identifier(model_path, device="cuda")
     identifier = Identifier(model_path)
     assert identifier.providers == ("CPUExecutionProvider",)
     assert "running on the CPU" in identifier.notes[0]
+
+
+def test_a_provider_that_throws_is_an_error_with_its_cause(model_path, monkeypatch, tmp_path):
+    import onnxruntime
+
+    real = onnxruntime.InferenceSession
+
+    def throws(data, options, providers, enable_fallback):
+        assert not enable_fallback  # ONNX Runtime would print its own words to stdout
+        if providers[0][0] != "CPUExecutionProvider":
+            raise RuntimeError("libnvinfer.so.10: cannot open shared object file")
+        return real(data, options, providers=providers)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", throws)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [*PROVIDERS.values()])
+    with pytest.raises(ProviderUnavailable, match=r"libnvinfer\.so\.10"):
+        open_session(model_path, "tensorrt", 1)
+    session, notes = open_session(model_path, "auto", 1)
+    assert session.get_providers() == ["CPUExecutionProvider"]
+    assert "libnvinfer" in notes[0]
+    assert "running on the CPU" in notes[0]
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(b"no model")
+    with pytest.raises(ModelError):  # not the provider's fault
+        open_session(bad, "tensorrt", 1)
 
 
 def test_without_a_runtime_the_extras_are_named(model_path, monkeypatch):
@@ -374,7 +400,7 @@ def test_a_bad_clip_raises_from_the_single_call(identifier):
 def test_a_gpu_is_asked_not_to_search_for_its_convolutions(model_path, monkeypatch, device):
     asked = []
 
-    def session(_model, _options, providers):
+    def session(_model, _options, providers, **_):
         asked.extend(providers)
         names = [name for name, _ in providers]
         return SimpleNamespace(get_providers=lambda: names)

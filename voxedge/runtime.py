@@ -9,10 +9,10 @@ Shapes: B windows of a batch, W samples of a window, K classes, E embedding.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from voxedge.errors import (
     UsageError,
     VoxedgeError,
 )
-from voxedge.fixed_batches import PLACES, FixedBatches
+from voxedge.fixed_batches import PREPARING, Run, in_few_sizes
 from voxedge.limits import Limits, Samples
 from voxedge.parallel import available_processors, ordered_map
 from voxedge.scoring import ClipScores, Outputs, Owner, average_windows
@@ -39,7 +39,6 @@ _MAX_BATCH, _MAX_THREADS = 4_096, 1_024  # a slip of the finger must not take th
 _MANY = 16  # batches, beyond which a second session is worth what it takes to open
 
 _NOTHING = np.zeros(0, np.float32)
-_Compute: TypeAlias = Callable[[list[str], dict[str, npt.NDArray[Any]]], list[npt.NDArray[Any]]]
 
 
 class Score(NamedTuple):
@@ -139,13 +138,12 @@ class Identifier:
         self._strict = strict
         session, self.notes = self._opened(device, self.threads)
         self.providers: tuple[str, ...] = tuple(session.get_providers())
-        self._compute = session.run
-        if self.providers[0] in PLACES:
-            samples = self.metadata.window * self.metadata.channels
-            self._compute = FixedBatches(session, samples, batch_size).run
+        self._compute: Run = session.run
+        if self.providers[0] in PREPARING:
+            self._compute = in_few_sizes(session.run, batch_size)
         beside = self.providers[0] == PROVIDERS["cpu"] and self.threads > 1
         self._side_by_side = self.threads if beside else 0
-        self._compute_alone: _Compute | None = None
+        self._compute_alone: Run | None = None
         self._opening = Lock()
 
     @property
@@ -211,7 +209,7 @@ class Identifier:
         return self._outputs(self._compute, pcm, lengths)
 
     def _outputs(
-        self, compute: _Compute, pcm: Samples, lengths: npt.NDArray[np.int64] | None
+        self, compute: Run, pcm: Samples, lengths: npt.NDArray[np.int64] | None
     ) -> Outputs:
         feeds = {"pcm": as_buffer(pcm, self.metadata.dtype, self.metadata.channels)}
         if lengths is not None:
@@ -246,7 +244,7 @@ class Identifier:
         check_interface(session, self.metadata)
         return session, notes
 
-    def _alone(self) -> _Compute:
+    def _alone(self) -> Run:
         """Inference on the caller's thread alone; as ever, if the file is no longer the same."""
         with self._opening:
             if self._compute_alone is None:

@@ -64,20 +64,33 @@ def open_session(model: bytes | Path, device: str, threads: int) -> tuple[Any, t
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # errors come as exceptions; warnings, for lengths, at each load
-    providers = [
-        (PROVIDERS[name], _OPTIONS.get(name, {})) for name in dict.fromkeys((wanted, "cpu"))
-    ]
     try:
-        session = onnxruntime.InferenceSession(_given(model), options, providers=providers)
-    except Exception as error:  # noqa: BLE001 - it raises a dozen types for a bad model
-        raise ModelError(f"ONNX Runtime refuses the model: {str(error)[:300]}") from None
-    if PROVIDERS[wanted] in session.get_providers():
-        return session, ()
+        session = _made(onnxruntime, model, options, wanted)
+    except Exception as error:  # noqa: BLE001 - it raises a dozen types, for bad models and providers
+        if wanted == "cpu":
+            raise ModelError(f"ONNX Runtime refuses the model: {str(error)[:300]}") from None
+        session, _ = open_session(model, "cpu", threads)  # or it is the model's fault
+        cause = f" ({str(error)[:300]})"
+    else:
+        cause = ""
+        if PROVIDERS[wanted] in session.get_providers():
+            return session, ()
     if device != "auto":
         raise ProviderUnavailable(
-            f"{PROVIDERS[wanted]} is installed but did not load", "driver, CUDA and cuDNN versions?"
+            f"{PROVIDERS[wanted]} is installed but did not load{cause}",
+            "driver, CUDA and cuDNN versions?",
         )
-    return session, (f"{PROVIDERS[wanted]} did not load; running on the CPU",)
+    return session, (f"{PROVIDERS[wanted]} did not load{cause}; running on the CPU",)
+
+
+def _made(onnxruntime: Any, model: bytes | Path, options: Any, device: str) -> Any:  # noqa: ANN401
+    """A session that prints nothing of its own where a provider fails, which would be on stdout."""
+    providers = [
+        (PROVIDERS[name], _OPTIONS.get(name, {})) for name in dict.fromkeys((device, "cpu"))
+    ]
+    return onnxruntime.InferenceSession(
+        _given(model), options, providers=providers, enable_fallback=0
+    )
 
 
 def _given(model: bytes | Path) -> bytes | str:
