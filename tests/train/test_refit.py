@@ -8,7 +8,8 @@ from torch import nn
 from voxedge.metrics import top_k_hits
 from voxedge.nn.speaker_net import CosineHead, SpeakerNet
 from voxedge.train.evaluate import Scores
-from voxedge.train.refit import add_discriminant, discriminant, logits_of, modesty_of
+from voxedge.train.moments import Moments
+from voxedge.train.refit import Lessons, add_discriminant, discriminant, logits_of, modesty_of
 
 
 def says(sharpness: float, clips: int = 2_000, classes: int = 5) -> Scores:
@@ -36,7 +37,7 @@ def test_the_discriminant_halves_the_way_between_two_means_by_how_clips_differ()
     means = np.array([[1.0, 1.0], [-1.0, -1.0]])
     labels = np.arange(4_000) % 2
     evidence = (means[labels] + spread * random.normal(size=(4_000, 2))).astype(np.float32)
-    head = discriminant(evidence, labels, 2, shrinkage=0.0)
+    head = discriminant(Moments.of(evidence, labels, 2), shrinkage=0.0)
     weight = (head.weight[0] - head.weight[1]).detach().numpy()
     np.testing.assert_allclose(weight, [2.0, 2.0 / 25], atol=0.1)
     middle = logits_of(head, np.zeros((1, 2), np.float32))[0]
@@ -57,10 +58,32 @@ def listened(noisy: bool, seed: int) -> Scores:
     return Scores(logits.astype(np.float32), np.arange(clips), truth, evidence)
 
 
+def learned(scores: Scores) -> Moments:
+    return Moments.of(scores.evidence, scores.window_truth, 4)
+
+
+def test_moments_add_up_and_are_those_of_all_windows():
+    random = np.random.default_rng(2)
+    labels = np.arange(90) % 3
+    evidence = (labels[:, None] + random.normal(size=(90, 5))).astype(np.float32)
+    parts = [Moments.of(evidence[part], labels[part], 3) for part in (slice(50), slice(50, None))]
+    whole = parts[0] + parts[1]
+    np.testing.assert_allclose(whole.means[1], evidence[labels == 1].mean(axis=0), atol=1e-5)
+    within = evidence - whole.means[labels]
+    np.testing.assert_allclose(whole.covariance_within, within.T @ within / 90, atol=1e-5)
+    np.testing.assert_allclose((whole * 3).means, whole.means)
+    np.testing.assert_allclose((whole * 3).covariance_within, whole.covariance_within)
+    halves = parts[0].beside(parts[1])
+    np.testing.assert_allclose(
+        halves.means, [evidence[:50].mean(axis=0), evidence[50:].mean(axis=0)], atol=1e-5
+    )
+
+
 def test_a_discriminant_that_noise_misleads_is_heard_where_it_is_quiet():
     training, validation = ([listened(noisy, seed) for noisy in (False, True)] for seed in (0, 1))
     net = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
-    add_discriminant(net, training, validation)
+    clean, spoilt = (learned(scores) for scores in training)
+    add_discriminant(net, Lessons(clean, clean, spoilt), validation)
     assert net.discriminant is not None
     scale = net.head.scale / 30.0  # the head's logits are made to fit
     for scores, gained in zip(validation, (0.1, -0.01), strict=True):
@@ -71,12 +94,13 @@ def test_a_discriminant_that_noise_misleads_is_heard_where_it_is_quiet():
         before = top_k_hits(scores.logits, scores.truth, 1).mean()
         assert top_k_hits(logits.numpy(), scores.truth, 1).mean() > before + gained
     deaf = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
-    add_discriminant(deaf, training[:1], validation[:1])
+    add_discriminant(deaf, Lessons(clean, clean), validation[:1])
     assert deaf.discriminant.clean is None
 
 
 def test_a_discriminant_that_only_misleads_is_not_added():
     net = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
-    add_discriminant(net, [listened(noisy=False, seed=0)], [listened(noisy=True, seed=1)])
+    quiet = learned(listened(noisy=False, seed=0))
+    add_discriminant(net, Lessons(quiet, quiet), [listened(noisy=True, seed=1)])
     assert net.discriminant is None
     assert net.head.scale == 30.0

@@ -103,11 +103,11 @@ class WaveAugment(nn.Module):
             window = window * _ratio(draw.between(-recipe.gain, recipe.gain, len(window)))
         return window.clamp(-1, 1)
 
-    def alone(self, noise: float = 0.0, channel: float = 0.0) -> WaveAugment:
+    def alone(self, noise: float = 0.0, channel: float = 0.0, rooms: float = 0.0) -> WaveAugment:
         """The same, but nothing is done to clips, save this to these shares of them."""
         other = copy.copy(self)
         other.recipe = replace(
-            self.recipe, noise=noise, channel=channel, rooms=0.0, gain=0.0, shorter=0.0
+            self.recipe, noise=noise, channel=channel, rooms=rooms, gain=0.0, shorter=0.0
         )
         return other
 

@@ -119,13 +119,20 @@ class SpeakerNet(nn.Module):
         """Image [B, 1, P, P] -> embedding [B, E]."""
         return self._looked_at(image)[0]
 
+    def perceive(self, image: Tensor) -> Tensor:
+        """Image [B, 1, P, P] -> what ``evidence`` gives [B, F]; of the trunk only if it must."""
+        if self.bypass is None:
+            return self.embed(image)
+        figures: Tensor = self.bypass.norm(self.bypass.figures(image))
+        return figures
+
     def _looked_at(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Embedding, and what ``evidence`` gives."""
         features = self.trunk(torch.cat([image, image, image], dim=1))
         if self.bypass is None:
             embedding: Tensor = self.neck(features)
             return embedding, embedding
-        figures = self.bypass.norm(self.bypass.figures(image))
+        figures = self.perceive(image)
         return self.neck(torch.cat([features, self.bypass.linear(figures)], dim=1)), figures
 
 

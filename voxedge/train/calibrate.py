@@ -6,7 +6,7 @@ logits into probabilities.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -17,13 +17,16 @@ from voxedge.data.manifest import Side
 from voxedge.data.split import Split
 from voxedge.nn.augment import WaveAugment
 from voxedge.nn.speaker_net import SpeakerNet
-from voxedge.train.evaluate import Heard, Scores, score
+from voxedge.train.evaluate import Heard, Scores, gather, score
+from voxedge.train.moments import Moments
 from voxedge.train.recipe import LossRecipe
-from voxedge.train.refit import add_discriminant, modesty_of, temperature_of
+from voxedge.train.refit import Lessons, add_discriminant, modesty_of, temperature_of
 from voxedge.windows import Policy
 
 _PIECE = 1 / 3  # of a window: the pieces by which confidence in short clips is set
 _SPOILT = ("noise", "channel")  # copies of clips are spoilt in one of these ways each
+_COPIES = {"noise": 4, "channel": 4}  # of each training clip, each spoilt anew
+_IN_ROOMS = 1 / 3  # the weight of a copy in rooms beside the clip as it is
 _SURE_OF = ("clean", "noise")  # with channels, confidence would be too low for all others
 
 
@@ -55,21 +58,41 @@ class Judge:
         )
 
     def kinds(
-        self, side: Side, augment: WaveAugment | None, random: Callable[[], torch.Generator]
+        self, augment: WaveAugment | None, random: Callable[[], torch.Generator]
     ) -> dict[str, Scores]:
-        """What it says of clips as they are, and of copies that are spoilt in one way each.
+        """What it says of validation clips as they are, and of copies spoilt in one way each.
 
         Args:
-            side: see ``scores``.
             augment: of training: the ways that it knows.
             random: a new generator, the same for every way.
         """
-        found = {"clean": self.scores(side, "all")}
-        for way in _SPOILT:
-            if augment is not None and getattr(augment.recipe, way):
-                spoilt = _spoilt(augment.alone(**{way: 1.0}), self.net, random())
-                found[way] = self.scores(side, "all", spoilt)
+        found = {"clean": self.scores("validation", "all")}
+        for way in _known(augment, _SPOILT):
+            spoilt = _spoilt(augment, way, self.net, random())
+            found[way] = self.scores("validation", "all", spoilt)
         return found
+
+    def lessons(
+        self, augment: WaveAugment | None, random: Callable[[], torch.Generator]
+    ) -> Lessons:
+        """Of the training clips as they are, and of their copies; arguments as for ``kinds``."""
+        clean, spoilt = self._moments(None), None
+        quiet = clean
+        for way in _known(augment, ("rooms",)):
+            heard = _spoilt(augment, way, self.net, random())
+            quiet = quiet + self._moments(heard) * _IN_ROOMS
+        for way in _known(augment, _COPIES):
+            heard = _spoilt(augment, way, self.net, random())
+            for _ in range(_COPIES[way]):
+                copy = self._moments(heard)
+                spoilt = copy if spoilt is None else spoilt + copy
+        return Lessons(clean, quiet, spoilt)
+
+    def _moments(self, heard: Heard | None) -> Moments:
+        entries = self.split.of(self.corpus.entries, "train")
+        return gather(
+            self.net, self.corpus, entries, self.device, self.workers, self.between, heard
+        )
 
 
 def calibrate(
@@ -88,21 +111,28 @@ def calibrate(
     """
     net = judge.net
     if recipe.refit:
-        train = judge.kinds("train", augment, random)
-        validation = judge.kinds("validation", augment, random)
-        add_discriminant(net, list(train.values()), list(validation.values()))
+        validation = judge.kinds(augment, random)
+        add_discriminant(net, judge.lessons(augment, random), list(validation.values()))
     piece = round(_PIECE * net.frontend.window.samples)
     pieces = judge.scores("validation", "first", lambda pcm, n: (pcm, n.clamp(max=piece)))
     net.modesty = modesty_of(judge.scores("validation", "first"), pieces, _PIECE)
-    kinds = judge.kinds("validation", augment, random)
+    kinds = judge.kinds(augment, random)
     return temperature_of([kinds[kind] for kind in _SURE_OF if kind in kinds])
 
 
-def _spoilt(augment: WaveAugment, net: SpeakerNet, random: torch.Generator) -> Heard:
+def _known(augment: WaveAugment | None, ways: Iterable[str]) -> list[str]:
+    return [way for way in ways if augment is not None and getattr(augment.recipe, way)]
+
+
+def _spoilt(
+    augment: WaveAugment | None, way: str, net: SpeakerNet, random: torch.Generator
+) -> Heard:
+    assert augment is not None  # else no way is known
+    alone = augment.alone(**{way: 1.0})
     window = net.frontend.window.samples
 
     def heard(pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        whole: Tensor = augment(pcm, lengths, random)
+        whole: Tensor = alone(pcm, lengths, random)
         return whole[:, :window], torch.full_like(lengths, window)
 
     return heard

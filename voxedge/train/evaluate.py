@@ -5,7 +5,7 @@ Shapes: N windows, C clips, K classes, F figures of the evidence.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,12 +18,14 @@ from voxedge.data.corpus import Corpus, Entry
 from voxedge.data.dataset import evaluation_batches
 from voxedge.metrics import bootstrap, calibration_error, softmax, top_k_hits
 from voxedge.nn.speaker_net import SpeakerNet
+from voxedge.train.moments import Moments
 from voxedge.windows import Policy
 
 #: What becomes of samples [B, W] and their valid lengths [B] on their way to the network.
 Heard: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 _BATCH = 32
+_HELD = 1_024  # windows whose evidence is held until it is added up: products of few are slow
 
 
 @dataclass(frozen=True)
@@ -89,8 +91,6 @@ def score(
         between: called after every batch, and may raise.
         heard: how samples are spoilt, if at all.
     """
-    net.eval()
-    window = net.frontend.window.samples
     rows: list[npt.NDArray[np.float32]] = []
     evidence: list[npt.NDArray[np.float32]] = []
     owners: list[int] = []
@@ -98,17 +98,67 @@ def score(
         lambda _module, _inputs, output: evidence.append(output.float().cpu().numpy())
     )
     try:
-        for batch in evaluation_batches(corpus, entries, _BATCH, window, policy, workers):
-            pcm = torch.from_numpy(batch.pcm).to(device)
-            lengths = torch.from_numpy(batch.lengths).to(device)
-            if heard is not None:
-                pcm, lengths = heard(pcm, lengths)
+        for pcm, lengths, own in _batches(net, corpus, entries, device, policy, workers, heard):
             logits, _ = net(pcm, lengths)
             rows.append(logits.float().cpu().numpy())
-            owners += batch.owners
+            owners += own
             between()
     finally:
         watch.remove()
-    classes = {label: index for index, label in enumerate(corpus.labels)}
-    truth = np.array([classes[entry.clip.speaker] for entry in entries], np.int64)
+    truth = _truth(corpus, entries)
     return Scores(np.concatenate(rows), np.array(owners), truth, np.concatenate(evidence))
+
+
+@torch.inference_mode()
+def gather(
+    net: SpeakerNet,
+    corpus: Corpus,
+    entries: Sequence[Entry],
+    device: torch.device,
+    workers: int = 0,
+    between: Callable[[], None] = lambda: None,
+    heard: Heard | None = None,
+) -> Moments:
+    """The moments of the evidence of all windows; arguments as for ``score``."""
+    truth, classes = _truth(corpus, entries), len(corpus.labels)
+    found: Moments | None = None
+    evidence: list[npt.NDArray[np.float32]] = []
+    owners: list[int] = []
+
+    def add() -> Moments:
+        moments = Moments.of(np.concatenate(evidence), truth[owners], classes)
+        return moments if found is None else found + moments
+
+    for pcm, lengths, own in _batches(net, corpus, entries, device, "all", workers, heard):
+        evidence.append(net.perceive(net.frontend(pcm, lengths)).float().cpu().numpy())
+        owners += own
+        if len(owners) >= _HELD:
+            found, evidence, owners = add(), [], []
+        between()
+    return add() if owners or found is None else found
+
+
+def _batches(
+    net: SpeakerNet,
+    corpus: Corpus,
+    entries: Sequence[Entry],
+    device: torch.device,
+    policy: Policy,
+    workers: int,
+    heard: Heard | None,
+) -> Iterator[tuple[Tensor, Tensor, list[int]]]:
+    """Samples and valid lengths on their device, as they are heard, and whose they are."""
+    net.eval()
+    window = net.frontend.window.samples
+    for batch in evaluation_batches(corpus, entries, _BATCH, window, policy, workers):
+        pcm = torch.from_numpy(batch.pcm).to(device)
+        lengths = torch.from_numpy(batch.lengths).to(device)
+        if heard is not None:
+            pcm, lengths = heard(pcm, lengths)
+        yield pcm, lengths, list(batch.owners)
+
+
+def _truth(corpus: Corpus, entries: Sequence[Entry]) -> npt.NDArray[np.int64]:
+    """[C], the class of each clip."""
+    classes = {label: index for index, label in enumerate(corpus.labels)}
+    return np.array([classes[entry.clip.speaker] for entry in entries], np.int64)

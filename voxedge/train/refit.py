@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from torch import nn
 from voxedge.metrics import fit_temperature, top_k_hits
 from voxedge.nn.speaker_net import CosineHead, Discriminant, SpeakerNet
 from voxedge.train.evaluate import Scores
+from voxedge.train.moments import Moments
 
 SHRINKAGES = (0.1, 0.3, 0.6, 0.9)  # to choose from by validation
 SHARES = (0.2, 0.3, 0.5, 0.7)  # of the discriminant beside the head that was trained
@@ -32,29 +33,44 @@ _KIND_SHRINKAGE = 0.1  # from 0.01 to 0.5 it does not matter: docs/experiments.m
 _SMALLEST = 1e-6  # variance: speakers with one window each have none
 
 
-def add_discriminant(
-    net: SpeakerNet, train: Sequence[Scores], validation: Sequence[Scores]
-) -> None:
+@dataclass(frozen=True)
+class Lessons:
+    """What discriminants learn from: the training clips' evidence.
+
+    Args:
+        clean: of the clips as they are.
+        quiet: what the first discriminant is learned from: of these, and maybe of copies in rooms.
+        spoilt: of copies in noise and over channels, if it is to know them. One discriminant for
+            all did worse (docs/experiments.md).
+    """
+
+    clean: Moments
+    quiet: Moments
+    spoilt: Moments | None = None
+
+
+def add_discriminant(net: SpeakerNet, lessons: Lessons, validation: Sequence[Scores]) -> None:
     """Give the network a discriminant, if any blend with its head validates better.
 
     Args:
         net: with a head of cosines, whose scale changes if it is blended.
-        train: what it says of the training clips as they are, and then of copies that are spoilt,
-            if it is to know them. One discriminant for both did worse (docs/experiments.md).
-        validation: what it says of other clips, in the same conditions.
+        lessons: see there.
+        validation: what it says of other clips, as they are and then spoilt.
     """
     head = net.head
     assert isinstance(head, CosineHead)  # the recipe sees to it
     own = temperature_of(validation)
     said = [replace(scores, logits=scores.logits / own) for scores in validation]
-    clean = _clean_or_not(train) if len(train) > 1 else None
-    kinds = [slice(0, 1), slice(1, None)] if clean else [slice(None)]
+    clean, kinds = None, [(lessons.quiet, validation)]
+    if lessons.spoilt is not None:
+        clean = _clean_or_not(lessons.clean, lessons.spoilt)
+        kinds = [(lessons.quiet, validation[:1]), (lessons.spoilt, validation[1:])]
     found, most = None, _right(said)
     maps: list[tuple[nn.Linear, float]] = []
-    for kind in kinds:
+    for moments, judged in kinds:
         best = None
         for shrinkage in SHRINKAGES:
-            linear = _calibrated(train[kind], shrinkage, head.weight.shape[0], validation[kind])
+            linear = _calibrated(moments, shrinkage, judged)
             for share in SHARES:
                 blend = _blend([*maps, (linear, share)], clean)
                 right = _right([_blended(blend, scores) for scores in said])
@@ -68,10 +84,9 @@ def add_discriminant(
         net.discriminant = found.to(head.weight.device)
 
 
-def _clean_or_not(train: Sequence[Scores]) -> nn.Linear:
-    """Evidence [N, F] -> log-odds [N, 1] of the first kind of clips beside all others."""
-    first = np.repeat([0, *[1] * (len(train) - 1)], [len(scores.owners) for scores in train])
-    of_two = discriminant(_all_evidence(train), first, 2, _KIND_SHRINKAGE)
+def _clean_or_not(clean: Moments, spoilt: Moments) -> nn.Linear:
+    """Evidence [N, F] -> log-odds [N, 1] of clips as they are beside spoilt ones."""
+    of_two = discriminant(clean.beside(spoilt), _KIND_SHRINKAGE)
     odds = nn.Linear(of_two.in_features, 1)
     with torch.no_grad():
         odds.weight.copy_(of_two.weight[:1] - of_two.weight[1:])
@@ -79,13 +94,10 @@ def _clean_or_not(train: Sequence[Scores]) -> nn.Linear:
     return odds
 
 
-def _calibrated(
-    train: Sequence[Scores], shrinkage: float, classes: int, validation: Sequence[Scores]
-) -> nn.Linear:
+def _calibrated(train: Moments, shrinkage: float, validation: Sequence[Scores]) -> nn.Linear:
     """A discriminant whose logits need no temperature on those clips."""
-    evidence = _all_evidence(train)
-    labels = np.concatenate([scores.window_truth for scores in train])
-    linear = discriminant(evidence, labels, classes, shrinkage)
+    linear = discriminant(train, shrinkage)
+    evidence = np.concatenate([_evidence(scores) for scores in validation])
     _scale(linear, _SPREAD / float(logits_of(linear, evidence).std()))
     judged = [replace(s, logits=logits_of(linear, _evidence(s))) for s in validation]
     _scale(linear, 1 / temperature_of(judged))
@@ -129,32 +141,21 @@ def modesty_of(whole: Scores, pieces: Scores, share: float) -> float:
     return min(1.0, max(0.0, math.log(colder) / math.log(share)))
 
 
-def discriminant(
-    evidence: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int64],
-    classes: int,
-    shrinkage: float,
-) -> nn.Linear:
-    """The linear discriminant (Fisher 1936) as a layer.
+def discriminant(moments: Moments, shrinkage: float) -> nn.Linear:
+    """The linear discriminant (Fisher 1936) as a layer, evidence [N, F] -> logits [N, K].
 
     Args:
-        evidence: [N, F].
-        labels: [N]; every class has a window at least.
-        classes: K.
+        moments: every class has a window at least.
         shrinkage: 0 to 1: of the covariance within classes, towards a sphere (Friedman 1989,
             "Regularized discriminant analysis", eq. 18).
     """
-    values = evidence.astype(np.float64)
-    means = np.stack([values[labels == k].mean(axis=0) for k in range(classes)])
-    within = values - means[labels]
-    covariance = (1 - shrinkage) * (within.T @ within) / len(values)
-    sphere = max(float(np.square(within).mean()), _SMALLEST) * np.eye(values.shape[1])
-    covariance += shrinkage * sphere
-    weight = np.linalg.solve(covariance, means.T).T
+    within, means = moments.covariance_within, moments.means
+    sphere = max(float(np.trace(within)) / len(within), _SMALLEST) * np.eye(len(within))
+    weight = np.linalg.solve((1 - shrinkage) * within + shrinkage * sphere, means.T).T
     bias = -0.5 * (weight * means).sum(axis=1)
     # What is the same for all classes changes no answer, and would only cost digits.
     weight, bias = weight - weight.mean(axis=0), bias - bias.mean()
-    head = nn.Linear(values.shape[1], classes)
+    head = nn.Linear(weight.shape[1], len(weight))
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weight))
         head.bias.copy_(torch.from_numpy(bias))
@@ -171,10 +172,6 @@ def logits_of(linear: nn.Linear, evidence: npt.NDArray[np.float32]) -> npt.NDArr
 def _evidence(scores: Scores) -> npt.NDArray[np.float32]:
     assert scores.evidence is not None
     return scores.evidence
-
-
-def _all_evidence(kinds: Sequence[Scores]) -> npt.NDArray[np.float32]:
-    return np.concatenate([_evidence(scores) for scores in kinds])
 
 
 def _scale(linear: nn.Linear, factor: float) -> None:
