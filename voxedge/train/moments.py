@@ -42,13 +42,15 @@ class Moments:
     @property
     def means(self) -> npt.NDArray[np.float64]:
         """[K, F]; every class has a window at least."""
-        return self.sums / self.counts[:, None]
+        means: npt.NDArray[np.float64] = self.sums / self.counts[:, None]
+        return means
 
     @property
     def covariance_within(self) -> npt.NDArray[np.float64]:
         """[F, F]: how the windows of one class differ, pooled over the classes."""
-        between = (self.means * self.counts[:, None]).T @ self.means
-        return (self.products - between) / self.counts.sum()
+        within = self.products - self.sums.T @ self.means
+        covariance: npt.NDArray[np.float64] = within / self.counts.sum()
+        return covariance
 
     def beside(self, other: Moments) -> Moments:
         """Of two classes: all of these windows, and all of those."""
