@@ -69,7 +69,7 @@ def open_session(model: bytes | Path, device: str, threads: int) -> tuple[Any, t
     except Exception as error:  # noqa: BLE001 - it raises a dozen types, for bad models and providers
         if wanted == "cpu":
             raise ModelError(f"ONNX Runtime refuses the model: {str(error)[:300]}") from None
-        session, _ = open_session(model, "cpu", threads)  # or it is the model's fault
+        session, _ = open_session(model, "cpu", threads)  # raises if the file is at fault
         cause = f" ({str(error)[:300]})"
     else:
         cause = ""
@@ -84,7 +84,10 @@ def open_session(model: bytes | Path, device: str, threads: int) -> tuple[Any, t
 
 
 def _made(onnxruntime: Any, model: bytes | Path, options: Any, device: str) -> Any:  # noqa: ANN401
-    """A session that prints nothing of its own where a provider fails, which would be on stdout."""
+    """A session without ONNX Runtime's own fallback.
+
+    That would print on stdout, and go on on the CPU without a word if a run fails.
+    """
     providers = [
         (PROVIDERS[name], _OPTIONS.get(name, {})) for name in dict.fromkeys((device, "cpu"))
     ]

@@ -120,7 +120,7 @@ class SpeakerNet(nn.Module):
         return self._looked_at(image)[0]
 
     def perceive(self, image: Tensor) -> Tensor:
-        """Image [B, 1, P, P] -> what ``evidence`` gives [B, F]; of the trunk only if it must."""
+        """Image [B, 1, P, P] -> evidence [B, F]; the trunk runs only where it must."""
         if self.bypass is None:
             return self.embed(image)
         figures: Tensor = self.bypass.norm(self.bypass.figures(image))

@@ -24,8 +24,7 @@ from voxedge.train.refit import Lessons, add_discriminant, modesty_of, temperatu
 from voxedge.windows import Policy
 
 _PIECE = 1 / 3  # of a window: the pieces by which confidence in short clips is set
-_SPOILT = ("noise", "channel")  # copies of clips are spoilt in one of these ways each
-_COPIES = {"noise": 4, "channel": 4}  # of each training clip, each spoilt anew
+_COPIES = {"noise": 4, "channel": 4}  # of a training clip, spoilt in these ways, each time anew
 _IN_ROOMS = 1 / 3  # the weight of a copy in rooms beside the clip as it is
 _SURE_OF = ("clean", "noise")  # with channels, confidence would be too low for all others
 
@@ -67,26 +66,25 @@ class Judge:
             random: a new generator, the same for every way.
         """
         found = {"clean": self.scores("validation", "all")}
-        for way in _known(augment, _SPOILT):
-            spoilt = _spoilt(augment, way, self.net, random())
-            found[way] = self.scores("validation", "all", spoilt)
+        for way in _known(augment, _COPIES):
+            found[way] = self.scores("validation", "all", _spoilt(augment, way, self.net, random()))
         return found
 
     def lessons(
         self, augment: WaveAugment | None, random: Callable[[], torch.Generator]
     ) -> Lessons:
-        """Of the training clips as they are, and of their copies; arguments as for ``kinds``."""
-        clean, spoilt = self._moments(None), None
-        quiet = clean
+        """What discriminants learn from: training clips and copies; arguments as for ``kinds``."""
+        clean, others = self._moments(None), None
+        first = clean
         for way in _known(augment, ("rooms",)):
             heard = _spoilt(augment, way, self.net, random())
-            quiet = quiet + self._moments(heard) * _IN_ROOMS
+            first = first + self._moments(heard) * _IN_ROOMS
         for way in _known(augment, _COPIES):
             heard = _spoilt(augment, way, self.net, random())
             for _ in range(_COPIES[way]):
                 copy = self._moments(heard)
-                spoilt = copy if spoilt is None else spoilt + copy
-        return Lessons(clean, quiet, spoilt)
+                others = copy if others is None else others + copy
+        return Lessons(clean, first, others)
 
     def _moments(self, heard: Heard | None) -> Moments:
         entries = self.split.of(self.corpus.entries, "train")
@@ -121,6 +119,7 @@ def calibrate(
 
 
 def _known(augment: WaveAugment | None, ways: Iterable[str]) -> list[str]:
+    """Those of the ways that training spoils clips in."""
     return [way for way in ways if augment is not None and getattr(augment.recipe, way)]
 
 

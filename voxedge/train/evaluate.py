@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -119,23 +121,30 @@ def gather(
     between: Callable[[], None] = lambda: None,
     heard: Heard | None = None,
 ) -> Moments:
-    """The moments of the evidence of all windows; arguments as for ``score``."""
+    """The moments of the evidence of all windows of clips, of which few are held at a time.
+
+    Arguments as for ``score``; there has to be a clip.
+    """
     truth, classes = _truth(corpus, entries), len(corpus.labels)
-    found: Moments | None = None
+    found: list[Moments] = []
     evidence: list[npt.NDArray[np.float32]] = []
     owners: list[int] = []
-
-    def add() -> Moments:
-        moments = Moments.of(np.concatenate(evidence), truth[owners], classes)
-        return moments if found is None else found + moments
-
     for pcm, lengths, own in _batches(net, corpus, entries, device, "all", workers, heard):
         evidence.append(net.perceive(net.frontend(pcm, lengths)).float().cpu().numpy())
         owners += own
         if len(owners) >= _HELD:
-            found, evidence, owners = add(), [], []
+            found = [reduce(add, [*found, _moments(evidence, truth[owners], classes)])]
+            evidence, owners = [], []
         between()
-    return add() if owners or found is None else found
+    if owners:
+        found.append(_moments(evidence, truth[owners], classes))
+    return reduce(add, found)
+
+
+def _moments(
+    evidence: list[npt.NDArray[np.float32]], labels: npt.NDArray[np.int64], classes: int
+) -> Moments:
+    return Moments.of(np.concatenate(evidence), labels, classes)
 
 
 def _batches(

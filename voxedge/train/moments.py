@@ -41,13 +41,13 @@ class Moments:
 
     @property
     def means(self) -> npt.NDArray[np.float64]:
-        """[K, F]; every class has a window at least."""
+        """[K, F]; there has to be a window of every class."""
         means: npt.NDArray[np.float64] = self.sums / self.counts[:, None]
         return means
 
     @property
     def covariance_within(self) -> npt.NDArray[np.float64]:
-        """[F, F]: how the windows of one class differ, pooled over the classes."""
+        """[F, F]: how windows of one class differ, pooled over the classes, as for ``means``."""
         within = self.products - self.sums.T @ self.means
         covariance: npt.NDArray[np.float64] = within / self.counts.sum()
         return covariance

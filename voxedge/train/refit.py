@@ -38,15 +38,15 @@ class Lessons:
     """What discriminants learn from: the training clips' evidence.
 
     Args:
-        clean: of the clips as they are.
-        quiet: what the first discriminant is learned from: of these, and maybe of copies in rooms.
-        spoilt: of copies in noise and over channels, if it is to know them. One discriminant for
-            all did worse (docs/experiments.md).
+        clean: of the clips as they are, which tell clean from spoilt.
+        first: of these and, with a lower weight, of copies in rooms: what the first one learns.
+        others: of copies in noise and over channels, which another one learns, if there are any.
+            One for all did worse (docs/experiments.md).
     """
 
     clean: Moments
-    quiet: Moments
-    spoilt: Moments | None = None
+    first: Moments
+    others: Moments | None = None
 
 
 def add_discriminant(net: SpeakerNet, lessons: Lessons, validation: Sequence[Scores]) -> None:
@@ -55,16 +55,17 @@ def add_discriminant(net: SpeakerNet, lessons: Lessons, validation: Sequence[Sco
     Args:
         net: with a head of cosines, whose scale changes if it is blended.
         lessons: see there.
-        validation: what it says of other clips, as they are and then spoilt.
+        validation: what it says of other clips, as they are and then, if there are copies to learn
+            from, spoilt in each of those ways.
     """
     head = net.head
     assert isinstance(head, CosineHead)  # the recipe sees to it
     own = temperature_of(validation)
     said = [replace(scores, logits=scores.logits / own) for scores in validation]
-    clean, kinds = None, [(lessons.quiet, validation)]
-    if lessons.spoilt is not None:
-        clean = _clean_or_not(lessons.clean, lessons.spoilt)
-        kinds = [(lessons.quiet, validation[:1]), (lessons.spoilt, validation[1:])]
+    clean, kinds = None, [(lessons.first, validation)]
+    if lessons.others is not None:
+        clean = _clean_or_not(lessons.clean, lessons.others)
+        kinds = [(lessons.first, validation[:1]), (lessons.others, validation[1:])]
     found, most = None, _right(said)
     maps: list[tuple[nn.Linear, float]] = []
     for moments, judged in kinds:

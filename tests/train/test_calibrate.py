@@ -1,0 +1,92 @@
+"""What discriminants learn from: evidence added up as it comes, and copies of the clips."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import RATE
+from voxedge.data.corpus import load_corpus
+from voxedge.data.manifest import read_manifest
+from voxedge.data.split import split
+from voxedge.train import evaluate
+from voxedge.train.build import build_augment, build_net
+from voxedge.train.calibrate import Judge
+from voxedge.train.evaluate import gather, score
+from voxedge.train.moments import Moments
+from voxedge.train.recipe import Recipe
+
+CPU = torch.device("cpu")
+
+
+def small(statistics: bool = True, **augment: float) -> Recipe:
+    return Recipe.from_dict(
+        {
+            "frontend": {"image_size": 32, "window_seconds": 0.5, "n_mels": 40},
+            "model": {"width": 0.25, "statistics": statistics},
+            "loss": {"head": "cosine"},
+            "augment": augment,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def corpus(corpus_folder):
+    return load_corpus(read_manifest(corpus_folder), RATE)
+
+
+def judge_of(corpus, recipe):
+    net = build_net(recipe, len(corpus.labels)).eval()
+    return Judge(net, corpus, split(corpus.entries, 0.5, 0.25, 0), CPU, 0, lambda: None)
+
+
+@pytest.mark.parametrize("statistics", [True, False])
+def test_what_is_gathered_are_the_moments_of_all_windows(corpus, monkeypatch, statistics):
+    monkeypatch.setattr(evaluate, "_HELD", 5)  # so that it is added up many times
+    monkeypatch.setattr(evaluate, "_BATCH", 4)
+    net = judge_of(corpus, small(statistics)).net
+    scores = score(net, corpus, corpus.entries, CPU)
+    assert len(scores.owners) > len(corpus.entries) > 5
+    wanted = Moments.of(scores.evidence, scores.window_truth, len(corpus.labels))
+    found = gather(net, corpus, corpus.entries, CPU)
+    np.testing.assert_array_equal(found.counts, wanted.counts)
+    np.testing.assert_allclose(found.sums, wanted.sums, atol=1e-3)
+    np.testing.assert_allclose(found.products, wanted.products, atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("ways", "first", "others"),
+    [
+        ({}, 1, 0),
+        ({"rooms": 0.3}, 4 / 3, 0),
+        ({"noise": 0.5}, 1, 4),
+        ({"channel": 0.2}, 1, 4),
+        ({"noise": 0.5, "channel": 0.2, "rooms": 0.3}, 4 / 3, 8),
+    ],
+)
+def test_copies_are_those_that_training_hears(corpus, ways, first, others):
+    recipe = small(**ways)
+    judge = judge_of(corpus, recipe)
+    augment = build_augment(recipe, judge.net.frontend.window)
+
+    def random():
+        return torch.Generator().manual_seed(0)
+
+    lessons = judge.lessons(augment, random)
+    windows = lessons.clean.counts.sum()
+    assert lessons.first.counts.sum() == pytest.approx(first * windows)
+    assert (0 if lessons.others is None else lessons.others.counts.sum()) == others * windows
+    assert list(judge.kinds(augment, random)) == ["clean", *(w for w in ways if w != "rooms")]
+
+
+def test_every_copy_is_spoilt_anew(corpus, monkeypatch):
+    recipe = small(noise=0.5)
+    judge = judge_of(corpus, recipe)
+    copies = []
+    real = Judge._moments
+    monkeypatch.setattr(Judge, "_moments", lambda *a: copies.append(real(*a)) or copies[-1])
+    augment = build_augment(recipe, judge.net.frontend.window)
+    judge.lessons(augment, lambda: torch.Generator().manual_seed(0))
+    assert len(copies) == 5
+    assert len({copy.products.tobytes() for copy in copies}) == 5
