@@ -2,9 +2,9 @@
 
 A head that is trained together with the trunk ends where the training clips are told apart; a
 discriminant also knows how the clips of one speaker differ, and weighs figures by that. On the
-voice's statistics it is better on clean clips and in rooms, the trained head in noise and over
-telephones. Another discriminant, between clips as they are and spoilt copies, says how much to
-listen to it, and to one more that was learned from such copies.
+voice's statistics it is better on clean clips and, having learned from some, in rooms, the trained
+head in noise and over telephones. Another discriminant, between clips as they are and spoilt
+copies, says how much to listen to it, and to one more that was learned from such copies.
 
 Shapes: N windows, F figures of the evidence, K classes.
 """
@@ -64,6 +64,7 @@ def add_discriminant(net: SpeakerNet, lessons: Lessons, validation: Sequence[Sco
     said = [replace(scores, logits=scores.logits / own) for scores in validation]
     clean, kinds = None, [(lessons.first, validation)]
     if lessons.others is not None:
+        assert len(validation) > 1  # what is learned from copies is judged by copies
         clean = _clean_or_not(lessons.clean, lessons.others)
         kinds = [(lessons.first, validation[:1]), (lessons.others, validation[1:])]
     found, most = None, _right(said)
