@@ -144,9 +144,9 @@ def softmax(logits: Floats) -> npt.NDArray[np.float64]:
 def fit_temperature(logits: Floats, labels: Integers, owners: Integers | None = None) -> float:
     """The T that minimises the cross-entropy of softmax(logits / T) (Guo et al. 2017, sec. 4.2).
 
-    The true class is held to be right in C + 1 of C + 2 cases (Platt 1999, sec. 2.2): else a
-    network that makes no mistake on C clips would be told that it never will. The minimum in
-    log T is found by golden-section search between 0.05 and 20.
+    The true class is held to be right in C + 1 of C + 2 cases, and not to be in one (Platt 1999,
+    sec. 2.2): else a network that makes no mistake on C clips would be told that it never will.
+    The minimum in log T is found by golden-section search between 0.05 and 20.
 
     Args:
         logits: [N, K].
@@ -154,19 +154,19 @@ def fit_temperature(logits: Floats, labels: Integers, owners: Integers | None = 
         owners: [N], whose window each row is, where the answer for a clip is the mean over its
             windows; without it every row is a clip.
     """
-    count, classes = len(labels), logits.shape[1]
+    count = len(labels)
     owners = np.arange(count) if owners is None else owners
-    windows = np.bincount(owners, minlength=count)[:, None]
+    windows = np.bincount(owners, minlength=count)
     doubt = 1 / (count + 2)
-    targets = np.full((count, classes), doubt / max(1, classes - 1))
-    targets[np.arange(count), labels] = 1 - doubt
-
-    order = np.argsort(owners, kind="stable")
-    logits, starts = logits[order], np.searchsorted(owners[order], np.arange(count))
+    rows, own = np.arange(len(owners)), np.asarray(labels)[owners]
 
     def cost(log_t: float) -> float:
-        answers = np.add.reduceat(softmax(logits / np.exp(log_t)), starts, axis=0)
-        return float(-(targets * np.log(np.maximum(answers / windows, 1e-300))).sum())
+        answers = softmax(logits / np.exp(log_t))
+        right = np.bincount(owners, answers[rows, own], minlength=count) / windows
+        answers[rows, own] = 0  # what is left is not 1 less that: digits
+        wrong = np.bincount(owners, answers.sum(axis=1), minlength=count) / windows
+        logs = [np.log(np.maximum(share, 1e-300)).sum() for share in (right, wrong)]
+        return float(-((1 - doubt) * logs[0] + doubt * logs[1]))
 
     low, high = np.log(0.05), np.log(20.0)
     ratio = (np.sqrt(5) - 1) / 2

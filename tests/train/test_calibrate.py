@@ -77,7 +77,14 @@ def test_copies_are_those_that_training_hears(corpus, ways, first, others):
     windows = lessons.clean.counts.sum()
     assert lessons.first.counts.sum() == pytest.approx(first * windows)
     assert (0 if lessons.others is None else lessons.others.counts.sum()) == others * windows
-    assert list(judge.kinds(augment, random)) == ["clean", *(w for w in ways if w != "rooms")]
+    kinds = judge.kinds(augment, random)
+    assert list(kinds) == ["clean", *(way for way in ways if way != "rooms")]
+    clips = len(kinds["clean"].truth)
+    for way in list(kinds)[1:]:
+        assert kinds[way].truth.tolist() == 3 * kinds["clean"].truth.tolist()
+        assert kinds[way].owners.max() == 3 * clips - 1
+        copies = [kinds[way].logits[kinds[way].owners // clips == copy] for copy in range(3)]
+        assert len({copy.tobytes() for copy in copies}) == 3  # each spoilt anew
 
 
 def test_every_copy_is_spoilt_anew(corpus, monkeypatch):

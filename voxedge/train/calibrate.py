@@ -17,7 +17,7 @@ from voxedge.data.manifest import Side
 from voxedge.data.split import Split
 from voxedge.nn.augment import WaveAugment
 from voxedge.nn.speaker_net import SpeakerNet
-from voxedge.train.evaluate import Heard, Scores, gather, score
+from voxedge.train.evaluate import Heard, Scores, gather, score, together
 from voxedge.train.moments import Moments
 from voxedge.train.recipe import LossRecipe
 from voxedge.train.refit import Lessons, add_discriminant, modesty_of, temperature_of
@@ -25,6 +25,7 @@ from voxedge.windows import Policy
 
 _PIECE = 1 / 3  # of a window: the pieces by which confidence in short clips is set
 _COPIES = {"noise": 4, "channel": 4}  # of a training clip, spoilt in these ways, each time anew
+_JUDGED = 3  # copies of a validation clip, likewise: what is said in one noise is chance
 _IN_ROOMS = 1 / 3  # the weight of a copy in rooms beside the clip as it is
 _SURE_OF = ("clean", "noise")  # with channels, confidence would be too low for all others
 
@@ -59,7 +60,7 @@ class Judge:
     def kinds(
         self, augment: WaveAugment | None, random: Callable[[], torch.Generator]
     ) -> dict[str, Scores]:
-        """What it says of validation clips as they are, and of copies spoilt in one way each.
+        """What it says of validation clips as they are, and of copies spoilt in one way at a time.
 
         Args:
             augment: of training: the ways that it knows.
@@ -67,7 +68,9 @@ class Judge:
         """
         found = {"clean": self.scores("validation", "all")}
         for way in _known(augment, _COPIES):
-            found[way] = self.scores("validation", "all", _spoilt(augment, way, self.net, random()))
+            heard = _spoilt(augment, way, self.net, random())
+            copies = [self.scores("validation", "all", heard) for _ in range(_JUDGED)]
+            found[way] = together(copies)
         return found
 
     def lessons(

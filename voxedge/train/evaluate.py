@@ -70,6 +70,19 @@ class Scores:
         }
 
 
+def together(parts: Sequence[Scores]) -> Scores:
+    """What is said of the clips of all parts, a clip that is in several of them each time."""
+    starts = np.cumsum([0, *(len(part.truth) for part in parts)])[:-1]
+    owners = [part.owners + start for part, start in zip(parts, starts, strict=True)]
+    evidence = [part.evidence for part in parts if part.evidence is not None]
+    return Scores(
+        np.concatenate([part.logits for part in parts]),
+        np.concatenate(owners),
+        np.concatenate([part.truth for part in parts]),
+        np.concatenate(evidence) if evidence else None,
+    )
+
+
 @torch.inference_mode()
 def score(
     net: SpeakerNet,

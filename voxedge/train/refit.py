@@ -22,7 +22,7 @@ from torch import nn
 
 from voxedge.metrics import fit_temperature, top_k_hits
 from voxedge.nn.speaker_net import CosineHead, Discriminant, SpeakerNet
-from voxedge.train.evaluate import Scores
+from voxedge.train.evaluate import Scores, together
 from voxedge.train.moments import Moments
 
 SHRINKAGES = (0.1, 0.3, 0.6, 0.9)  # to choose from by validation
@@ -99,10 +99,10 @@ def _clean_or_not(clean: Moments, spoilt: Moments) -> nn.Linear:
 def _calibrated(train: Moments, shrinkage: float, validation: Sequence[Scores]) -> nn.Linear:
     """A discriminant whose logits need no temperature on those clips."""
     linear = discriminant(train, shrinkage)
-    evidence = np.concatenate([_evidence(scores) for scores in validation])
+    scores = together(validation)
+    evidence = _evidence(scores)
     _scale(linear, _SPREAD / float(logits_of(linear, evidence).std()))
-    judged = [replace(s, logits=logits_of(linear, _evidence(s))) for s in validation]
-    _scale(linear, 1 / temperature_of(judged))
+    _scale(linear, 1 / temperature_of([replace(scores, logits=logits_of(linear, evidence))]))
     return linear
 
 
@@ -123,12 +123,8 @@ def _blended(blend: Discriminant, scores: Scores) -> Scores:
 
 def temperature_of(kinds: Sequence[Scores]) -> float:
     """Fitted on all of them: else confidence would be right for clean clips alone."""
-    clips = len(kinds[0].truth)
-    return fit_temperature(
-        np.concatenate([scores.logits for scores in kinds]),
-        np.concatenate([scores.truth for scores in kinds]),
-        np.concatenate([scores.owners + clips * i for i, scores in enumerate(kinds)]),
-    )
+    scores = together(kinds)
+    return fit_temperature(scores.logits, scores.truth, scores.owners)
 
 
 def modesty_of(whole: Scores, pieces: Scores, share: float) -> float:
@@ -182,7 +178,7 @@ def _scale(linear: nn.Linear, factor: float) -> None:
             parameter.mul_(factor)
 
 
-def _right(kinds: Sequence[Scores]) -> int:
-    """Answers that are right; those for clips as they are, the first kind, count twice."""
-    right = [int(top_k_hits(s.probabilities(1.0), s.truth, 1).sum()) for s in kinds]
-    return right[0] + sum(right)
+def _right(kinds: Sequence[Scores]) -> float:
+    """How often answers are right, summed over the kinds; clips as they are, the first, twice."""
+    right = [float(top_k_hits(s.probabilities(1.0), s.truth, 1).mean()) for s in kinds]
+    return round(right[0] + sum(right), 9)  # so that a tie is one
