@@ -121,6 +121,34 @@ def test_training_learns(corpus, tmp_path):
     assert metrics["temperature"] == pytest.approx(fitted, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("top1", "clips", "epoch"),
+    [
+        ([0.2, 0.7, 0.9, 0.9], 100, 4),
+        ([0.2, 0.97, 0.9633, 0.9633], 300, 4),  # two clips of 300 are chance
+        ([0.2, 0.97, 0.9633, 0.9], 300, 3),
+        ([0.2, 0.97, 0.9, 0.9], 300, 2),  # twenty are not
+        ([0.2, 1.0, 0.9], 10, 3),  # one of ten is
+        ([0.2, 1.0, 0.5], 10, 2),
+        ([0.0, 0.0], 10, 2),
+    ],
+)
+def test_the_best_epoch_is_the_last_that_cannot_be_told_from_the_best(top1, clips, epoch):
+    history = [{"epoch": n, "val_top1": share} for n, share in enumerate(top1, 1)]
+    assert loop._best(history, clips)["epoch"] == epoch
+
+
+def test_the_network_that_is_measured_is_the_one_of_the_best_epoch(finished):
+    run, metrics, watcher = finished
+    best = load_checkpoint(run.best)
+    assert best.state["position"]["epoch"] == metrics["best_epoch"]
+    row = watcher.epochs[metrics["best_epoch"] - 1]
+    assert metrics["validation"] == {name: row[name] for name in metrics["validation"]}
+    net = load_net(run).state_dict()
+    name = "trunk.conv1.weight"
+    assert torch.equal(net[name], best.tensors[f"net.{name}"])
+
+
 def test_the_same_seed_gives_the_same_weights(finished, corpus, tmp_path):
     run, _, _ = finished
     again, _, _ = run_training(tmp_path / "again", corpus)

@@ -12,7 +12,7 @@ import copy
 import math
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -279,7 +279,7 @@ class _Trainer:
         position.epoch, position.step, position.sums = position.epoch + 1, 0, {}
         for name, value in row.items():
             events.add_scalar(name, value, position.epoch)
-        if max(position.history, key=_merit) is row:
+        if _best(position.history, len(scores.truth)) is row:
             save_checkpoint(self.run.best, module_tensors("net", self.averaged), self._state())
         self._save_last()
         self.run.write_history(position.history)
@@ -287,20 +287,21 @@ class _Trainer:
     def finish(self) -> dict[str, Any]:
         """Measure the best network the way ``identify`` answers, write it down, draw the curves."""
         self.finished = True
-        restore_module("net", self.averaged, load_checkpoint(self.run.best))
+        best = load_checkpoint(self.run.best)
+        restore_module("net", self.averaged, best)
         augment = self.view.augment
         temperature = calibrate(self.judge, self.recipe.loss, augment, self._generator)
         state = self._state() | {"modesty": self.averaged.modesty}
         if isinstance(self.averaged.head, CosineHead):
             state["cosine_scale"] = self.averaged.head.scale
         save_checkpoint(self.run.model, module_tensors("net", self.averaged), state)
-        history = self.position.history
-        best = max(history, key=_merit)
+        history, best_epoch = self.position.history, best.state["position"]["epoch"]
+        row = history[best_epoch - 1]
         trained = self.training_set.clips * len(history)
         metrics = {
             "test": self._tested(temperature),
-            "validation": {name: best[name] for name in ("val_top1", "val_top5", "val_loss")},
-            "best_epoch": int(best["epoch"]),
+            "validation": {name: row[name] for name in ("val_top1", "val_top5", "val_loss")},
+            "best_epoch": best_epoch,
             "epochs": len(history),
             "temperature": temperature,
             "seconds": round(self.position.seconds, 1),
@@ -399,8 +400,17 @@ class _Trainer:
         )
 
 
-def _merit(row: dict[str, float]) -> tuple[float, float]:
-    return row["val_top1"], -row["val_loss"]
+def _best(history: Sequence[dict[str, float]], clips: int) -> dict[str, float]:
+    """The last epoch that cannot be told from the one with the highest top-1.
+
+    Few clips say little: the highest of many figures is often chance, and by the schedule later
+    weights are better ones. Two standard errors of the highest are the limit; of C clips named
+    right it counts C + 1 of C + 2, else there would be no error where all are.
+    """
+    highest = max(row["val_top1"] for row in history)
+    share = (highest * clips + 1) / (clips + 2)
+    limit = highest - 2 * math.sqrt(share * (1 - share) / clips)
+    return next(row for row in reversed(history) if row["val_top1"] >= limit)
 
 
 def versions() -> dict[str, str]:
