@@ -31,7 +31,7 @@ bench: .venv/rivals  ## measure all that BENCHMARKS.md holds, beside the rivals,
 	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt Resemblyzer webrtcvad-wheels; \
 	then touch $@; else echo "Not all rivals could be installed: those that are missing are left out."; fi
 
-model: setup  ## train and export the model of bench/models (some 40 minutes on 2 cores; needs the shared recordings)
+model: setup  ## train and export the model of bench/models (half an hour to an hour on 2 cores; needs the shared recordings)
 	@$(BIN)/voxedge train $(DATA)/speechocean762/known --runs build/model --set data.train_size=0.94 --set data.val_size=0.06 \
 		--set augment.noise_folder=$(DATA)/noise --set augment.rooms_folder=$(DATA)/rir
 	@mkdir -p bench/models
