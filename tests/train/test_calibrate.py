@@ -10,7 +10,7 @@ from tests.conftest import RATE
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import read_manifest
 from voxedge.data.split import split
-from voxedge.train import evaluate
+from voxedge.train import calibrate, evaluate
 from voxedge.train.build import build_augment, build_net
 from voxedge.train.calibrate import Judge
 from voxedge.train.evaluate import gather, score
@@ -97,3 +97,14 @@ def test_every_copy_is_spoilt_anew(corpus, monkeypatch):
     judge.lessons(augment, lambda: torch.Generator().manual_seed(0))
     assert len(copies) == 5
     assert len({copy.products.tobytes() for copy in copies}) == 5
+
+
+def test_many_validation_clips_are_spoilt_once_each(corpus, monkeypatch):
+    recipe = small(noise=0.5)
+    judge = judge_of(corpus, recipe)
+    augment = build_augment(recipe, judge.net.frontend.window)
+    clips = len(judge.scores("validation", "all").truth)
+    for enough, copies in ((clips - 1, 1), (2 * clips, 2), (9 * clips, 3)):
+        monkeypatch.setattr(calibrate, "_ENOUGH", enough)
+        kinds = judge.kinds(augment, lambda: torch.Generator().manual_seed(0))
+        assert len(kinds["noise"].truth) == copies * clips

@@ -26,6 +26,7 @@ from voxedge.windows import Policy
 _PIECE = 1 / 3  # of a window: the pieces by which confidence in short clips is set
 _COPIES = {"noise": 4, "channel": 4}  # of a training clip, spoilt in these ways, each time anew
 _JUDGED = 3  # copies of a validation clip, likewise: what is said in one noise is chance
+_ENOUGH = 1_000  # copies in all: with so many clips one of each says as much, in less memory
 _IN_ROOMS = 1 / 3  # the weight of a copy in rooms beside the clip as it is
 _SURE_OF = ("clean", "noise")  # with channels, confidence would be too low for all others
 
@@ -67,9 +68,10 @@ class Judge:
             random: a new generator, the same for every way.
         """
         found = {"clean": self.scores("validation", "all")}
+        count = min(_JUDGED, max(1, _ENOUGH // len(found["clean"].truth)))
         for way in _known(augment, _COPIES):
             heard = _spoilt(augment, way, self.net, random())
-            copies = [self.scores("validation", "all", heard) for _ in range(_JUDGED)]
+            copies = [self.scores("validation", "all", heard) for _ in range(count)]
             found[way] = together(copies)
         return found
 
