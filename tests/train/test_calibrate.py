@@ -58,11 +58,11 @@ def test_what_is_gathered_are_the_moments_of_all_windows(corpus, monkeypatch, st
 @pytest.mark.parametrize(
     ("ways", "first", "others"),
     [
-        ({}, 1, 0),
-        ({"rooms": 0.3}, 4 / 3, 0),
-        ({"noise": 0.5}, 1, 4),
-        ({"channel": 0.2}, 1, 4),
-        ({"noise": 0.5, "channel": 0.2, "rooms": 0.3}, 4 / 3, 8),
+        ({}, 2, 0),
+        ({"rooms": 0.3}, 2 + 1 / 3, 0),
+        ({"noise": 0.5}, 2, 5),
+        ({"channel": 0.2}, 2, 5),
+        ({"noise": 0.5, "channel": 0.2, "rooms": 0.3}, 2 + 1 / 3, 9),
     ],
 )
 def test_copies_are_those_that_training_hears(corpus, ways, first, others):
@@ -74,9 +74,10 @@ def test_copies_are_those_that_training_hears(corpus, ways, first, others):
         return torch.Generator().manual_seed(0)
 
     lessons = judge.lessons(augment, random)
-    windows = lessons.clean.counts.sum()
+    windows = len(judge.scores("train", "all").owners)
     assert lessons.first.counts.sum() == pytest.approx(first * windows)
-    assert (0 if lessons.others is None else lessons.others.counts.sum()) == others * windows
+    heard = 0 if lessons.others is None else lessons.others.counts.sum()
+    assert heard == pytest.approx(others * windows)
     kinds = judge.kinds(augment, random)
     assert list(kinds) == ["clean", *(way for way in ways if way != "rooms")]
     clips = len(kinds["clean"].truth)
@@ -95,8 +96,22 @@ def test_every_copy_is_spoilt_anew(corpus, monkeypatch):
     monkeypatch.setattr(Judge, "_moments", lambda *a: copies.append(real(*a)) or copies[-1])
     augment = build_augment(recipe, judge.net.frontend.window)
     judge.lessons(augment, lambda: torch.Generator().manual_seed(0))
-    assert len(copies) == 5
-    assert len({copy.products.tobytes() for copy in copies}) == 5
+    assert len(copies) == 8  # three pieces, the clips as they are, four copies
+    assert len({copy.products.tobytes() for copy in copies}) == 8
+
+
+def test_pieces_are_of_the_beginning_the_middle_and_the_end(corpus):
+    judge = judge_of(corpus, small())
+    window = judge.net.frontend.window.samples
+    pcm = torch.arange(2 * window).reshape(2, window).float()
+    lengths = torch.tensor([window, window // 3 - 5])
+    heard = [judge._piece(place)(pcm, lengths) for place in calibrate._PLACES]
+    size = round(window / 3)
+    starts = 0, (window - size) // 2, window - size
+    for (pieces, filled), start in zip(heard, starts, strict=True):
+        assert filled.tolist() == [size, window // 3 - 5]
+        assert pieces[0].tolist() == list(range(start, start + size))
+        assert pieces[1, 0] == window  # one that is shorter stays as it is
 
 
 def test_many_validation_clips_are_spoilt_once_each(corpus, monkeypatch):

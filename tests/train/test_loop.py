@@ -191,6 +191,21 @@ def test_a_stop_during_validation_is_answered_there(finished, corpus, tmp_path, 
     assert (resumed.folder / "history.csv").read_text() == (run.folder / "history.csv").read_text()
 
 
+def test_a_stop_while_the_end_is_fitted_says_so(finished, corpus, tmp_path, monkeypatch):
+    real = loop.calibrate
+
+    def stopping(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return real(*arguments)
+
+    monkeypatch.setattr(loop, "calibrate", stopping)
+    with pytest.raises(Interrupted, match="after the last epoch"):
+        run_training(tmp_path / "run", corpus)
+    monkeypatch.undo()
+    resumed, _, _ = run_training(tmp_path / "run", corpus, resume=True)
+    assert digest(resumed) == digest(finished[0])
+
+
 def test_resuming_needs_no_first_weights_again(corpus, tmp_path):
     weights = tmp_path / "weights.pth"
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), weights)

@@ -83,7 +83,7 @@ def test_a_discriminant_that_noise_misleads_is_heard_where_it_is_quiet():
     training, validation = ([listened(noisy, seed) for noisy in (False, True)] for seed in (0, 1))
     net = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
     clean, spoilt = (learned(scores) for scores in training)
-    add_discriminant(net, Lessons(clean, clean, spoilt), validation)
+    add_discriminant(net, Lessons(clean, spoilt), validation)
     assert net.discriminant is not None
     scale = net.head.scale / 30.0  # the head's logits are made to fit
     for scores, gained in zip(validation, (0.1, -0.01), strict=True):
@@ -94,13 +94,13 @@ def test_a_discriminant_that_noise_misleads_is_heard_where_it_is_quiet():
         before = top_k_hits(scores.logits, scores.truth, 1).mean()
         assert top_k_hits(logits.numpy(), scores.truth, 1).mean() > before + gained
     deaf = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
-    add_discriminant(deaf, Lessons(clean, clean), validation[:1])
+    add_discriminant(deaf, Lessons(clean), validation[:1])
     assert deaf.discriminant.clean is None
 
 
 def test_a_discriminant_that_only_misleads_is_not_added():
     net = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
     quiet = learned(listened(noisy=False, seed=0))
-    add_discriminant(net, Lessons(quiet, quiet), [listened(noisy=True, seed=1)])
+    add_discriminant(net, Lessons(quiet), [listened(noisy=True, seed=1)])
     assert net.discriminant is None
     assert net.head.scale == 30.0

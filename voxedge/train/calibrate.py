@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor
@@ -23,7 +25,8 @@ from voxedge.train.recipe import LossRecipe
 from voxedge.train.refit import Lessons, add_discriminant, modesty_of, temperature_of
 from voxedge.windows import Policy
 
-_PIECE = 1 / 3  # of a window: the pieces by which confidence in short clips is set
+_PIECE = 1 / 3  # of a window: the pieces that stand for short clips
+_PLACES = (0.0, 0.5, 1.0)  # of a piece in its window: at the beginning, in the middle, at the end
 _COPIES = {"noise": 4, "channel": 4}  # of a training clip, spoilt in these ways, each time anew
 _JUDGED = 3  # copies of a validation clip, likewise: what is said in one noise is chance
 _ENOUGH = 1_000  # copies in all: with so many clips one of each says as much, in less memory
@@ -79,17 +82,32 @@ class Judge:
         self, augment: WaveAugment | None, random: Callable[[], torch.Generator]
     ) -> Lessons:
         """What discriminants learn from: training clips and copies; arguments as for ``kinds``."""
-        clean, others = self._moments(None), None
-        first = clean
+        pieces = reduce(add, (self._moments(self._piece(place)) for place in _PLACES))
+        pieces = pieces * (1 / len(_PLACES))
+        first, others = self._moments(None) + pieces, None
         for way in _known(augment, ("rooms",)):
             heard = _spoilt(augment, way, self.net, random())
             first = first + self._moments(heard) * _IN_ROOMS
         for way in _known(augment, _COPIES):
             heard = _spoilt(augment, way, self.net, random())
             for _ in range(_COPIES[way]):
-                copy = self._moments(heard)
-                others = copy if others is None else others + copy
-        return Lessons(clean, first, others)
+                others = (pieces if others is None else others) + self._moments(heard)
+        return Lessons(first, others)
+
+    def pieces(self, side: Side) -> Scores:
+        """What it says of pieces: each clip's first window from its beginning, cut to one."""
+        return self.scores(side, "first", self._piece(0.0))
+
+    def _piece(self, place: float) -> Heard:
+        """Of every window only ``_PIECE``, or all of it where it is as short."""
+        size = round(_PIECE * self.net.frontend.window.samples)
+
+        def heard(pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+            starts = ((lengths - size).clamp(min=0) * place).long()
+            columns = starts.unsqueeze(1) + torch.arange(size, device=pcm.device)
+            return pcm.gather(1, columns), lengths.clamp(max=size)
+
+        return heard
 
     def _moments(self, heard: Heard | None) -> Moments:
         entries = self.split.of(self.corpus.entries, "train")
@@ -116,9 +134,8 @@ def calibrate(
     if recipe.refit:
         validation = judge.kinds(augment, random)
         add_discriminant(net, judge.lessons(augment, random), list(validation.values()))
-    piece = round(_PIECE * net.frontend.window.samples)
-    pieces = judge.scores("validation", "first", lambda pcm, n: (pcm, n.clamp(max=piece)))
-    net.modesty = modesty_of(judge.scores("validation", "first"), pieces, _PIECE)
+    whole, pieces = judge.scores("validation", "first"), judge.pieces("validation")
+    net.modesty = modesty_of(whole, pieces, _PIECE)
     kinds = judge.kinds(augment, random)
     return temperature_of([kinds[kind] for kind in _SURE_OF if kind in kinds])
 

@@ -197,9 +197,11 @@ class _Trainer:
         if self.stop.signum:
             if not self.finished:  # then the network is the best one, not the last
                 self._save_last()
+            epoch, epochs = self.position.epoch, self.recipe.training.epochs
+            where = f"in epoch {epoch + 1}" if epoch < epochs else "after the last epoch"
             raise Interrupted(
                 self.stop.signum,
-                f"stopped in epoch {self.position.epoch + 1}, all saved",
+                f"stopped {where}, all saved",
                 f"go on with: voxedge train --resume {self.run.folder}",
             )
 

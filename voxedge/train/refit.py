@@ -2,9 +2,10 @@
 
 A head that is trained together with the trunk ends where the training clips are told apart; a
 discriminant also knows how the clips of one speaker differ, and weighs figures by that. On the
-voice's statistics it is better on clean clips and, having learned from some, in rooms, the trained
-head in noise and over telephones. Another discriminant, between clips as they are and spoilt
-copies, says how much to listen to it, and to one more that was learned from such copies.
+voice's statistics it is better on clean clips and, having learned from some, on short ones and in
+rooms, the trained head in noise and over telephones. Another discriminant, between what that one
+learned from and copies in noise and over channels, says how much to listen to it, and to one more
+that was learned from such copies.
 
 Shapes: N windows, F figures of the evidence, K classes.
 """
@@ -38,13 +39,12 @@ class Lessons:
     """What discriminants learn from: the training clips' evidence.
 
     Args:
-        clean: of the clips as they are, which tell clean from spoilt.
-        first: of these and, with a lower weight, of copies in rooms: what the first one learns.
-        others: of copies in noise and over channels, which another one learns, if there are any.
-            One for all did worse (docs/experiments.md).
+        first: of the clips as they are, of pieces of them and, with a lower weight, of copies in
+            rooms.
+        others: of copies in noise and over channels, and of the pieces too, if there are any
+            copies. One discriminant for all did worse (docs/experiments.md).
     """
 
-    clean: Moments
     first: Moments
     others: Moments | None = None
 
@@ -65,7 +65,7 @@ def add_discriminant(net: SpeakerNet, lessons: Lessons, validation: Sequence[Sco
     clean, kinds = None, [(lessons.first, validation)]
     if lessons.others is not None:
         assert len(validation) > 1  # what is learned from copies is judged by copies
-        clean = _clean_or_not(lessons.clean, lessons.others)
+        clean = _first_or_other(lessons.first, lessons.others)
         kinds = [(lessons.first, validation[:1]), (lessons.others, validation[1:])]
     found, most = None, _right(said)
     maps: list[tuple[nn.Linear, float]] = []
@@ -86,9 +86,9 @@ def add_discriminant(net: SpeakerNet, lessons: Lessons, validation: Sequence[Sco
         net.discriminant = found.to(head.weight.device)
 
 
-def _clean_or_not(clean: Moments, spoilt: Moments) -> nn.Linear:
-    """Evidence [N, F] -> log-odds [N, 1] of clips as they are beside spoilt ones."""
-    of_two = discriminant(clean.beside(spoilt), _KIND_SHRINKAGE)
+def _first_or_other(first: Moments, others: Moments) -> nn.Linear:
+    """Evidence [N, F] -> log-odds [N, 1] of the clips that the first discriminant learned from."""
+    of_two = discriminant(first.beside(others), _KIND_SHRINKAGE)
     odds = nn.Linear(of_two.in_features, 1)
     with torch.no_grad():
         odds.weight.copy_(of_two.weight[:1] - of_two.weight[1:])
