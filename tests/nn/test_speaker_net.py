@@ -99,7 +99,7 @@ def test_statistics_are_the_last_part_of_the_embedding():
     assert not torch.equal(embedding[:, statistics], without[:, statistics])
 
 
-def test_a_discriminant_has_its_shares_for_clean_clips_and_others():
+def test_each_map_of_a_discriminant_has_its_share_for_clips_like_its_own():
     logits, evidence = torch.randn(3, 5), torch.randn(3, 16)
     asked = Discriminant(16, 5, [0.3, 0.6], hears=True)
     quiet, noisy = (

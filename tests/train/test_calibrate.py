@@ -1,4 +1,4 @@
-"""What discriminants learn from: evidence added up as it comes, and copies of the clips."""
+"""What discriminants learn from: evidence added up as it comes, pieces and copies of clips."""
 
 from __future__ import annotations
 

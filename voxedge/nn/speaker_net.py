@@ -142,8 +142,8 @@ class Discriminant(nn.Module):
     Args:
         figures: F, of the evidence.
         classes: K.
-        shares: 0 to 1, of each map: the first one's for clean clips, the second one's for others.
-        hears: whether it tells clean clips from others; else the first map has its share always.
+        shares: 0 to 1, of each map, for clips like those that it learned from.
+        hears: whether it tells which of two maps a clip is for; else the first one has its share.
     """
 
     shares: Tensor
@@ -151,7 +151,7 @@ class Discriminant(nn.Module):
     def __init__(self, figures: int, classes: int, shares: Sequence[float], hears: bool) -> None:
         super().__init__()
         self.maps = nn.ModuleList(nn.Linear(figures, classes) for _ in shares)
-        self.clean = nn.Linear(figures, 1) if hears else None  # log-odds of a clean clip
+        self.clean = nn.Linear(figures, 1) if hears else None  # log-odds of the first map's clips
         self.register_buffer("shares", torch.tensor(shares))
 
     def forward(self, logits: Tensor, evidence: Tensor) -> Tensor:

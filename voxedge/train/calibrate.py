@@ -81,7 +81,7 @@ class Judge:
     def lessons(
         self, augment: WaveAugment | None, random: Callable[[], torch.Generator]
     ) -> Lessons:
-        """What discriminants learn from: training clips and copies; arguments as for ``kinds``."""
+        """Of training clips, pieces of them, and copies; arguments as for ``kinds``."""
         pieces = reduce(add, (self._moments(self._piece(place)) for place in _PLACES))
         pieces = pieces * (1 / len(_PLACES))
         first, others = self._moments(None) + pieces, None
@@ -95,11 +95,11 @@ class Judge:
         return Lessons(first, others)
 
     def pieces(self, side: Side) -> Scores:
-        """What it says of pieces: each clip's first window from its beginning, cut to one."""
+        """What it says of a piece of each clip, from its beginning."""
         return self.scores(side, "first", self._piece(0.0))
 
     def _piece(self, place: float) -> Heard:
-        """Of every window only ``_PIECE``, or all of it where it is as short."""
+        """Of every window only ``_PIECE``, or all of it where it is as short: that does no harm."""
         size = round(_PIECE * self.net.frontend.window.samples)
 
         def heard(pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

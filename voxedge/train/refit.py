@@ -2,10 +2,10 @@
 
 A head that is trained together with the trunk ends where the training clips are told apart; a
 discriminant also knows how the clips of one speaker differ, and weighs figures by that. On the
-voice's statistics it is better on clean clips and, having learned from some, on short ones and in
-rooms, the trained head in noise and over telephones. Another discriminant, between what that one
-learned from and copies in noise and over channels, says how much to listen to it, and to one more
-that was learned from such copies.
+voice's statistics it is better on clean clips and, since it also learns from pieces of clips and
+from copies in rooms, on short ones and in rooms; the trained head is better in noise and over
+telephones. A second one learns from copies in noise and over channels, and from the pieces. A third
+tells what the first learned from and what the second did, and so how much to listen to each.
 
 Shapes: N windows, F figures of the evidence, K classes.
 """
@@ -39,8 +39,8 @@ class Lessons:
     """What discriminants learn from: the training clips' evidence.
 
     Args:
-        first: of the clips as they are, of pieces of them and, with a lower weight, of copies in
-            rooms.
+        first: of the clips as they are and, each with a lower weight, of pieces of every window
+            and of copies in rooms.
         others: of copies in noise and over channels, and of the pieces too, if there are any
             copies. One discriminant for all did worse (docs/experiments.md).
     """
@@ -87,7 +87,7 @@ def add_discriminant(net: SpeakerNet, lessons: Lessons, validation: Sequence[Sco
 
 
 def _first_or_other(first: Moments, others: Moments) -> nn.Linear:
-    """Evidence [N, F] -> log-odds [N, 1] of the clips that the first discriminant learned from."""
+    """Evidence [N, F] -> log-odds [N, 1] that it is like the first moments, not the others."""
     of_two = discriminant(first.beside(others), _KIND_SHRINKAGE)
     odds = nn.Linear(of_two.in_features, 1)
     with torch.no_grad():
