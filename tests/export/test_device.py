@@ -62,12 +62,14 @@ def test_resampling_is_soxrs(rate):
 
 def test_what_lies_beyond_the_given_length_is_not_heard():
     one = torch.from_numpy(voice(150, 1.0, 1))[None]
+    # Rows as long as each other: how sums are ordered may hang on the length of a row.
+    padded = torch.cat([one, torch.zeros(1, 3000)], dim=1)
     garbage = torch.cat([one, torch.randn(1, 3000)], dim=1)
     before = DeviceInput(48_000, RATE)
     lengths = torch.tensor([one.shape[1]])
-    (clean, valid), (dirty, same) = before(one, lengths), before(garbage, lengths)
+    (clean, valid), (dirty, same) = before(padded, lengths), before(garbage, lengths)
     assert torch.equal(valid, same)
-    torch.testing.assert_close(clean[:, : int(valid)], dirty[:, : int(valid)], rtol=0, atol=1e-6)
+    assert torch.equal(clean[:, : int(valid)], dirty[:, : int(valid)])
 
 
 @pytest.mark.parametrize(
