@@ -27,10 +27,10 @@ from bench.machine import Bystanders, card
 from bench.picture import draw
 from bench.prepare import BUILD, ROOT, prepare
 from bench.table import render
-from voxedge.console import answer, complain, say
+from voxedge.cli.console import answer, complain, say
 from voxedge.errors import RunError, VoxedgeError
 from voxedge.files import write_text
-from voxedge.parallel import available_processors
+from voxedge.threads import available_processors
 
 RAW = BUILD / "pytest-benchmark.json"
 _RESULTS = "bench/results.json"

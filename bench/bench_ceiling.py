@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from bench.alternate import IN_A_ROW, alternate, clocked
 from bench.bench_latency import THREADS, TURNS
 from bench.trunk import bare_trunk, multiply_adds
-from voxedge.session import open_session
+from voxedge.inference.session import open_session
 
 SIDE = 512  # of the matrices: 2.7e8 operations on 1 MB each in float32
 

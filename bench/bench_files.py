@@ -12,11 +12,11 @@ import soundfile
 
 from bench.alternate import alternate, clocked
 from bench.prepare import recordings
-from voxedge.audio import load_audio
-from voxedge.parallel import available_processors, ordered_map
-from voxedge.runtime import Failure, Identifier
-from voxedge.session import open_session
-from voxedge.windows import batches, speech
+from voxedge.audio.load import load_audio
+from voxedge.audio.windows import batches, speech
+from voxedge.inference.identifier import Failure, Identifier
+from voxedge.inference.session import open_session
+from voxedge.threads import available_processors, ordered_map
 
 CLIPS, QUICK_CLIPS = 1_000, 40
 TURNS = 2  # some fifteen seconds each

@@ -16,10 +16,10 @@ import soundfile
 from bench import launch
 from bench.prepare import BUILD, ROOT, recordings
 from bench.trunk import with_classes
-from voxedge.artifact import read
-from voxedge.audio import load_audio
+from voxedge.audio.load import load_audio
 from voxedge.files import atomic_write
-from voxedge.parallel import available_processors
+from voxedge.model_file.reader import read_model
+from voxedge.threads import available_processors
 
 CLIPS = (1, 10, 100, 1_000, 10_000)
 SECONDS = (1, 3, 10, 60, 600)
@@ -41,7 +41,7 @@ def test_clips(benchmark, material, product):
 
 def test_seconds(benchmark, material, product):
     lengths = SECONDS[:2] if material.quick else SECONDS
-    metadata = read(product).metadata
+    metadata = read_model(product).metadata
     found, samples = recordings(material.run, 1_000), 0
     parts = []
     for path in itertools.cycle(found):

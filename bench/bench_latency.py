@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bench.alternate import IN_A_ROW, alternate, clocked
-from voxedge.parallel import available_processors
+from voxedge.threads import available_processors
 
 ALL = available_processors()
 THREADS = sorted({1, min(2, ALL), ALL})

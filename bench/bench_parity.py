@@ -22,8 +22,9 @@ from bench.contestants import (
     SEED_EXPORTED,
     eager,
 )
+from voxedge.inference.scoring import average_over_windows
 from voxedge.metrics import bootstrap, top_k_hits
-from voxedge.parallel import available_processors
+from voxedge.threads import available_processors
 
 BATCH = 32
 SAME_NETWORK = (
@@ -66,7 +67,7 @@ def test_parity(benchmark, device, material, contestants_on, clips):
         suite="parity",
         device=device,
         clips=len(clips.truth),
-        windows=len(clips.owners),
+        windows=len(clips.clip_index),
         figures={"accuracy": accuracy, "agreement": agreement, "difference": difference},
     )
     if device == "cpu":  # CUDA may compute in TF32
@@ -82,9 +83,7 @@ def _probabilities(answer, clips):
 
 def _averaged(probabilities, clips):
     """[N, K] of the windows -> [C, K] of the clips."""
-    total = np.zeros((len(clips.truth), probabilities.shape[1]))
-    np.add.at(total, clips.owners, probabilities)
-    return total / np.bincount(clips.owners)[:, None]
+    return average_over_windows(probabilities, clips.clip_index, len(clips.truth))
 
 
 def _agreement(a, b, k):

@@ -16,7 +16,7 @@ from bench import launch
 from bench.alternate import alternate
 from bench.contestants import BARE_FP32, BARE_INT8, EAGER, FP32, INT8, SEED
 from bench.prepare import ROOT, held_out
-from voxedge.parallel import available_processors
+from voxedge.threads import available_processors
 
 PYTHON = "python"
 TURNS = 5  # of some fifteen seconds
@@ -24,7 +24,7 @@ TURNS = 5  # of some fifteen seconds
 
 @pytest.mark.skipif(not launch.POSSIBLE, reason="this system has no wait4 to count memory with")
 def test_process(benchmark, material, clips, rounds):
-    single = np.flatnonzero(np.bincount(clips.owners) == 1)  # all have the same work
+    single = np.flatnonzero(np.bincount(clips.clip_index) == 1)  # all have the same work
     clip = held_out(material.run)[single[0] if len(single) else 0].path
     python = sys.executable
     identify = [python, "-m", "voxedge", "identify", clip, "--json", "--device", "cpu"]

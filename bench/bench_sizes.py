@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from functools import partial
 
-from voxedge.export.lower import activation_ranges, converted
 from voxedge.export.passes import PASSES
+from voxedge.export.precision import activation_ranges, converted
 from voxedge.export.serialise import serialise
 from voxedge.export.trace import trace
 
 from bench.alternate import IN_A_ROW, alternate, clocked
+from voxedge.audio.windows import Batch
+from voxedge.inference.session import open_session
 from voxedge.nn.speaker_net import ExportedNet
 from voxedge.nn.trunks import TRUNKS
-from voxedge.parallel import available_processors
-from voxedge.session import open_session
+from voxedge.threads import available_processors
 from voxedge.train.build import build_net
-from voxedge.windows import Batch
 
 SIZES = (64, 96, 128, 160, 224)
 NETWORKS = (("resnet18", 1.0), ("resnet18", 0.5), ("mobilenet_v3_small", 1.0))  # trunk, width

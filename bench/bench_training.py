@@ -20,12 +20,12 @@ from bench.alternate import alternate, clocked
 from voxedge.nn.convolution import with_products
 from voxedge.nn.losses import ContrastiveCenterLoss
 from voxedge.nn.speaker_net import SpeakerNet
-from voxedge.parallel import available_processors
+from voxedge.threads import available_processors
 from voxedge.train.average import update_average
 from voxedge.train.build import build_net
 from voxedge.train.optimizers import build_optimizer
 from voxedge.train.recipe import load
-from voxedge.train.view import View
+from voxedge.train.training_input import View
 
 CLASSES = 200
 BATCH = 32
@@ -45,11 +45,11 @@ WAYS = {
 def test_training(benchmark, pixels, rounds):
     torch.set_num_threads(available_processors())
     torch.manual_seed(0)
-    image, owners = torch.randn(BATCH, 1, pixels, pixels), torch.arange(BATCH)
+    image, labels = torch.randn(BATCH, 1, pixels, pixels), torch.arange(BATCH)
     trials = {
-        OURS: clocked(partial(our_step(pixels, True)[1], image, owners)),
-        PLAIN: clocked(partial(our_step(pixels, False)[1], image, owners)),
-        SEED_TRAINER: clocked(partial(seed_step(), image, owners)),
+        OURS: clocked(partial(our_step(pixels, True)[1], image, labels)),
+        PLAIN: clocked(partial(our_step(pixels, False)[1], image, labels)),
+        SEED_TRAINER: clocked(partial(seed_step(), image, labels)),
         SPOILT: clocked(spoiling(pixels)),
     }
     figures = alternate(benchmark, trials, min(rounds, TURNS))
@@ -73,9 +73,9 @@ def our_step(pixels: int, products: bool) -> tuple[SpeakerNet, Callable[[Tensor,
     average = copy.deepcopy(net)
     optimizer = build_optimizer(recipe.optimizer, net)
 
-    def step(image: Tensor, owners: Tensor) -> None:
+    def step(image: Tensor, labels: Tensor) -> None:
         embedding = net.embed(image.to(memory_format=torch.channels_last))
-        loss = F.cross_entropy(net.head(embedding), owners)
+        loss = F.cross_entropy(net.head(embedding), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -95,10 +95,10 @@ def seed_step() -> Callable[[Tensor, Tensor], None]:
         torch.optim.Adagrad(centers.parameters(), lr=1e-3),
     )
 
-    def step(image: Tensor, owners: Tensor) -> None:
+    def step(image: Tensor, labels: Tensor) -> None:
         three = image.expand(-1, 3, -1, -1).contiguous()
-        loss = F.cross_entropy(head(trunk(three)), owners)
-        loss = loss + centers(trunk(three), owners).loss
+        loss = F.cross_entropy(head(trunk(three)), labels)
+        loss = loss + centers(trunk(three), labels).loss
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()
@@ -113,5 +113,5 @@ def spoiling(pixels: int) -> Callable[[], object]:
     recipe = load("default").with_values({"frontend.image_size": pixels})
     view = View(recipe, build_net(recipe, CLASSES).frontend, CLASSES, torch.device("cpu"))
     pcm = 0.1 * torch.randn(BATCH, view.whole.samples)
-    lengths, owners = torch.full((BATCH,), view.whole.samples), torch.arange(BATCH)
-    return lambda: view(pcm, lengths, owners, torch.Generator().manual_seed(0))
+    lengths, labels = torch.full((BATCH,), view.whole.samples), torch.arange(BATCH)
+    return lambda: view(pcm, lengths, labels, torch.Generator().manual_seed(0))

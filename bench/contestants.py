@@ -18,17 +18,17 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from voxedge.export.lower import Precision
+from voxedge.export.precision import Precision
 from voxedge.export.trace import OUTPUTS
 
 from bench.prepare import Lengths, Material
 from bench.seed_pipeline import SeedPipeline
 from bench.trunk import bare_front_end, bare_trunk, behind_front_end
+from voxedge.audio.limits import Samples
 from voxedge.errors import MissingExtra, ProviderUnavailable, VoxedgeError
-from voxedge.limits import Samples
+from voxedge.inference.identifier import Identifier
+from voxedge.inference.session import open_session
 from voxedge.nn.speaker_net import ExportedNet
-from voxedge.runtime import Identifier
-from voxedge.session import open_session
 from voxedge.train.build import load_net
 from voxedge.train.run import Run
 

@@ -40,7 +40,7 @@ def eager(run: str, clip: str) -> None:
 
     import torch
 
-    from voxedge.audio import load_audio
+    from voxedge.audio.load import load_audio
     from voxedge.nn.speaker_net import ExportedNet
     from voxedge.train.build import load_net
     from voxedge.train.run import Run

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 
-from voxedge.parallel import available_processors
+from voxedge.threads import available_processors
 
 #: Instruction sets that the matrix kernels choose by, x86-64 and Arm, as Linux names them.
 INSTRUCTIONS = (

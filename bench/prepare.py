@@ -29,17 +29,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxedge.audio import load_audio
-from voxedge.console import duration, say
+from voxedge.audio.limits import Samples
+from voxedge.audio.load import load_audio
+from voxedge.audio.windows import batches, cut, is_low_energy
+from voxedge.cli.console import duration, say
 from voxedge.data.manifest import Clip
-from voxedge.data.spoken import speak_corpus
+from voxedge.demo.speech import speak_corpus
 from voxedge.errors import UsageError, VoxedgeError
 from voxedge.files import write_json
-from voxedge.limits import Samples
 from voxedge.train import recipe as recipes
 from voxedge.train.build import load_net
 from voxedge.train.run import Run, find_run
-from voxedge.windows import batches, cut, is_low_energy
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "bench"
@@ -144,7 +144,7 @@ class Clips:
 
     pcm: Samples  # [N, W], rows shorter than W zero-filled
     lengths: Lengths  # [N]
-    owners: npt.NDArray[np.int64]  # [N], the clip of each window
+    clip_index: npt.NDArray[np.int64]  # [N], the clip of each window
     truth: npt.NDArray[np.int64]  # [C], the class of each clip
 
 
@@ -222,12 +222,12 @@ def cut_clips(run: Run) -> Clips:
     clips = held_out(run)
     classes = {label: index for index, label in enumerate(run.labels())}
     parts: list[tuple[int, Samples]] = []
-    for owner, clip in enumerate(clips):
+    for index, clip in enumerate(clips):
         own = cut(load_audio(clip.path, frontend.sample_rate), window)
-        parts += [(owner, part) for part in own if not is_low_energy(part)] or [(owner, own[0])]
+        parts += [(index, part) for part in own if not is_low_energy(part)] or [(index, own[0])]
     (all_of_them,) = batches(parts, len(parts), window)
     truth = np.array([classes[clip.speaker] for clip in clips])
-    return Clips(all_of_them.pcm, all_of_them.lengths, np.array(all_of_them.owners), truth)
+    return Clips(all_of_them.pcm, all_of_them.lengths, np.array(all_of_them.keys), truth)
 
 
 _SPOKEN = "spoken"

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from bench.prepare import export_of, held_out, trained_on
-from voxedge.audio import load_audio
-from voxedge.console import complain, say
+from voxedge.audio.load import load_audio
+from voxedge.cli.console import complain, say
 from voxedge.errors import VoxedgeError
 from voxedge.files import write_json
+from voxedge.inference.identifier import Identifier
 from voxedge.metrics import bootstrap, top_k_hits
 from voxedge.nn.trunks import TRUNKS
-from voxedge.runtime import Identifier
 from voxedge.train.run import Run
 
 RECORDS = Path(__file__).parent / "records.json"

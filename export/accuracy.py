@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from voxedge.audio.limits import Samples
+from voxedge.audio.windows import batches, cut, speech
 from voxedge.errors import CorpusError
-from voxedge.limits import Samples
+from voxedge.inference.scoring import LabelledScores
+from voxedge.inference.session import open_session
 from voxedge.metrics import top_k_hits
-from voxedge.parallel import available_processors
-from voxedge.session import open_session
-from voxedge.train.evaluate import Scores
-from voxedge.windows import batches, cut, speech
+from voxedge.threads import available_processors
 
 #: Largest loss of accuracy, as a fraction of the clips, by k. One clip is always let pass: fewer
 #: than 200 cannot show half a point.
@@ -97,7 +97,7 @@ class Accuracy:
         }
 
 
-def scores(model: bytes, clips: Iterable[Labelled], window: int) -> Scores:
+def scores(model: bytes, clips: Iterable[Labelled], window: int) -> LabelledScores:
     """What a model says of labelled clips, over all windows as ``identify`` cuts them.
 
     Args:
@@ -115,18 +115,22 @@ def scores(model: bytes, clips: Iterable[Labelled], window: int) -> Scores:
                 yield len(truth) - 1, part
 
     rows: list[npt.NDArray[np.float32]] = []
-    owners: list[int] = []
+    clip_index: list[int] = []
     for batch in batches(windows(), _BATCH, window):
         feeds = {"pcm": batch.pcm, "lengths": batch.lengths}
         rows += session.run(["logits"], feeds)
-        owners += batch.owners
+        clip_index += batch.keys
     if not truth:
         raise CorpusError("no validation clip of the run can be read", "--data FOLDER")
-    return Scores(np.concatenate(rows), np.array(owners), np.array(truth, np.int64))
+    return LabelledScores(np.concatenate(rows), np.array(clip_index), np.array(truth, np.int64))
 
 
 def compare(
-    precision: str, reference: Scores, lowered: Scores, temperature: float, in_float: Sequence[str]
+    precision: str,
+    reference: LabelledScores,
+    lowered: LabelledScores,
+    temperature: float,
+    in_float: Sequence[str],
 ) -> Accuracy:
     """Both networks' answers, averaged over the windows of each clip."""
     before, after = reference.probabilities(temperature), lowered.probabilities(temperature)
@@ -139,7 +143,7 @@ def compare(
     return Accuracy(
         precision,
         clips=len(truth),
-        windows=len(reference.owners),
+        windows=len(reference.clip_index),
         hits={
             k: (int(top_k_hits(before, truth, k).sum()), int(top_k_hits(after, truth, k).sum()))
             for k in ALLOWED

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 
+from voxedge.audio.limits import Samples
+from voxedge.audio.windows import batches
 from voxedge.errors import ParityError
-from voxedge.limits import Samples
 from voxedge.nn.speaker_net import ExportedNet
-from voxedge.windows import batches
 
 TOLERANCE = 1e-3  # largest difference of any output
 _BATCHES = (1, 2, 3, 7)

@@ -13,19 +13,20 @@ import onnx
 import onnx_ir as ir
 from voxedge.export import parity
 from voxedge.export.accuracy import Accuracy, Labelled
-from voxedge.export.device import Device, agreement, with_device_input
-from voxedge.export.lower import Precision, lower
+from voxedge.export.input_format import InputFormat, agreement, with_device_input
 from voxedge.export.passes import PASSES
+from voxedge.export.precision import Precision, lower
 from voxedge.export.serialise import serialise
 from voxedge.export.trace import trace
 
-from voxedge import artifact
-from voxedge.artifact import Metadata
-from voxedge.audio import load_audio
+from voxedge.audio.limits import Limits, Samples
+from voxedge.audio.load import load_audio
 from voxedge.data.manifest import Clip
 from voxedge.errors import AudioError, CorpusError
 from voxedge.files import atomic_write
-from voxedge.limits import Limits, Samples
+from voxedge.model_file.metadata import KEY, Metadata
+from voxedge.model_file.reader import read_model
+from voxedge.model_file.seal import seal
 from voxedge.nn.speaker_net import ExportedNet
 from voxedge.train.build import load_net
 from voxedge.train.recipe import Recipe
@@ -55,7 +56,7 @@ def export_run(
     data: Path | None = None,
     licence: str = "",
     precision: Precision = "fp32",
-    device: Device | None = None,
+    input_format: InputFormat | None = None,
     say: Callable[[str], None] = lambda _: None,
     passes: tuple[Callable[[ir.Model], bool], ...] = PASSES,
 ) -> Exported:
@@ -67,7 +68,7 @@ def export_run(
         data: where the run's corpus lies now, if it moved.
         licence: of the model, for its metadata.
         precision: of the trunk: ``fp32``, ``fp16`` or ``int8``.
-        device: what the buffer holds that the file takes; None: mono float32 at the model's rate.
+        input_format: of the buffer that the file takes; None: mono float32 at the model's rate.
         say: told what is being done.
         passes: graph passes, in order.
 
@@ -78,8 +79,8 @@ def export_run(
             accuracy; nothing is written.
     """
     metrics, sample_rate = run.metrics(), run.recipe().frontend.sample_rate
-    device = device or Device(sample_rate)
-    device.check(sample_rate)
+    input_format = input_format or InputFormat(sample_rate)
+    input_format.check(sample_rate)
     net = ExportedNet(load_net(run), metrics["temperature"]).eval()
     clips = _real_clips(run, data, sample_rate)
     say("tracing the network, front end included")
@@ -103,23 +104,23 @@ def export_run(
             say=say,
         )
     metadata = _metadata(run, net.net.head.in_features, licence, precision, rows, accuracy)
-    if not device.is_plain(sample_rate):
-        say(f"comparing the device's {device.rate} Hz with soxr's resampling")
+    if not input_format.is_plain(sample_rate):
+        say(f"comparing the device's {input_format.rate} Hz with soxr's resampling")
         plain, window = model, net.net.frontend.window.samples
-        model = with_device_input(plain, device, sample_rate, window)
-        clips = _real_clips(run, data, device.rate)
-        found = agreement(plain, model, device, sample_rate, window, clips)
+        model = with_device_input(plain, input_format, sample_rate, window)
+        clips = _real_clips(run, data, input_format.rate)
+        found = agreement(plain, model, input_format, sample_rate, window, clips)
         metadata = replace(
             metadata,
-            sample_rate=device.rate,
-            input=device.described(),
+            sample_rate=input_format.rate,
+            input=input_format.described(),
             parity=metadata.parity | {"input": found},
         )
-    model.metadata_props[artifact.KEY] = metadata.to_json()
-    sealed = artifact.seal(serialise(model))
+    model.metadata_props[KEY] = metadata.to_json()
+    sealed = seal(serialise(model))
     with atomic_write(path) as file:
         file.write(sealed)
-    return Exported(path, len(sealed), artifact.read(path).metadata, rows, accuracy)
+    return Exported(path, len(sealed), read_model(path).metadata, rows, accuracy)
 
 
 def _without_folders(recipe: Recipe) -> dict[str, str]:

@@ -102,10 +102,10 @@ def test_a_few_right_answers_do_not_make_certainty():
 def test_temperature_of_clips_is_judged_by_the_mean_over_their_windows():
     random = np.random.default_rng(5)
     labels = random.integers(6, size=200)
-    owners = np.repeat(np.arange(200), 3)
+    clip_index = np.repeat(np.arange(200), 3)
     logits = random.normal(0, 4, (600, 6))
-    logits[np.arange(600), labels[owners]] += 4
-    temperature = fit_temperature(logits, labels, owners)
+    logits[np.arange(600), labels[clip_index]] += 4
+    temperature = fit_temperature(logits, labels, clip_index)
 
     def cost(t):
         answers = softmax(logits / t).reshape(200, 3, 6).mean(axis=1)
@@ -113,4 +113,4 @@ def test_temperature_of_clips_is_judged_by_the_mean_over_their_windows():
         return -(201 / 202 * np.log(right) + 1 / 202 * np.log(1 - right)).sum()
 
     assert cost(temperature) <= min(cost(0.9 * temperature), cost(1.1 * temperature))
-    assert temperature < fit_temperature(logits, labels[owners])  # the mean is less sure
+    assert temperature < fit_temperature(logits, labels[clip_index])  # the mean is less sure

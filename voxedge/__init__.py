@@ -6,20 +6,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from voxedge.audio import load_audio
+    from voxedge.audio.load import load_audio
     from voxedge.errors import AudioError, ModelError, VoxedgeError
-    from voxedge.runtime import Identifier, Prediction
+    from voxedge.inference.identifier import Identifier, Prediction
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["AudioError", "Identifier", "ModelError", "Prediction", "VoxedgeError", "load_audio"]
 
 _HOMES = {
     "AudioError": "errors",
-    "Identifier": "runtime",
+    "Identifier": "inference.identifier",
     "ModelError": "errors",
-    "Prediction": "runtime",
+    "Prediction": "inference.identifier",
     "VoxedgeError": "errors",
-    "load_audio": "audio",
+    "load_audio": "audio.load",
 }
 
 

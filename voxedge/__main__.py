@@ -1,5 +1,5 @@
 """``python -m voxedge``."""
 
-from voxedge.cli import main
+from voxedge.cli.app import main
 
 main()

@@ -139,38 +139,3 @@ def softmax(logits: Floats) -> npt.NDArray[np.float64]:
     powers = np.exp(shifted)
     result: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
     return result
-
-
-def fit_temperature(logits: Floats, labels: Integers, owners: Integers | None = None) -> float:
-    """The T that minimises the cross-entropy of softmax(logits / T) (Guo et al. 2017, sec. 4.2).
-
-    The true class is held to be right in C + 1 of C + 2 cases, and not to be in one (Platt 1999,
-    sec. 2.2): else a network that makes no mistake on C clips would be told that it never will.
-    The minimum in log T is found by golden-section search between 0.05 and 20.
-
-    Args:
-        logits: [N, K].
-        labels: [C].
-        owners: [N], whose window each row is, where the answer for a clip is the mean over its
-            windows; without it every row is a clip.
-    """
-    count = len(labels)
-    owners = np.arange(count) if owners is None else owners
-    windows = np.bincount(owners, minlength=count)
-    doubt = 1 / (count + 2)
-    rows, own = np.arange(len(owners)), np.asarray(labels)[owners]
-
-    def cost(log_t: float) -> float:
-        answers = softmax(logits / np.exp(log_t))
-        right = np.bincount(owners, answers[rows, own], minlength=count) / windows
-        answers[rows, own] = 0  # what is left is not 1 less that: digits
-        wrong = np.bincount(owners, answers.sum(axis=1), minlength=count) / windows
-        logs = [np.log(np.maximum(share, 1e-300)).sum() for share in (right, wrong)]
-        return float(-((1 - doubt) * logs[0] + doubt * logs[1]))
-
-    low, high = np.log(0.05), np.log(20.0)
-    ratio = (np.sqrt(5) - 1) / 2
-    for _ in range(40):
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        low, high = (low, right) if cost(left) <= cost(right) else (left, high)
-    return round(float(np.exp((low + high) / 2)), 4)

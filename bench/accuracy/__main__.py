@@ -19,16 +19,17 @@ from typing import Any
 
 from bench.accuracy import ablation, centers, few, rivals, table
 from bench.prepare import shared_data
-from voxedge import stress
-from voxedge.console import Progress, answer, complain, say, warn
+from voxedge.cli.console import Progress, answer, complain, say, warn
+from voxedge.cli.evaluate import show_conditions
+from voxedge.data import sounds
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import Clip, read_manifest
 from voxedge.errors import CorpusError, MissingExtra, VoxedgeError
 from voxedge.evaluation.answers import FILE, ask
-from voxedge.evaluation.command import show_conditions
+from voxedge.evaluation.conditions import Environment, choose_conditions
 from voxedge.evaluation.measures import measure
-from voxedge.parallel import available_processors
-from voxedge.train.command import split_of
+from voxedge.threads import available_processors
+from voxedge.train.prepare import split_for
 from voxedge.train.recipe import DataRecipe, Recipe
 from voxedge.train.run import find_run
 
@@ -130,15 +131,15 @@ def _chosen(known: Sequence[str], text: str) -> list[str]:
 
 
 def _rivals(options: argparse.Namespace) -> int:
-    stress.chosen(options.stress, stress.Surroundings())  # a mistyped name is said at once
+    choose_conditions(options.stress, Environment())  # a mistyped name is said at once
     clips, subject = _clips(options)
     labels = tuple(sorted({clip.speaker for clip in clips}))
     sides = {side: [clip for clip in clips if clip.split == side] for side in _SIDES}
     say(", ".join(f"{len(own)} {side}" for side, own in sides.items()) + " clips")
-    around = stress.Surroundings()
+    around = Environment()
     if options.stress != "none":
         around = _surroundings(options.noise, options.rooms)
-    conditions, missing = stress.chosen(options.stress, around)
+    conditions, missing = choose_conditions(options.stress, around)
     if missing:
         warn(f"left out for want of noises or rooms: {', '.join(missing)}")
     measured: dict[str, Any] = {}
@@ -191,23 +192,23 @@ def _clips(options: argparse.Namespace) -> tuple[list[Clip], dict[str, Any]]:
             workers=available_processors(),
             progress=progress.update,
         )
-    made = split_of(corpus, Recipe(data=DataRecipe(split_seed=options.seed)))
+    made = split_for(Recipe(data=DataRecipe(split_seed=options.seed)), corpus)
     clips = [replace(entry.clip, split=made.sides[entry.clip.name]) for entry in corpus.entries]
     return clips, {"data": f"{options.data}, seed {options.seed}"}
 
 
-def _surroundings(noise: Path, rooms: Path) -> stress.Surroundings:
+def _surroundings(noise: Path, rooms: Path) -> Environment:
     """The halves that no network is trained with, of what there is."""
     found: dict[str, Any] = {}
     for name, load, folder in (
-        ("noises", stress.load_noises, noise),
-        ("rooms", stress.load_rooms, rooms),
+        ("noises", sounds.load_noises, noise),
+        ("rooms", sounds.load_rooms, rooms),
     ):
         try:
             found[name] = load(folder, rivals.RATE, "evaluation")
         except CorpusError as error:
             warn(str(error))
-    return stress.Surroundings(**found)
+    return Environment(**found)
 
 
 def _show(measured: dict[str, Any]) -> None:

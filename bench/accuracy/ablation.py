@@ -28,7 +28,7 @@ VARIANTS: dict[str, dict[str, object]] = {
     "no-statistics": {"model.statistics": "false"},
     "no-discriminant": {"loss.refit": "false"},
     "no-margin": {"loss.margin": 0},
-    "no-parts": {"loss.parts": "false"},
+    "no-parts": {"loss.auxiliary_heads": "false"},
     "no-centers": {"loss.center": "none"},
     "no-average": {"training.average": 0},
     "no-decay": {"optimizer.weight_decay": 0},

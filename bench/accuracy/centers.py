@@ -19,7 +19,7 @@ import numpy as np
 
 from bench.accuracy.few import list_clips
 from bench.accuracy.table import compare, settings, train_all
-from voxedge.console import answer
+from voxedge.cli.console import answer
 from voxedge.evaluation.answers import FILE, folder_of
 from voxedge.evaluation.verification import SHOTS
 

@@ -22,12 +22,13 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from voxedge.audio import load_audio
+from voxedge.audio.limits import Samples
+from voxedge.audio.load import load_audio
 from voxedge.data.manifest import Clip
 from voxedge.errors import MissingExtra
-from voxedge.limits import Samples
-from voxedge.metrics import fit_temperature, softmax
-from voxedge.scoring import ClipScores, Owner
+from voxedge.inference.scoring import ClipScores, Key, unit_length
+from voxedge.metrics import softmax
+from voxedge.train.temperature import fit_temperature
 
 RATE = 16_000  # Hz; what Resemblyzer takes
 
@@ -75,13 +76,11 @@ class Rival:
     clips_per_second: float
     sample_rate: int = RATE
 
-    def score(self, clips: Iterable[tuple[Owner, Samples]]) -> Iterator[ClipScores[Owner]]:
-        """Probabilities of (owner, samples [S]), in order; each clip is taken whole."""
-        for owner, samples in clips:
+    def score(self, clips: Iterable[tuple[Key, Samples]]) -> Iterator[ClipScores[Key]]:
+        """Probabilities of (key, samples [S]), in order; each clip is taken whole."""
+        for key, samples in clips:
             features = self.describe(samples)
-            scores = ClipScores(owner, 1, 1)
-            scores.add(self.classify(features[None])[0], features)
-            yield scores
+            yield ClipScores(key, 1, self.classify(features[None])[0], unit_length(features))
 
 
 def train(

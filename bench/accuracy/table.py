@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.accuracy.rivals import METHODS
-from voxedge.console import say
+from voxedge.cli.console import say
 from voxedge.evaluation.answers import FILE, folder_of
 
 #: Rows by name: what ``voxedge train`` is told, beside the data and the seed.

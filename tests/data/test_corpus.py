@@ -14,7 +14,7 @@ from voxedge.data.check import check_corpus
 from voxedge.data.corpus import load_corpus
 from voxedge.data.dataset import TrainingSet, evaluation_batches
 from voxedge.data.manifest import read_manifest
-from voxedge.data.split import split
+from voxedge.data.split import split_corpus
 from voxedge.errors import CorpusError
 from voxedge.train.recipe import load
 from voxedge.train.run import Run
@@ -117,7 +117,7 @@ def test_names_that_are_not_utf_8_reach_the_run_folder(tmp_path):
     soundfile.write(odd, voice(110, 1, 77), RATE, format="WAV")
     corpus = load_corpus(read_manifest(root), RATE)
     run = Run(tmp_path / "run")
-    run.describe(load("default"), corpus, split(corpus.entries))
+    run.describe(load("default"), corpus, split_corpus(corpus.entries))
     assert any(
         clip.path.exists() and b"caf\xe9" in os.fsencode(clip.path) for clip in run.manifest().clips
     )
@@ -183,7 +183,7 @@ def test_an_epoch_can_be_entered_in_the_middle(corpus_folder):
     assert len(entered) == whole.steps - 3
     for a, b in zip(rest, entered, strict=True):
         np.testing.assert_array_equal(a.pcm, b.pcm)
-        assert a.owners == b.owners
+        assert a.keys == b.keys
 
 
 def test_epochs_differ_and_seeds_differ(corpus_folder):
@@ -208,9 +208,9 @@ def test_a_left_over_single_clip_is_dropped(corpus_folder):
 def test_evaluation_sees_every_window_once(corpus_folder):
     corpus = load_corpus(read_manifest(corpus_folder), RATE)
     batches = list(evaluation_batches(corpus, corpus.entries, 7, window=8000))
-    owners = [owner for batch in batches for owner in batch.owners]
+    keys = [key for batch in batches for key in batch.keys]
     windows = 1 + int(np.ceil((1.2 * RATE - 8000) / 4000))
-    assert owners == [index for index in range(32) for _ in range(windows)]
+    assert keys == [index for index in range(32) for _ in range(windows)]
 
 
 @pytest.mark.parametrize(
@@ -220,6 +220,6 @@ def test_evaluation_sees_every_window_once(corpus_folder):
 def test_a_small_corpus_gets_steps_enough(corpus_folder, min_steps, batch_size, steps):
     made = training_set(corpus_folder, largest_batch=16, min_steps=min_steps)
     assert (made.batch_size, made.steps) == (batch_size, steps)
-    seen = [owner for batch in made.epoch(0) for owner in batch.owners]
+    seen = [key for batch in made.epoch(0) for key in batch.keys]
     assert len(seen) == made.clips
-    assert {seen.count(owner) for owner in range(4)} == {made.clips // 4}  # every clip as often
+    assert {seen.count(key) for key in range(4)} == {made.clips // 4}  # every clip as often

@@ -7,7 +7,7 @@ import pytest
 
 from voxedge.data.corpus import Entry
 from voxedge.data.manifest import SIDES, Clip
-from voxedge.data.split import Split, assert_no_leak, split
+from voxedge.data.split import Split, assert_no_leak, split_corpus
 from voxedge.errors import CorpusError
 
 
@@ -26,7 +26,7 @@ def corpus(speakers: int, clips: int, sessions: int = 1) -> list[Entry]:
 
 def test_sizes_are_near_the_ones_asked_for():
     entries = corpus(100, 20)
-    made = split(entries, 0.6, 0.2)
+    made = split_corpus(entries, 0.6, 0.2)
     shares = [len(made.of(entries, side)) / len(entries) for side in SIDES]
     assert shares == pytest.approx([0.6, 0.2, 0.2], abs=0.06)
 
@@ -34,7 +34,7 @@ def test_sizes_are_near_the_ones_asked_for():
 @pytest.mark.parametrize("clips", [3, 4, 6, 12])
 def test_every_speaker_is_on_every_side_and_trained_on_its_share(clips):
     entries = corpus(50, clips)
-    made = split(entries, 0.6, 0.2)
+    made = split_corpus(entries, 0.6, 0.2)
     for speaker in {e.clip.speaker for e in entries}:
         own = [e for e in entries if e.clip.speaker == speaker]
         counts = [len(made.of(own, side)) for side in SIDES]
@@ -45,28 +45,28 @@ def test_every_speaker_is_on_every_side_and_trained_on_its_share(clips):
 def test_same_seed_same_split_whatever_the_order():
     entries = corpus(20, 10)
     shuffled = random.Random(1).sample(entries, len(entries))
-    assert split(entries, seed=5).sides == split(shuffled, seed=5).sides
-    assert split(entries, seed=5).sides != split(entries, seed=6).sides
+    assert split_corpus(entries, seed=5).sides == split_corpus(shuffled, seed=5).sides
+    assert split_corpus(entries, seed=5).sides != split_corpus(entries, seed=6).sides
 
 
 def test_clips_keep_their_side_when_others_are_added():
     few, many = corpus(40, 16), corpus(40, 32)
-    before, after = split(few).sides, split(many).sides
+    before, after = split_corpus(few).sides, split_corpus(many).sides
     moved = [(side, after[name]) for name, side in before.items() if after[name] != side]
     assert len(moved) <= 0.05 * len(before)  # where a cut was moved, to train on enough clips
     assert moved.count(("train", "test")) <= 0.005 * len(before)
 
 
 def test_clips_keep_their_side_when_they_are_renamed():
-    before = split([entry("s", n, digest=f"d{n}") for n in range(12)]).sides
-    after = split([entry("s", n + 50, digest=f"d{n}") for n in range(12)]).sides
+    before = split_corpus([entry("s", n, digest=f"d{n}") for n in range(12)]).sides
+    after = split_corpus([entry("s", n + 50, digest=f"d{n}") for n in range(12)]).sides
     assert list(before.values()) == list(after.values())
 
 
 @pytest.mark.parametrize("sessions", [3, 5])
 def test_no_session_stands_on_two_sides(sessions):
     entries = corpus(30, 20, sessions)
-    made = split(entries)
+    made = split_corpus(entries)
     sides: dict[tuple[str, str], set[str]] = {}
     for e in entries:
         sides.setdefault((e.clip.speaker, e.clip.session), set()).add(made.sides[e.clip.name])
@@ -76,7 +76,7 @@ def test_no_session_stands_on_two_sides(sessions):
 
 def test_of_two_sessions_one_is_the_test():
     entries = corpus(30, 20, 2)
-    made = split(entries)
+    made = split_corpus(entries)
     for speaker in {e.clip.speaker for e in entries}:
         own = [e for e in entries if e.clip.speaker == speaker]
         tested = {e.clip.session for e in made.of(own, "test")}
@@ -91,20 +91,20 @@ def test_a_new_short_session_does_not_take_the_training_away():
         entries = [entry("a", n, "long") for n in range(50)] + [
             entry("a", 99 + n, "short") for n in (1, 2)
         ]
-        made = split(entries, seed=seed)
+        made = split_corpus(entries, seed=seed)
         assert {e.clip.session for e in made.of(entries, "test")} == {"short"}
         assert len(made.of(entries, "train")) > 25
 
 
 def test_speakers_with_one_session_are_split_by_utterance_and_it_is_said():
     entries = corpus(3, 10) + [entry("far", n, f"day{n % 3}") for n in range(9)]
-    assert split(entries).describe() == "split 1 speaker by session, 3 speakers by utterance"
+    assert split_corpus(entries).describe() == "split 1 speaker by session, 3 speakers by utterance"
 
 
 def test_a_given_split_is_kept():
     entries = [entry("a", n, side=SIDES[n % 3]) for n in range(6)]
     entries += [entry("b", n, side=SIDES[n % 3]) for n in range(6)]
-    made = split(entries)
+    made = split_corpus(entries)
     assert all(made.sides[e.clip.name] == e.clip.split for e in entries)
     assert made.describe() == "split as the manifest says"
 
@@ -112,7 +112,7 @@ def test_a_given_split_is_kept():
 def test_a_given_split_must_train_every_speaker():
     entries = [entry("a", n, side=SIDES[n % 3]) for n in range(6)] + [entry("b", 1, side="test")]
     with pytest.raises(CorpusError, match="b has no clip in the manifest's train split"):
-        split(entries)
+        split_corpus(entries)
 
 
 def test_equal_audio_on_two_sides_is_found():
@@ -124,13 +124,13 @@ def test_equal_audio_on_two_sides_is_found():
 
 def test_two_clips_are_too_few():
     with pytest.raises(CorpusError, match="three are needed"):
-        split([entry("a", 1), entry("a", 2)])
+        split_corpus([entry("a", 1), entry("a", 2)])
 
 
 @pytest.mark.parametrize("sessions", [1, 2, 4])
 def test_sizes_that_make_up_one_leave_no_test_side(sessions):
     entries = corpus(30, 12, sessions)
-    made = split(entries, 0.75, 0.25)
+    made = split_corpus(entries, 0.75, 0.25)
     counts = [len(made.of(entries, side)) for side in SIDES]
     assert counts[0] > counts[1] > 0
     assert counts[2] == 0

@@ -8,9 +8,9 @@ import pytest
 from tests.conftest import RATE, SPEAKERS, write_corpus
 from voxedge.data.manifest import read_manifest
 from voxedge.evaluation.answers import ask
+from voxedge.evaluation.conditions import CONDITIONS
+from voxedge.inference.scoring import Outputs, score_clips
 from voxedge.metrics import softmax
-from voxedge.scoring import Outputs, average_windows
-from voxedge.stress import CONDITIONS
 
 
 class PitchModel:
@@ -24,7 +24,7 @@ class PitchModel:
         self.batches = 0
 
     def score(self, clips):
-        return average_windows(clips, self._run, RATE, 8)
+        return score_clips(clips, self._run, RATE, 8)
 
     def _run(self, batch):
         self.batches += 1

@@ -11,7 +11,7 @@ from tests.evaluation.conftest import PitchModel
 from voxedge.data.manifest import Clip, read_manifest
 from voxedge.errors import CorpusError, NonFiniteOutput
 from voxedge.evaluation.answers import Evaluation, ask
-from voxedge.stress import CLEAN, CONDITIONS
+from voxedge.evaluation.conditions import CLEAN, CONDITIONS
 
 
 def test_every_clip_is_asked_about_under_every_condition(evaluation):

@@ -9,7 +9,7 @@ from tests.evaluation.test_measures import record
 from voxedge.errors import CorpusError, UsageError
 from voxedge.evaluation.answers import Answer, Evaluation
 from voxedge.evaluation.compare import Contestant, compare, markdown, read_contestant
-from voxedge.stress import CLEAN
+from voxedge.evaluation.conditions import CLEAN
 
 
 def evaluation(hits, speakers=20):

@@ -4,9 +4,9 @@ import pytest
 
 from voxedge.errors import CorpusError
 from voxedge.evaluation.answers import Answer, Evaluation, Record
+from voxedge.evaluation.conditions import CLEAN
 from voxedge.evaluation.measures import measure, read_groups
 from voxedge.evaluation.page import render
-from voxedge.stress import CLEAN
 
 
 def record(number, speaker, rank, given, probability=0.8, seconds=2.5, windows=1, known=True):

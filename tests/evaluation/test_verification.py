@@ -10,7 +10,7 @@ from tests.conftest import RATE
 from voxedge.data.manifest import Clip
 from voxedge.errors import CorpusError
 from voxedge.evaluation.verification import verify
-from voxedge.scoring import Outputs, average_windows
+from voxedge.inference.scoring import Outputs, score_clips
 
 
 class Listener:
@@ -23,7 +23,7 @@ class Listener:
         self.blur, self.random = blur, np.random.default_rng(0)
 
     def score(self, clips):
-        return average_windows(clips, self.run, 2 * RATE, 4)
+        return score_clips(clips, self.run, 2 * RATE, 4)
 
     def run(self, batch):
         spectrum = np.abs(np.fft.rfft(batch.pcm, axis=1))[:, : 2 * 400]

@@ -12,21 +12,21 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from voxedge.export import parity, pipeline
-from voxedge.export.lower import converted
 from voxedge.export.passes import PASSES
 from voxedge.export.passes.fold_channel_repeat import fold_channel_repeat
 from voxedge.export.passes.narrow_indices import narrow_indices
 from voxedge.export.passes.tidy import tidy
 from voxedge.export.pipeline import export_run
+from voxedge.export.precision import converted
 from voxedge.export.trace import trace
 
 from tests.conftest import RATE, voice
-from voxedge import artifact
 from voxedge.errors import CorpusError, ParityError, RunError
+from voxedge.model_file.reader import read_model
 from voxedge.nn.speaker_net import ExportedNet
 from voxedge.nn.trunks import TRUNKS
 from voxedge.train.build import build_net, load_net
-from voxedge.train.model_file import read_graph
+from voxedge.train.onnx_weights import read_graph
 from voxedge.train.recipe import Recipe
 from voxedge.train.run import find_run
 
@@ -111,7 +111,7 @@ def test_the_reference_evaluator_agrees(run, model_path):
 
 
 def test_the_metadata_says_everything(run, model_path):
-    read = artifact.read(model_path)
+    read = read_model(model_path)
     metadata = read.metadata
     assert metadata.labels == ("ada", "ben", "cleo", "dan") == run.labels()
     assert metadata.sample_rate == 16_000
@@ -203,7 +203,7 @@ def test_parity_needs_real_clips(run, workshop, tmp_path):
     with pytest.raises(CorpusError, match="--data"):
         export_run(find_run(copy), tmp_path / "model.onnx")
     export_run(find_run(copy), tmp_path / "model.onnx", data=workshop / "data")
-    assert artifact.read(tmp_path / "model.onnx").metadata.labels == run.labels()
+    assert read_model(tmp_path / "model.onnx").metadata.labels == run.labels()
 
 
 # --- passes: what they leave alone ------------------------------------------------------------

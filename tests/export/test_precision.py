@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 from torch import nn
-from voxedge.export import lower as lowering
+from voxedge.export import precision as lowering
 from voxedge.export.passes import PASSES
 from voxedge.export.passes.halve import halve
 from voxedge.export.passes.quantise import activations, layers, quantise
@@ -22,8 +22,9 @@ from voxedge.export.serialise import serialise
 from voxedge.export.trace import trace, trace_module
 
 from tests.conftest import SPEAKERS, voice
-from voxedge import Identifier, artifact
+from voxedge import Identifier
 from voxedge.errors import ParityError
+from voxedge.model_file.reader import read_model
 from voxedge.nn.speaker_net import ExportedNet, SpeakerNet
 from voxedge.nn.trunks import TRUNKS
 from voxedge.train.build import build_frontend, build_net, load_net
@@ -57,7 +58,7 @@ def test_a_training_may_begin_with_the_int8_file(int8, workshop):
 
 def test_the_int8_file_identifies_and_says_what_it_cost(int8, workshop, model_path):
     assert int8.bytes < 0.29 * model_path.stat().st_size
-    metadata = artifact.read(int8.path).metadata
+    metadata = read_model(int8.path).metadata
     assert metadata.precision == "int8"
     accuracy = metadata.parity["accuracy"]
     assert accuracy["clips"] == sum(band["clips"] for band in accuracy["changed_by_confidence"])

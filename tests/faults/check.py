@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from voxedge.audio import Audio, Source, decode
+from voxedge.audio.limits import Limits
+from voxedge.audio.load import Audio, Source, decode
 from voxedge.errors import AudioError
-from voxedge.limits import Limits
 
 _SECONDS = 10.0  # of processor time: tells a hang; how fast it is belongs in bench
 MEGABYTES = 300
@@ -65,7 +65,7 @@ def same(audio: Audio, expected: np.ndarray, tolerance: float = 0.0) -> None:
 
 _MEASURE = """
 import json, sys, time
-from voxedge.audio import decode
+from voxedge.audio.load import decode
 from voxedge.errors import AudioError
 def peak():  # getrusage would count what the parent held before it became this process
     with open("/proc/self/status") as status:

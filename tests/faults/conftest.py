@@ -16,9 +16,10 @@ from voxedge.export.passes import PASSES
 from voxedge.export.trace import trace
 
 from tests.faults import make
-from voxedge import artifact
+from voxedge.inference.identifier import Identifier
+from voxedge.model_file.metadata import KEY
+from voxedge.model_file.seal import seal
 from voxedge.nn.speaker_net import ExportedNet
-from voxedge.runtime import Identifier
 from voxedge.train.build import build_net
 from voxedge.train.recipe import Recipe
 
@@ -26,7 +27,7 @@ CLEAN = make.sound()
 
 _DECODER = """
 import os, struct, sys
-from voxedge.audio import decode
+from voxedge.audio.load import decode
 from voxedge.errors import AudioError
 answers = os.fdopen(os.dup(1), "wb")
 os.dup2(2, 1)  # what decoders print is seen as noise, and not as an answer
@@ -104,7 +105,7 @@ def traced_model() -> ir.Model:
     for apply in PASSES:
         apply(model)
     model.ir_version = 10
-    model.metadata_props[artifact.KEY] = make.metadata(embedding_dim=512).to_json()
+    model.metadata_props[KEY] = make.metadata(embedding_dim=512).to_json()
     return model
 
 
@@ -112,7 +113,7 @@ def traced_model() -> ir.Model:
 def traced_file(traced_model, tmp_path_factory) -> Path:
     """A model file as a user has one: a whole ResNet, front end included."""
     path = tmp_path_factory.mktemp("traced") / "model.onnx"
-    path.write_bytes(artifact.seal(ir.to_proto(traced_model).SerializeToString()))
+    path.write_bytes(seal(ir.to_proto(traced_model).SerializeToString()))
     return path
 
 

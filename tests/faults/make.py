@@ -11,8 +11,8 @@ import onnx
 import soundfile
 from onnx import TensorProto, helper, numpy_helper
 
-from voxedge import artifact
-from voxedge.artifact import Metadata
+from voxedge.model_file.metadata import KEY, Metadata
+from voxedge.model_file.seal import seal
 
 RATE = 16_000
 UNKNOWN = 0xFFFFFFFF
@@ -168,8 +168,8 @@ def small_graph(classes: int = len(LABELS)) -> onnx.ModelProto:
 def sealed(model: onnx.ModelProto, text: str | None = None) -> bytes:
     """The model with metadata put in and a digest that is right: only its content is wrong."""
     entry = model.metadata_props.add()
-    entry.key, entry.value = artifact.KEY, metadata().to_json() if text is None else text
-    return artifact.seal(model.SerializeToString())
+    entry.key, entry.value = KEY, metadata().to_json() if text is None else text
+    return seal(model.SerializeToString())
 
 
 def small_model(

@@ -11,9 +11,9 @@ from tests.faults.check import MEGABYTES, cut_off, decoded, measured, refused, s
 from tests.faults.conftest import CLEAN
 from tests.faults.make import encoded, forged_flac, id3, silent_flac, sound
 from voxedge import Identifier
-from voxedge.audio import decode
+from voxedge.audio.limits import Limits
+from voxedge.audio.load import decode
 from voxedge.errors import AudioError, OutsideLimits, TruncatedAudio, UnreadableAudio
-from voxedge.limits import Limits
 
 LONG = sound(8.0)
 KINDS = {

@@ -22,7 +22,7 @@ from tests.faults.make import (
     riff,
     wav,
 )
-from voxedge.audio import decode
+from voxedge.audio.load import decode
 from voxedge.errors import AudioError, OutsideLimits, TooShort, UnreadableAudio
 
 PCM = pcm16(CLEAN)

@@ -18,8 +18,11 @@ from onnx import TensorProto, helper, numpy_helper
 from tests.faults.check import records, voxedge
 from tests.faults.conftest import CLEAN
 from tests.faults.make import LABELS, metadata, sealed, small_graph, small_model, wav
-from voxedge import Identifier, artifact
+from voxedge import Identifier
 from voxedge.errors import ModelError, ModelNotFound
+from voxedge.model_file.metadata import DIGEST_BLANK, KEY
+from voxedge.model_file.reader import read_model
+from voxedge.model_file.seal import digest, seal
 
 TEXT = metadata().to_json()
 Change = Callable[[onnx.ModelProto], object]
@@ -90,11 +93,11 @@ def test_64_flipped_bits_in_a_real_model_are_noticed_every_time(path, traced_fil
             file.write(bytes([data[at] ^ 1 << bit]))
             file.flush()
             with pytest.raises(ModelError):
-                artifact.read(path)
+                read_model(path)
             file.seek(at)
             file.write(data[at : at + 1])
             file.flush()
-    assert artifact.read(path).metadata.labels == LABELS
+    assert read_model(path).metadata.labels == LABELS
 
 
 def test_flipped_bits_all_over_a_small_model_are_noticed(path):
@@ -103,7 +106,7 @@ def test_flipped_bits_all_over_a_small_model_are_noticed(path):
         flipped[position // 8] ^= 1 << position % 8
         path.write_bytes(flipped)
         with pytest.raises(ModelError):
-            artifact.read(path)
+            read_model(path)
 
 
 def test_onnx_files_of_others_are_refused_with_a_way_out(path):
@@ -177,7 +180,7 @@ EXTERNAL: dict[str, Change] = {
 def test_tensors_outside_the_file_are_refused_before_the_runtime_sees_them(change, path):
     path.write_bytes(small_model(change))
     with pytest.raises(ModelError, match="outside the file"):
-        artifact.read(path)
+        read_model(path)
 
 
 def test_a_link_to_the_data_of_another_is_refused_too(path, tmp_path):
@@ -206,7 +209,7 @@ def test_fields_hidden_from_a_reader_that_takes_all_bits_are_refused(hidden, pat
     body += varint(14 << 3 | hidden) + b"\x01"
     graph = field(7 << 3 | 2, field(5 << 3 | 2, body))
     model = small_graph()
-    model.metadata_props.add(key=artifact.KEY, value=TEXT)
+    model.metadata_props.add(key=KEY, value=TEXT)
     path.write_bytes(artifact_seal_unread(model.SerializeToString() + graph))
     refused(path, "field number")
 
@@ -214,8 +217,8 @@ def test_fields_hidden_from_a_reader_that_takes_all_bits_are_refused(hidden, pat
 def artifact_seal_unread(data: bytes) -> bytes:
     """A digest put in by hand, where our own reader already refuses the bytes."""
     start = data.index(TEXT.encode())
-    blank = b'"digest":"' + artifact.DIGEST_BLANK.encode()
-    real = artifact.digest(data, start, start + len(TEXT), artifact.DIGEST_BLANK)
+    blank = b'"digest":"' + DIGEST_BLANK.encode()
+    real = digest(data, start, start + len(TEXT), DIGEST_BLANK)
     return data.replace(blank, blank[:10] + real.encode())
 
 
@@ -276,7 +279,7 @@ FORBIDDEN: dict[str, tuple[Change, str]] = {
 def test_what_could_run_for_ever_or_run_anything_is_refused(change, message, path):
     path.write_bytes(small_model(change))
     with pytest.raises(ModelError, match=message):
-        artifact.read(path)
+        read_model(path)
 
 
 def test_an_operator_of_an_undeclared_domain_is_refused(path):
@@ -524,8 +527,8 @@ METADATA = {
     "a window of nothing": (with_values(window_seconds=1e-6, min_seconds=1e-7), "window"),
     "a window of an hour": (with_values(window_seconds=3_600), "window"),
     "min_seconds beyond the window": (with_values(min_seconds=2), "min_seconds"),
-    "a list": ('[{"digest":"' + artifact.DIGEST_BLANK + '"}]', "not an object"),
-    "not JSON": ('{"digest":"' + artifact.DIGEST_BLANK + '"', "not valid JSON"),
+    "a list": ('[{"digest":"' + DIGEST_BLANK + '"}]', "not an object"),
+    "not JSON": ('{"digest":"' + DIGEST_BLANK + '"', "not valid JSON"),
     "lists nested without end": ('{"x":' + "[" * 500_000 + TEXT[1:], "not valid JSON"),
     "objects nested without end": ('{"x":' * 500_000 + TEXT, "not valid JSON"),
     "two digests": (TEXT.replace("{", '{"training":{"digest":"' + "0" * 64 + '"},', 1), ""),
@@ -535,11 +538,11 @@ METADATA = {
 @pytest.mark.parametrize(("text", "message"), METADATA.values(), ids=METADATA)
 def test_metadata_that_lies_is_refused(text, message, path):
     model = small_graph()
-    model.metadata_props.add(key=artifact.KEY, value=text)
-    blank = b'"digest":"' + artifact.DIGEST_BLANK.encode()
+    model.metadata_props.add(key=KEY, value=text)
+    blank = b'"digest":"' + DIGEST_BLANK.encode()
     data = model.SerializeToString()
     if data.count(blank) == 1:
-        data = artifact.seal(data)
+        data = seal(data)
     path.write_bytes(data)
     refused(path, message or None)
 
@@ -552,14 +555,14 @@ def test_metadata_of_100_megabytes_is_refused_before_it_is_parsed(path):
 @pytest.mark.parametrize("written", ["", "0" * 64, "f" * 64, "z" * 64, "f" * 63, "F" * 64])
 def test_a_digest_that_is_missing_or_wrong_is_refused(written, path):
     model = small_graph()
-    model.metadata_props.add(key=artifact.KEY, value=with_values(digest=written))
+    model.metadata_props.add(key=KEY, value=with_values(digest=written))
     path.write_bytes(model.SerializeToString())
     refused(path, "digest")
 
 
 def test_a_metadata_key_that_stands_twice_is_refused(path):
     """ONNX Runtime takes the last, the checker none, and we neither."""
-    for key in (artifact.KEY, "other"):
+    for key in (KEY, "other"):
         model = small_graph()
         model.metadata_props.add(key=key, value=with_values(labels=["x", "y", "z", "u", "v"]))
         if key == "other":
@@ -572,9 +575,9 @@ def sealed_first(model: onnx.ModelProto) -> bytes:
     """Our own entry put first and sealed."""
     others = list(model.metadata_props)
     del model.metadata_props[:]
-    model.metadata_props.add(key=artifact.KEY, value=TEXT)
+    model.metadata_props.add(key=KEY, value=TEXT)
     model.metadata_props.extend(others)
-    return artifact.seal(model.SerializeToString())
+    return seal(model.SerializeToString())
 
 
 HOSTILE = (

@@ -18,9 +18,9 @@ import pytest
 from tests.faults.check import decoded, records, refused, same, voxedge
 from tests.faults.conftest import CLEAN
 from tests.faults.make import encoded, sound, wav
-from voxedge.audio import decode
+from voxedge.audio.load import decode
 from voxedge.errors import AudioNotFound, NotAFile, PermissionDenied, UnreadableAudio
-from voxedge.runtime import Failure, Prediction
+from voxedge.inference.identifier import Failure, Prediction
 
 WAV = wav(CLEAN)
 ODD_NAMES = (

@@ -13,11 +13,13 @@ from onnx import numpy_helper
 from tests.faults.check import decoded, records, refused, same, voxedge
 from tests.faults.conftest import CLEAN
 from tests.faults.make import LABELS, RATE, float_wav, sealed, small_model, sound, wav
-from voxedge import Identifier, artifact
-from voxedge.audio import from_array
+from voxedge import Identifier
+from voxedge.audio.limits import Samples
+from voxedge.audio.load import from_array
 from voxedge.errors import AudioError, BadSamples, ModelError, NonFiniteOutput, TooShort
-from voxedge.limits import Samples
-from voxedge.runtime import Failure
+from voxedge.inference.identifier import Failure
+from voxedge.model_file.metadata import DIGEST_BLANK
+from voxedge.model_file.reader import read_model
 
 WINDOW = RATE  # of the models made here: one second
 
@@ -154,11 +156,11 @@ def test_a_model_of_bad_weights_never_gives_a_label(name, value, tmp_path):
 
 def test_a_real_network_of_bad_weights_never_gives_a_label(traced_file, tmp_path):
     model = onnx.load(traced_file)
-    text = artifact.read(traced_file).metadata
+    text = read_model(traced_file).metadata
     del model.metadata_props[:]
     weight = next(node for node in model.graph.node if node.op_type == "Conv").input[1]
     spoil(weight, np.nan)(model)
-    blank = {"digest": artifact.DIGEST_BLANK}
+    blank = {"digest": DIGEST_BLANK}
     path = tmp_path / "model.onnx"
     path.write_bytes(sealed(model, type(text)(**(vars(text) | blank)).to_json()))
     with pytest.raises(NonFiniteOutput):

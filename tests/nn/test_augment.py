@@ -6,10 +6,17 @@ import pytest
 import torch
 
 from tests.conftest import RATE, voice
-from voxedge.nn.augment import Playback, WaveAugment, made_up_rooms, mixed, spec_augment
+from voxedge.nn.augment import (
+    Degradations,
+    FrontendRecipe,
+    Playback,
+    WaveAugment,
+    made_up_rooms,
+    mixed,
+    spec_augment,
+)
 from voxedge.nn.frontend import Window
 from voxedge.train.build import build_frontend
-from voxedge.train.recipe import AugmentRecipe, FrontendRecipe
 
 WINDOW = RATE  # samples
 
@@ -25,9 +32,7 @@ def speech(count: int = 6) -> torch.Tensor:
 
 def heard(pcm: torch.Tensor, seed: int = 0, **recipe) -> torch.Tensor:
     folders = {name: recipe.pop(name, ()) for name in ("noises_given", "rooms_given")}
-    augment = WaveAugment(
-        AugmentRecipe(**recipe), RATE, Window(WINDOW, "repeat"), *folders.values()
-    )
+    augment = WaveAugment(Degradations(**recipe), RATE, Window(WINDOW, "repeat"), *folders.values())
     return augment(pcm, torch.full((len(pcm),), pcm.shape[1]), random(seed))
 
 
@@ -125,9 +130,9 @@ def test_where_mu_law_is_used_the_band_ends_below_4_khz():
 
 
 def test_noise_alone_leaves_the_rest_of_the_recipe_out():
-    recipe = AugmentRecipe(noise=0.5, rooms=1.0, channel=1.0, gain=10.0, shorter=1.0)
+    recipe = Degradations(noise=0.5, rooms=1.0, channel=1.0, gain=10.0, shorter=1.0)
     whole = WaveAugment(recipe, RATE, Window(WINDOW, "repeat"))
-    alone = WaveAugment(AugmentRecipe(noise=1.0), RATE, Window(WINDOW, "repeat"))
+    alone = WaveAugment(Degradations(noise=1.0), RATE, Window(WINDOW, "repeat"))
     arguments = speech(), torch.full((6,), WINDOW)
     noisy = whole.alone(noise=1.0)(*arguments, random())
     assert torch.equal(noisy, alone(*arguments, random()))

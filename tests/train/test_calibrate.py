@@ -9,13 +9,14 @@ import torch
 from tests.conftest import RATE
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import read_manifest
-from voxedge.data.split import split
-from voxedge.train import calibrate, evaluate
+from voxedge.data.split import split_corpus
+from voxedge.train import calibrate
+from voxedge.train import scorer as evaluate
 from voxedge.train.build import build_augment, build_net
 from voxedge.train.calibrate import Judge
-from voxedge.train.evaluate import gather, score
 from voxedge.train.moments import Moments
 from voxedge.train.recipe import Recipe
+from voxedge.train.scorer import gather, score
 
 CPU = torch.device("cpu")
 
@@ -38,7 +39,7 @@ def corpus(corpus_folder):
 
 def judge_of(corpus, recipe):
     net = build_net(recipe, len(corpus.labels)).eval()
-    return Judge(net, corpus, split(corpus.entries, 0.5, 0.25, 0), CPU, 0, lambda: None)
+    return Judge(net, corpus, split_corpus(corpus.entries, 0.5, 0.25, 0), CPU, 0, lambda: None)
 
 
 @pytest.mark.parametrize("statistics", [True, False])
@@ -47,7 +48,7 @@ def test_what_is_gathered_are_the_moments_of_all_windows(corpus, monkeypatch, st
     monkeypatch.setattr(evaluate, "_BATCH", 4)
     net = judge_of(corpus, small(statistics)).net
     scores = score(net, corpus, corpus.entries, CPU)
-    assert len(scores.owners) > len(corpus.entries) > 5
+    assert len(scores.clip_index) > len(corpus.entries) > 5
     wanted = Moments.of(scores.evidence, scores.window_truth, len(corpus.labels))
     found = gather(net, corpus, corpus.entries, CPU)
     np.testing.assert_array_equal(found.counts, wanted.counts)
@@ -74,7 +75,7 @@ def test_copies_are_those_that_training_hears(corpus, ways, first, others):
         return torch.Generator().manual_seed(0)
 
     lessons = judge.lessons(augment, random)
-    windows = len(judge.scores("train", "all").owners)
+    windows = len(judge.scores("train", "all").clip_index)
     assert lessons.first.counts.sum() == pytest.approx(first * windows)
     heard = 0 if lessons.others is None else lessons.others.counts.sum()
     assert heard == pytest.approx(others * windows)
@@ -83,8 +84,8 @@ def test_copies_are_those_that_training_hears(corpus, ways, first, others):
     clips = len(kinds["clean"].truth)
     for way in list(kinds)[1:]:
         assert kinds[way].truth.tolist() == 3 * kinds["clean"].truth.tolist()
-        assert kinds[way].owners.max() == 3 * clips - 1
-        copies = [kinds[way].logits[kinds[way].owners // clips == copy] for copy in range(3)]
+        assert kinds[way].clip_index.max() == 3 * clips - 1
+        copies = [kinds[way].logits[kinds[way].clip_index // clips == copy] for copy in range(3)]
         assert len({copy.tobytes() for copy in copies}) == 3  # each spoilt anew
 
 

@@ -15,18 +15,18 @@ import torchvision
 from tests.conftest import RATE, voxedge
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import read_manifest
-from voxedge.data.split import split
+from voxedge.data.split import split_corpus
 from voxedge.errors import Interrupted, RunBusy, RunError, TrainingError, UsageError
-from voxedge.metrics import fit_temperature
 from voxedge.nn.frontend import SIGNAL_PATH
 from voxedge.train import calibrate, loop
 from voxedge.train.build import load_net
 from voxedge.train.checkpoint import load_checkpoint, save_checkpoint, tensors_digest
 from voxedge.train.device import choose_device, choose_precision
-from voxedge.train.evaluate import score
 from voxedge.train.optimizers import learning_rate
 from voxedge.train.recipe import OptimizerRecipe, Recipe
 from voxedge.train.run import Run, locked
+from voxedge.train.scorer import score
+from voxedge.train.temperature import fit_temperature
 
 TINY = Recipe.from_dict(
     {
@@ -64,7 +64,7 @@ def corpus(corpus_folder):
 
 def run_training(folder, corpus, recipe=TINY, watcher=None, resume=False):
     run = Run(folder)
-    made = split(corpus.entries)
+    made = split_corpus(corpus.entries)
     if not resume:
         run.describe(recipe, corpus, made)
     watcher = watcher or Watcher()
@@ -115,9 +115,9 @@ def test_training_learns(corpus, tmp_path):
     run, metrics, watcher = run_training(tmp_path / "run", corpus, recipe)
     assert watcher.epochs[-1]["train_loss"] < 0.6 * watcher.epochs[0]["train_loss"]
     assert metrics["test"]["top1"]["value"] > 0.6  # chance is a quarter
-    validation = split(corpus.entries).of(corpus.entries, "validation")
+    validation = split_corpus(corpus.entries).of(corpus.entries, "validation")
     scores = score(load_net(run), corpus, validation, torch.device("cpu"))
-    fitted = fit_temperature(scores.logits, scores.truth, scores.owners)
+    fitted = fit_temperature(scores.logits, scores.truth, scores.clip_index)
     assert metrics["temperature"] == pytest.approx(fitted, rel=1e-3)
 
 
@@ -283,7 +283,7 @@ def test_a_run_of_another_signal_path_is_refused_and_not_misread(finished, corpu
 
 def test_two_trainers_cannot_share_a_folder(corpus, tmp_path):
     run = Run(tmp_path / "run")
-    run.describe(TINY, corpus, split(corpus.entries))
+    run.describe(TINY, corpus, split_corpus(corpus.entries))
     with locked(run.folder), pytest.raises(RunBusy):
         run_training(tmp_path / "run", corpus)
 
@@ -375,11 +375,11 @@ def test_a_head_fitted_anew_answers_and_resumes(corpus, tmp_path, statistics, no
 def test_without_a_test_side_nothing_is_tested_and_it_resumes(corpus, tmp_path):
     everything = {"data.train_size": 0.75, "data.val_size": 0.25, "training.epochs": 1}
     recipe = TINY.with_values(everything)
-    made = split(corpus.entries, 0.75, 0.25)
+    made = split_corpus(corpus.entries, 0.75, 0.25)
     run = Run(tmp_path / "all")
     run.describe(recipe, corpus, made)
     place = torch.device("cpu")
     metrics = loop.train(recipe, corpus, made, run, Watcher(), device=place, bf16=False)
     assert metrics["test"] is None
     given = load_corpus(run.manifest(None), RATE, memory=1 << 30)
-    assert split(given.entries).sides == made.sides
+    assert split_corpus(given.entries).sides == made.sides

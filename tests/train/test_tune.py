@@ -9,7 +9,7 @@ import torch
 from tests.conftest import RATE
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import read_manifest
-from voxedge.data.split import split
+from voxedge.data.split import split_corpus
 from voxedge.errors import Interrupted, RunBusy, TrainingError, UsageError
 from voxedge.train import tune
 from voxedge.train.recipe import Recipe, load
@@ -35,7 +35,7 @@ def tuner_of(folder, corpus, search=SEARCH) -> tune.Tuner:
     dimensions = tune.parse_search(search, TINY)
     folder.mkdir(exist_ok=True)
     study = tune.open_study(folder, TINY, dimensions, corpus.digest)
-    made = split(corpus.entries)
+    made = split_corpus(corpus.entries)
     device = torch.device("cpu")
     return tune.Tuner(study, TINY, dimensions, corpus, made, folder, device, False)
 

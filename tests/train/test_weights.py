@@ -10,7 +10,7 @@ from voxedge.errors import ModelError, RunError, UsageError
 from voxedge.nn.trunks import TRUNKS
 from voxedge.train.build import build_net, load_net
 from voxedge.train.checkpoint import module_tensors, save_checkpoint
-from voxedge.train.model_file import Stored
+from voxedge.train.onnx_weights import Stored
 from voxedge.train.recipe import FrontendRecipe, ModelRecipe, Recipe
 from voxedge.train.run import find_run
 from voxedge.train.weights import build_trunk, refuse_other_images

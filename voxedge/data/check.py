@@ -9,7 +9,7 @@ from typing import Any
 
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import read_manifest
-from voxedge.parallel import available_processors
+from voxedge.threads import available_processors
 
 _RATE = 16_000
 

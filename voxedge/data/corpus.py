@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxedge import audio
+from voxedge.audio import load as audio
+from voxedge.audio.limits import Limits, Samples
+from voxedge.audio.windows import is_low_energy
 from voxedge.data.manifest import Clip, Manifest
 from voxedge.errors import AudioError, CorpusError
-from voxedge.limits import Limits, Samples
-from voxedge.parallel import ordered_map
-from voxedge.windows import is_low_energy
+from voxedge.threads import ordered_map
 
 _FULL_SCALE = 32_768.0
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from voxedge.audio.limits import Samples
+from voxedge.audio.windows import Batch, Policy, batches, cut, speech
 from voxedge.data.corpus import Corpus, Entry
-from voxedge.limits import Samples
-from voxedge.parallel import ordered_map
-from voxedge.windows import Batch, Policy, batches, cut, speech
+from voxedge.threads import ordered_map
 
 _SMALLEST_BATCH = 8  # that batch normalisation still works with
 
@@ -69,7 +69,7 @@ class TrainingSet:
         return full + (rest >= 2)
 
     def epoch(self, number: int, first_step: int = 0) -> Iterator[Batch[int]]:
-        """The batches of an epoch from ``first_step`` on; the owners are class indices."""
+        """The batches of an epoch from ``first_step`` on; the keys are class indices."""
         random = np.random.default_rng([self.seed, number])
         count = len(self.entries)
         order = np.concatenate([random.permutation(count) for _ in range(self.clips // count)])
@@ -96,7 +96,7 @@ def evaluation_batches(
     policy: Policy = "all",
     workers: int = 0,
 ) -> Iterator[Batch[int]]:
-    """The windows of every clip as the runtime cuts them; owners are positions in ``entries``."""
+    """The windows of every clip as the runtime cuts them; keys are positions in ``entries``."""
     decoded = ordered_map(corpus.samples, entries, _useful(workers, entries))
     windows = (
         (index, part)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
 
-from voxedge.audio import SUFFIXES
+from voxedge.audio.load import SUFFIXES
 from voxedge.errors import CorpusError
 
 Side: TypeAlias = Literal["train", "validation", "test"]

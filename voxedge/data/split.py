@@ -48,7 +48,7 @@ class Split:
         return "split " + ", ".join(parts)
 
 
-def split(
+def split_corpus(
     entries: Sequence[Entry], train_size: float = 0.6, val_size: float = 0.2, seed: int = 0
 ) -> Split:
     """Put every clip on one side, speaker by speaker.
@@ -88,7 +88,7 @@ def split(
     return result
 
 
-def assert_no_leak(entries: Iterable[Entry], made: Split) -> None:
+def assert_no_leak(entries: Iterable[Entry], split: Split) -> None:
     """Refuse a split with equal audio on two sides, or a clip on none.
 
     Raises:
@@ -96,7 +96,7 @@ def assert_no_leak(entries: Iterable[Entry], made: Split) -> None:
     """
     seen: dict[str, Side] = {}
     for entry in entries:
-        side = made.sides.get(entry.clip.name)
+        side = split.sides.get(entry.clip.name)
         if side is None or seen.setdefault(entry.digest, side) != side:
             raise CorpusError(f"the split leaks: {entry.clip.name} stands on no side or on two")
 

@@ -28,6 +28,7 @@ from typing import Literal, NamedTuple
 
 from voxedge.errors import CorpusError, MissingExtra, UsageError, VoxedgeError
 from voxedge.files import atomic_write
+from voxedge.install import install_command
 
 SPEAKERS = 1251
 LIST_NAME = "iden_split.txt"
@@ -173,7 +174,7 @@ def _download(folder: Path) -> None:
     try:
         from torchaudio.datasets import VoxCeleb1Identification
     except ImportError as error:
-        hint = "pip install 'voxedge[train]'"
+        hint = install_command("train")
         raise MissingExtra("downloading VoxCeleb1 needs torchaudio", hint) from error
     try:
         folder.mkdir(parents=True, exist_ok=True)  # torchaudio does not

@@ -11,22 +11,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from voxedge import audio
+from voxedge.audio import load as audio
+from voxedge.audio.limits import Samples
+from voxedge.audio.windows import is_low_energy
 from voxedge.data.manifest import Clip
 from voxedge.errors import AudioError, CorpusError, NonFiniteOutput
+from voxedge.evaluation.conditions import CLEAN, Condition, Environment
+from voxedge.evaluation.model import Model
 from voxedge.files import write_text
-from voxedge.limits import Samples
-from voxedge.parallel import ordered_map
-from voxedge.scoring import ClipScores, Owner
-from voxedge.stress import CLEAN, Condition, Surroundings
-from voxedge.windows import is_low_energy
+from voxedge.inference.scoring import ClipScores
+from voxedge.threads import ordered_map
 
 SCHEMA = 1
 FILE = "evaluation.json"
@@ -37,21 +38,6 @@ _KEPT = 5  # guesses of an answer
 def folder_of(place: Path) -> Path:
     """Where the evaluation of a run (its folder), or of a model file, belongs."""
     return place / _FOLDER if place.is_dir() else place.with_name(f"{place.stem}-{_FOLDER}")
-
-
-class Model(Protocol):
-    """Anything that can be measured: a model file, a trained network, a rival."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The speakers it knows, in class order."""
-
-    @property
-    def sample_rate(self) -> int:
-        """Hz, of the samples that it takes."""
-
-    def score(self, clips: Iterable[tuple[Owner, Samples]]) -> Iterator[ClipScores[Owner]]:
-        """Scores of (owner, samples [S]), in order."""
 
 
 class Answer(NamedTuple):
@@ -149,7 +135,7 @@ def ask(
     model: Model,
     clips: Sequence[Clip],
     conditions: Sequence[Condition] = (),
-    surroundings: Surroundings | None = None,
+    surroundings: Environment | None = None,
     *,
     subject: dict[str, Any] | None = None,
     workers: int = 0,
@@ -175,7 +161,7 @@ def ask(
     classes = {label: index for index, label in enumerate(model.labels)}
     problems: list[dict[str, str]] = []
     records: list[Record] = []
-    around = surroundings or Surroundings()
+    around = surroundings or Environment()
 
     def decode(clip: Clip) -> audio.Audio | AudioError:
         try:
@@ -209,7 +195,7 @@ def ask(
         return (record, condition.name), condition(samples, model.sample_rate, around)
 
     for scores in model.score(ordered_map(spoil, tasks(), workers)):
-        record, name = scores.owner
+        record, name = scores.key
         record.answers[name] = _ranked(scores, model.labels, classes.get(record.speaker), record)
     if not records:
         first = problems[0]["message"] if problems else "there are none"

@@ -12,8 +12,8 @@ import numpy as np
 
 from voxedge.errors import CorpusError
 from voxedge.evaluation.answers import Evaluation, Record
+from voxedge.evaluation.conditions import CLEAN, CONDITIONS
 from voxedge.metrics import bootstrap, calibration_error, reliability
-from voxedge.stress import CLEAN, CONDITIONS
 
 _SECONDS = (0, 1, 2, 3, 5, 10, 20)  # where bins of clip length begin
 _MOST_WINDOWS = 6  # and more

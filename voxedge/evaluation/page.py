@@ -11,9 +11,10 @@ import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from voxedge.console import printable
-from voxedge.stress import CLEAN
+from voxedge.evaluation.conditions import CLEAN
+from voxedge.text import printable
 
+PAGE = "evaluation.html"
 _SHOWN = 20  # rows of a long table; the others are folded away
 _SIDE = 120  # of a reliability diagram, in its own units
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from voxedge.audio import load_audio
+from voxedge.audio.limits import Samples
+from voxedge.audio.load import load_audio
 from voxedge.data.manifest import Clip
 from voxedge.errors import AudioError, CorpusError
-from voxedge.evaluation.answers import Model
-from voxedge.limits import Samples
+from voxedge.evaluation.model import Model
 from voxedge.metrics import bootstrap, equal_error_rate, min_detection_cost
-from voxedge.parallel import ordered_map
+from voxedge.threads import ordered_map
 
 SHOTS = (1, 5)  # clips by which a stranger is made known
 _RESAMPLES = 200
@@ -50,14 +50,14 @@ def verify(
     embeddings: list[npt.NDArray[np.float32]] = []
     for scores in model.score(_decoded(clips, model.sample_rate, workers, progress)):
         if scores.windows:
-            speakers.append(scores.owner)
+            speakers.append(scores.key)
             embeddings.append(scores.embedding)
-    names, owners, counts = np.unique(speakers, return_inverse=True, return_counts=True)
+    names, speaker_index, counts = np.unique(speakers, return_inverse=True, return_counts=True)
     if int((counts > 1).sum()) < 2:
         raise CorpusError("two speakers with two usable clips each are needed")
     vectors = np.stack(embeddings)
     cosines = vectors @ vectors.T
-    blocks = [np.flatnonzero(owners == index) for index in range(len(names))]
+    blocks = [np.flatnonzero(speaker_index == index) for index in range(len(names))]
     drawn = np.random.default_rng(0).integers(len(names), size=(_RESAMPLES, len(names)))
     several = counts > 1  # a draw without pairs of both kinds has no error rates
     usable = (choice for choice in drawn if len(set(choice)) > 1 and several[choice].any())
@@ -65,20 +65,20 @@ def verify(
     found = _figures(cosines, blocks, np.arange(len(names)))
     tail = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(samples, [tail, 1 - tail], axis=0)
-    upper = np.triu_indices(len(owners), 1)
-    alike, pairs = owners[upper[0]] == owners[upper[1]], cosines[upper]
+    upper = np.triu_indices(len(speaker_index), 1)
+    alike, pairs = speaker_index[upper[0]] == speaker_index[upper[1]], cosines[upper]
     figures: dict[str, Any] = {
         "speakers": len(names),
-        "clips": len(owners),
+        "clips": len(speaker_index),
         "pairs": len(pairs),
         "same": int(alike.sum()),
         "cosines": {"same": _spread(pairs[alike]), "different": _spread(pairs[~alike])},
         "shots": {},
     }
     for shots in SHOTS:
-        enough = counts[owners] > shots
-        if len(set(owners[enough])) > 1:
-            own = np.unique(owners[enough], return_inverse=True)[1]
+        enough = counts[speaker_index] > shots
+        if len(set(speaker_index[enough])) > 1:
+            own = np.unique(speaker_index[enough], return_inverse=True)[1]
             hits, of = _nearest(vectors[enough], own, shots)
             figures["shots"][str(shots)] = bootstrap(hits, of)._asdict()
     return figures | {
@@ -92,18 +92,20 @@ def _spread(values: npt.NDArray[np.float32]) -> dict[str, float]:
 
 
 def _nearest(
-    vectors: npt.NDArray[np.float32], owners: npt.NDArray[np.intp], shots: int
+    vectors: npt.NDArray[np.float32], speaker_index: npt.NDArray[np.intp], shots: int
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
     """Whether each clip that made nobody known is nearest to its own speaker; and its speaker."""
-    order = np.argsort(owners, kind="stable")
-    turn = np.empty_like(owners)  # of each clip among its speaker's
-    turn[order] = np.arange(len(owners)) - np.searchsorted(owners[order], owners[order])
+    order = np.argsort(speaker_index, kind="stable")
+    turn = np.empty_like(speaker_index)  # of each clip among its speaker's
+    turn[order] = np.arange(len(speaker_index)) - np.searchsorted(
+        speaker_index[order], speaker_index[order]
+    )
     known = turn < shots
-    means = np.zeros((int(owners.max()) + 1, vectors.shape[1]))
-    np.add.at(means, owners[known], vectors[known])
+    means = np.zeros((int(speaker_index.max()) + 1, vectors.shape[1]))
+    np.add.at(means, speaker_index[known], vectors[known])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     nearest = (vectors[~known] @ means.T).argmax(axis=1)
-    return nearest == owners[~known], owners[~known]
+    return nearest == speaker_index[~known], speaker_index[~known]
 
 
 def _figures(

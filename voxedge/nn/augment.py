@@ -10,14 +10,13 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 import torchaudio.functional as audio
 from torch import Tensor, nn
 
 from voxedge.nn.frontend import Frontend, Window
-from voxedge.train.recipe import AugmentRecipe
 
 _ROOMS = 256  # impulse responses made up
 _ROOM_SECONDS = 1.0
@@ -33,6 +32,19 @@ _SHORTEST = 0.4  # seconds
 _TINY = 1e-10  # power
 
 
+@dataclass(frozen=True)
+class Degradations:
+    """How often clips are degraded, and by how much; shares are fractions of the clips."""
+
+    noise: float = 0.0
+    snr_low: float = 0.0  # dB
+    snr_high: float = 20.0
+    rooms: float = 0.0
+    channel: float = 0.0
+    gain: float = 0.0  # dB, up or down
+    shorter: float = 0.0
+
+
 class WaveAugment(nn.Module):
     """Clips in pieces, in rooms, over telephones, in noise, louder and softer.
 
@@ -45,7 +57,7 @@ class WaveAugment(nn.Module):
     - gain: in decibels; what exceeds full scale is clipped.
 
     Args:
-        recipe: the shares of clips and the ranges.
+        degradations: the shares of clips and the ranges.
         sample_rate: Hz.
         whole: brings clips to the W samples that are wanted.
         noises: recordings [S], at least one sample each.
@@ -60,14 +72,14 @@ class WaveAugment(nn.Module):
 
     def __init__(
         self,
-        recipe: AugmentRecipe,
+        degradations: Degradations,
         sample_rate: int,
         whole: Window,
         noises: Sequence[Tensor] = (),
         rooms: Sequence[Tensor] = (),
     ) -> None:
         super().__init__()
-        self.recipe = recipe
+        self.degradations = degradations
         self.whole = whole
         self.samples = whole.samples
         self.shortest = round(_SHORTEST * sample_rate)
@@ -91,35 +103,35 @@ class WaveAugment(nn.Module):
     def forward(self, pcm: Tensor, lengths: Tensor, generator: torch.Generator) -> Tensor:
         """Samples [B, S] with their valid lengths int64 [B] -> what is heard of them, [B, W]."""
         draw = _Draw(generator, pcm.device)
-        recipe = self.recipe
+        degradations = self.degradations
         window = self.whole(pcm, self._shortened(lengths, draw))
         window = self._transmitted(window, draw)
-        chosen = draw.some(recipe.noise, len(window))
+        chosen = draw.some(degradations.noise, len(window))
         if len(chosen):
-            snr = draw.between(recipe.snr_low, recipe.snr_high, len(chosen))
+            snr = draw.between(degradations.snr_low, degradations.snr_high, len(chosen))
             noise = self._noise(window, chosen, draw)
             window = window.index_put((chosen,), mixed(window[chosen], noise, snr))
-        if recipe.gain:
-            window = window * _ratio(draw.between(-recipe.gain, recipe.gain, len(window)))
+        if gain := degradations.gain:
+            window = window * _ratio(draw.between(-gain, gain, len(window)))
         return window.clamp(-1, 1)
 
     def alone(self, noise: float = 0.0, channel: float = 0.0, rooms: float = 0.0) -> WaveAugment:
         """The same, but nothing is done to clips, save this to these shares of them."""
         other = copy.copy(self)
-        other.recipe = replace(
-            self.recipe, noise=noise, channel=channel, rooms=rooms, gain=0.0, shorter=0.0
+        other.degradations = replace(
+            self.degradations, noise=noise, channel=channel, rooms=rooms, gain=0.0, shorter=0.0
         )
         return other
 
     def _shortened(self, lengths: Tensor, draw: _Draw) -> Tensor:
-        chosen = draw.some(self.recipe.shorter, len(lengths))
+        chosen = draw.some(self.degradations.shorter, len(lengths))
         pieces = draw.between(self.shortest, self.samples, len(chosen)).squeeze(1).long()
         return lengths.index_put((chosen,), torch.minimum(lengths[chosen], pieces))
 
     def _transmitted(self, window: Tensor, draw: _Draw) -> Tensor:
         """Rooms and channels, in one product of spectra; the power stays the same."""
-        roomy = draw.some(self.recipe.rooms, len(window))
-        narrow = draw.some(self.recipe.channel, len(window))
+        roomy = draw.some(self.degradations.rooms, len(window))
+        narrow = draw.some(self.degradations.channel, len(window))
         rows = torch.unique(torch.cat([roomy, narrow]))
         if not len(rows):
             return window

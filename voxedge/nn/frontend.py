@@ -11,13 +11,17 @@ M features of a frame (mel bands or linear bins), P pixels of a side.
 from __future__ import annotations
 
 import math
+from typing import Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from voxedge.nn.power_spectrum import PowerSpectrum
-from voxedge.train.recipe import Feature, Normalise, Padding
+
+Feature: TypeAlias = Literal["mel", "linear", "seed"]
+Normalise: TypeAlias = Literal["clip", "bins", "minmax", "none"]
+Padding: TypeAlias = Literal["repeat", "zero"]
 
 _EXACT = 1 << 21  # samples: half of one, relative to them all, is more than a float32 rounds off
 #: Raised whenever the same samples and settings give another image: weights know only their own.

@@ -8,13 +8,13 @@ Shapes: B batch, E embedding, K classes.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from voxedge.train.recipe import CenterForm
+CenterForm: TypeAlias = Literal["paper", "seed", "split"]
 
 _MARGIN_STARTS, _MARGIN_FULL = 0.3, 0.6  # of the training
 _SEED_EPSILON = 1e-6

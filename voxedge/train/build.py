@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
 from torch import nn
 
+from voxedge.audio.limits import Samples
+from voxedge.data.sounds import load_noises, load_rooms
 from voxedge.errors import RunError
-from voxedge.limits import Samples
-from voxedge.nn.augment import WaveAugment
+from voxedge.nn.augment import Degradations, WaveAugment
 from voxedge.nn.frontend import Frontend, Window
 from voxedge.nn.losses import ContrastiveCenterLoss
 from voxedge.nn.speaker_net import STATISTICS, CosineHead, Discriminant, SpeakerNet
-from voxedge.stress import load_noises, load_rooms
 from voxedge.train.checkpoint import (
     load_checkpoint,
     refuse_other_signal_path,
@@ -70,7 +70,9 @@ def build_augment(recipe: Recipe, whole: Window) -> WaveAugment | None:
     if wanted.rooms_folder:
         sounds[1] = load_rooms(Path(wanted.rooms_folder), rate, "training")
     noises, rooms = ([torch.from_numpy(sound) for sound in kind] for kind in sounds)
-    return WaveAugment(wanted, rate, whole, noises, rooms)
+    names = (each.name for each in fields(Degradations))
+    degradations = Degradations(**{name: getattr(wanted, name) for name in names})
+    return WaveAugment(degradations, rate, whole, noises, rooms)
 
 
 def build_center_loss(

@@ -14,16 +14,17 @@ from operator import add
 import torch
 from torch import Tensor
 
+from voxedge.audio.windows import Policy
 from voxedge.data.corpus import Corpus
 from voxedge.data.manifest import Side
 from voxedge.data.split import Split
+from voxedge.inference.scoring import LabelledScores
 from voxedge.nn.augment import WaveAugment
 from voxedge.nn.speaker_net import SpeakerNet
-from voxedge.train.evaluate import Heard, Scores, gather, score, together
+from voxedge.train.lda import Lessons, add_discriminant, modesty_of, temperature_of
 from voxedge.train.moments import Moments
 from voxedge.train.recipe import LossRecipe
-from voxedge.train.refit import Lessons, add_discriminant, modesty_of, temperature_of
-from voxedge.windows import Policy
+from voxedge.train.scorer import Heard, gather, score
 
 _PIECE = 1 / 3  # of a window: the pieces that stand for short clips
 _PLACES = (0.0, 0.5, 1.0)  # of a piece in its window: at the beginning, in the middle, at the end
@@ -54,7 +55,7 @@ class Judge:
     workers: int
     between: Callable[[], None]
 
-    def scores(self, side: Side, policy: Policy, heard: Heard | None = None) -> Scores:
+    def scores(self, side: Side, policy: Policy, heard: Heard | None = None) -> LabelledScores:
         """What it says of the clips of a side, with their samples spoilt on the way if asked."""
         entries = self.split.of(self.corpus.entries, side)
         return score(
@@ -63,7 +64,7 @@ class Judge:
 
     def kinds(
         self, augment: WaveAugment | None, random: Callable[[], torch.Generator]
-    ) -> dict[str, Scores]:
+    ) -> dict[str, LabelledScores]:
         """What it says of validation clips as they are, and of copies spoilt in one way at a time.
 
         Args:
@@ -75,7 +76,7 @@ class Judge:
         for way in _known(augment, _COPIES):
             heard = _spoilt(augment, way, self.net, random())
             copies = [self.scores("validation", "all", heard) for _ in range(count)]
-            found[way] = together(copies)
+            found[way] = LabelledScores.concatenate(copies)
         return found
 
     def lessons(
@@ -94,7 +95,7 @@ class Judge:
                 others = (pieces if others is None else others) + self._moments(heard)
         return Lessons(first, others)
 
-    def pieces(self, side: Side) -> Scores:
+    def pieces(self, side: Side) -> LabelledScores:
         """What it says of a piece of each clip, from its beginning."""
         return self.scores(side, "first", self._piece(0.0))
 
@@ -142,7 +143,7 @@ def calibrate(
 
 def _known(augment: WaveAugment | None, ways: Iterable[str]) -> list[str]:
     """Those of the ways that training spoils clips in."""
-    return [way for way in ways if augment is not None and getattr(augment.recipe, way)]
+    return [way for way in ways if augment is not None and getattr(augment.degradations, way)]
 
 
 def _spoilt(

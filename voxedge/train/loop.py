@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +34,6 @@ from voxedge.nn.convolution import with_products
 from voxedge.nn.frontend import SIGNAL_PATH
 from voxedge.nn.losses import margin_at, with_margin
 from voxedge.nn.speaker_net import CosineHead
-from voxedge.report import draw_curves
 from voxedge.train.average import update_average
 from voxedge.train.build import build_center_loss, build_head, build_net
 from voxedge.train.calibrate import Judge, calibrate
@@ -47,34 +46,13 @@ from voxedge.train.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
+from voxedge.train.curves import draw_curves
 from voxedge.train.optimizers import build_center_optimizer, build_optimizer, learning_rate
+from voxedge.train.progress import Reporter, StepProgress
 from voxedge.train.recipe import Recipe
 from voxedge.train.run import Run, locked
 from voxedge.train.signals import Stop, stop_signals
-from voxedge.train.view import View
-
-
-class Reporter(Protocol):
-    """Who wants to know how training goes."""
-
-    def step(self, progress: StepProgress) -> None:
-        """After every step."""
-
-    def epoch(self, row: dict[str, float], epochs: int) -> None:
-        """After every epoch, with its line of history.csv."""
-
-
-@dataclass(frozen=True)
-class StepProgress:
-    """Where the loop stands."""
-
-    epoch: int  # counted from 1
-    epochs: int
-    step: int  # of the epoch, counted from 1
-    steps: int
-    loss: float  # mean of the epoch so far
-    clips_per_second: float
-    seconds_left: float
+from voxedge.train.training_input import View
 
 
 @dataclass
@@ -91,7 +69,7 @@ class _Position:
 def train(
     recipe: Recipe,
     corpus: Corpus,
-    made: Split,
+    split: Split,
     run: Run,
     reporter: Reporter,
     *,
@@ -108,7 +86,9 @@ def train(
         RunError: nothing to resume, or it belongs to another recipe or corpus.
     """
     with locked(run.folder), stop_signals() as stop:
-        trainer = _Trainer(recipe, corpus, made, run, reporter, device, bf16, workers, stop, resume)
+        trainer = _Trainer(
+            recipe, corpus, split, run, reporter, device, bf16, workers, stop, resume
+        )
         run.make_latest()
         trainer.run_epochs()
         return trainer.finish()
@@ -119,7 +99,7 @@ class _Trainer:
         self,
         recipe: Recipe,
         corpus: Corpus,
-        made: Split,
+        split: Split,
         run: Run,
         reporter: Reporter,
         device: torch.device,
@@ -128,7 +108,7 @@ class _Trainer:
         stop: Stop,
         resume: bool,
     ) -> None:
-        self.recipe, self.corpus, self.split, self.run = recipe, corpus, made, run
+        self.recipe, self.corpus, self.split, self.run = recipe, corpus, split, run
         self.reporter, self.device, self.bf16, self.workers = reporter, device, bf16, workers
         self.stop = stop
         self.labels = list(corpus.labels)
@@ -147,12 +127,12 @@ class _Trainer:
             others = build_head(recipe.loss, voices - classes, entries)
             self.learned["others"] = others.to(device)
         self.averaged = copy.deepcopy(self.net) if recipe.training.average else self.net
-        self.judge = Judge(self.averaged, corpus, made, device, workers, self._heed_signals)
+        self.judge = Judge(self.averaged, corpus, split, device, workers, self._heed_signals)
         self.optimizer = build_optimizer(recipe.optimizer, self.learned)
         self.center_optimizer = build_center_optimizer(recipe.optimizer, self.centers)
         self.training_set = TrainingSet(
             corpus,
-            made.of(corpus.entries, "train"),
+            split.of(corpus.entries, "train"),
             recipe.training.batch_size,
             self.view.whole.samples,
             recipe.training.crop == "random",
@@ -178,7 +158,7 @@ class _Trainer:
             while self.position.epoch < epochs:
                 began, done_before = time.monotonic(), self.position.step
                 for batch in self.training_set.epoch(self.position.epoch, self.position.step):
-                    labels = torch.from_numpy(np.array(batch.owners)).to(self.device)
+                    labels = torch.from_numpy(np.array(batch.keys)).to(self.device)
                     pcm = torch.from_numpy(batch.pcm).to(self.device)
                     lengths = torch.from_numpy(batch.lengths).to(self.device)
                     self._step(pcm, lengths, labels)
@@ -216,7 +196,7 @@ class _Trainer:
         embedding = embedding.float()
         logits = self._logits(embedding)
         loss = self._classification_loss(logits, labels)
-        if recipe.loss.parts:
+        if recipe.loss.auxiliary_heads:
             alone = [self._logits(embedding, part) for part in self.net.parts]
             alone = [self._classification_loss(logits, labels) for logits in alone]
             loss = (loss + sum(alone)) / (1 + len(alone))

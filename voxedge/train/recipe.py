@@ -1,8 +1,12 @@
 """Recipes: everything that decides what is trained, as frozen dataclasses <-> TOML.
 
 A recipe that exists is a recipe that makes sense: unknown keys, wrong types and impossible values
-are refused when it is made, before torch is loaded. Modules of ``voxedge.nn`` take plain numbers;
-only builders read a recipe.
+are refused when it is made, before torch is loaded. Defaults are those of the recipe ``default``,
+so a TOML file says only what differs from it.
+
+A new value is one line here: ``setting`` gives its default, its help and, if it is to have one, its
+flag of ``voxedge train``. Modules of ``voxedge.nn`` take plain numbers; ``train/build.py`` alone
+reads a recipe for them.
 """
 
 from __future__ import annotations
@@ -11,33 +15,47 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
-from voxedge.artifact import SUFFIX
 from voxedge.errors import UsageError
+from voxedge.model_file.metadata import SUFFIX
 
 Section = TypeVar("Section")
 
-Feature: TypeAlias = Literal["mel", "linear", "seed"]
-Normalise: TypeAlias = Literal["clip", "bins", "minmax", "none"]
-Padding: TypeAlias = Literal["repeat", "zero"]
-Head: TypeAlias = Literal["linear", "cosine"]
-CenterForm: TypeAlias = Literal["paper", "seed", "split"]
+#: Keys that had another name in an earlier version, still read from old run folders.
+RENAMED = {"loss.parts": "loss.auxiliary_heads"}
+
+
+def setting(default: Any, help: str, *, flag: str = "", needs: str = "") -> Any:  # noqa: A002, ANN401
+    """One value of a recipe.
+
+    Args:
+        default: of the recipe ``default``.
+        help: one phrase.
+        flag: of ``voxedge train``; without one the value is reached by ``--set``.
+        needs: ``section.key`` that must be on, or ``section.key=a|b`` that must be one of these,
+            for the value to do anything.
+    """
+    return field(default=default, metadata={"help": help, "flag": flag, "needs": needs})
 
 
 @dataclass(frozen=True)
 class DataRecipe:
     """Which speakers, and how their clips are split."""
 
-    speakers: int = 0  # the first so many in sorted order; 0: all
-    train_size: float = 0.8
-    val_size: float = 0.1  # the rest is tested on, if there is one
-    split_seed: int = 0  # which clips those are; apart from training.seed, so that seeds compare
-    min_clips: int = 3  # a speaker with fewer is left out
+    speakers: int = setting(0, "Only the first so many, sorted; 0: all.", flag="speakers")
+    train_size: float = setting(0.8, "Fraction of the clips to train on.", flag="train-size")
+    val_size: float = setting(
+        0.1, "Fraction to validate on; the rest is the test side.", flag="val-size"
+    )
+    split_seed: int = setting(
+        0, "Of the split; not training.seed, so that trainings of several seeds compare."
+    )
+    min_clips: int = setting(3, "Speakers with fewer usable clips are left out.")
 
     def __post_init__(self) -> None:
         _check(self.speakers >= 0 and self.speakers != 1, "data.speakers: 0 (all) or at least 2")
@@ -52,18 +70,22 @@ class DataRecipe:
 class FrontendRecipe:
     """The signal path; the parameters of ``voxedge.nn.frontend.Frontend``."""
 
-    sample_rate: int = 16_000
-    window_seconds: float = 3.0
-    padding: Padding = "repeat"
-    feature: Feature = "mel"
-    n_fft: int = 512
-    win_length: int = 400
-    hop_length: int = 160
-    n_mels: int = 80
-    f_min: float = 20.0
-    f_max: float = 7_600.0
-    normalise: Normalise = "bins"
-    image_size: int = 112
+    sample_rate: int = setting(16_000, "Hz.")
+    window_seconds: float = setting(3.0, "Length that every clip is cut or padded to.")
+    padding: Literal["repeat", "zero"] = setting("repeat", "Of clips shorter than the window.")
+    feature: Literal["mel", "linear", "seed"] = setting(
+        "mel", "Log-mel, log of linear bins, or the seed system's feature."
+    )
+    n_fft: int = setting(512, "Points of the DFT; a power of two.")
+    win_length: int = setting(400, "Samples of the Hann window.")
+    hop_length: int = setting(400, "Samples between frames.")
+    n_mels: int = setting(80, "Mel bands.")
+    f_min: float = setting(20.0, "Hz, lower edge of the first band.")
+    f_max: float = setting(7_600.0, "Hz, upper edge of the last band.")
+    normalise: Literal["clip", "bins", "minmax", "none"] = setting(
+        "clip", "Mean and deviation of the image, of each band, its range, or nothing."
+    )
+    image_size: int = setting(80, "Pixels of a side of the image.", flag="image-size")
 
     def __post_init__(self) -> None:
         _check(4_000 <= self.sample_rate <= 384_000, "frontend.sample_rate: 4000 to 384000 Hz")
@@ -91,10 +113,14 @@ class FrontendRecipe:
 class ModelRecipe:
     """The network behind the front end."""
 
-    trunk: str = "resnet18"  # a key of voxedge.nn.trunks.TRUNKS
-    width: float = 1.0  # share of the channels of every layer of the trunk
-    init: str = "random"  # random, imagenet, a run folder, a model file, or a file of weights
-    statistics: bool = False  # long-term statistics of the clip, beside the trunk's features
+    trunk: str = setting(
+        "resnet18", "resnet18, resnet34, vgg11_bn or mobilenet_v3_small.", flag="trunk"
+    )
+    width: float = setting(1.0, "Channels of every layer of the trunk, as a factor.", flag="width")
+    init: str = setting(
+        "random", "Initial weights: random, imagenet, a run, a model or weights FILE.", flag="init"
+    )
+    statistics: bool = setting(True, "Long-term statistics of the clip, beside the trunk.")
 
     def __post_init__(self) -> None:
         _check(0.125 <= self.width <= 2, "model.width: 0.125 to 2")
@@ -106,19 +132,31 @@ class ModelRecipe:
 class LossRecipe:
     """Cross-entropy over a linear or a cosine head, and the contrastive-center loss beside it."""
 
-    head: Head = "linear"
-    scale: float = 30.0  # of the cosines
-    margin: float = 0.0  # radians that the true class has to be ahead by, for cosines
-    parts: bool = False  # each part of the embedding also has to tell speakers apart alone
-    refit: bool = False  # at the end, a linear discriminant beside the cosines, if that is better
-    center: Literal["none"] | CenterForm = "none"
-    center_weight: float = 1.0
-    delta: float = 1.0
-    intra_weight: float = 1.0
-    inter_weight: float = 1.0
-    center_unit: bool = False  # distances between directions, not between points
-    center_warm_up: float = 0.0  # share of the steps over which center_weight grows from nothing
-    label_smoothing: float = 0.0
+    head: Literal["linear", "cosine"] = setting("cosine", "Logits: a linear map, or cosines.")
+    scale: float = setting(30.0, "Factor of the cosines.", needs="loss.head=cosine")
+    margin: float = setting(0.2, "Angular margin of the true class, radians.")
+    auxiliary_heads: bool = setting(
+        True, "Trunk and statistics also classify alone.", needs="model.statistics"
+    )
+    refit: bool = setting(True, "At the end, LDA beside the cosines if that validates better.")
+    center: Literal["none", "paper", "seed", "split"] = setting(
+        "paper", "Form of the contrastive-center loss.", flag="center-form"
+    )
+    center_weight: float = setting(
+        1.0, "Of the center loss.", flag="center-weight", needs="loss.center=paper|seed|split"
+    )
+    delta: float = setting(1.0, "Added to the denominator.", needs="loss.center=paper|split")
+    intra_weight: float = setting(1.0, "Of distances within classes.", needs="loss.center=split")
+    inter_weight: float = setting(1.0, "Of distances between classes.", needs="loss.center=split")
+    center_unit: bool = setting(
+        False, "Distances between unit vectors.", needs="loss.center=paper|seed|split"
+    )
+    center_warm_up: float = setting(
+        0.0,
+        "Share of the steps over which center_weight rises from 0.",
+        needs="loss.center=paper|seed|split",
+    )
+    label_smoothing: float = setting(0.0, "Of the cross-entropy.")
 
     def __post_init__(self) -> None:
         for name in ("center_weight", "delta", "intra_weight", "inter_weight"):
@@ -127,26 +165,32 @@ class LossRecipe:
         _check(0 <= self.label_smoothing < 1, "loss.label_smoothing: 0 to 1")
         _check(0 < self.scale <= 1000, "loss.scale: above 0, at most 1000")
         _check(0 <= self.margin <= 1, "loss.margin: 0 to 1 rad")
-        _check(self.head == "cosine" or not self.refit, "loss.refit needs loss.head = cosine")
-        _check(self.head == "cosine" or not self.parts, "loss.parts needs loss.head = cosine")
-        _check(self.head == "cosine" or not self.margin, "loss.margin needs loss.head = cosine")
+        for name in ("refit", "auxiliary_heads", "margin"):
+            on = self.head == "cosine" or not getattr(self, name)
+            _check(on, f"loss.{name} needs loss.head = cosine")
 
 
 @dataclass(frozen=True)
 class OptimizerRecipe:
-    """How the network, and the centers on their own, are moved."""
+    """What updates the network, and the centers on their own."""
 
-    name: Literal["adam", "adamw", "sgd"] = "adam"
-    learning_rate: float = 1e-4
-    beta1: float = 0.9  # momentum, for sgd
-    beta2: float = 0.98
-    epsilon: float = 1e-9
-    weight_decay: float = 0.0
-    schedule: Literal["step", "cosine", "constant"] = "step"
-    step_size: int = 7  # epochs
-    gamma: float = 0.1
-    center_optimizer: Literal["adagrad", "adam", "sgd"] = "adagrad"
-    center_learning_rate: float = 1e-3
+    name: Literal["adam", "adamw", "sgd"] = setting("adamw", "Of the network.", flag="optimizer")
+    learning_rate: float = setting(2e-3, "Of the network.", flag="learning-rate")
+    beta1: float = setting(0.9, "Of Adam; momentum of SGD.", flag="beta1")
+    beta2: float = setting(0.99, "Of Adam.", flag="beta2", needs="optimizer.name=adam|adamw")
+    epsilon: float = setting(1e-8, "Of Adam.", flag="epsilon", needs="optimizer.name=adam|adamw")
+    weight_decay: float = setting(0.2, "Of weights, not of norms and biases.")
+    schedule: Literal["step", "cosine", "constant"] = setting("cosine", "Of the learning rate.")
+    step_size: int = setting(
+        7, "Epochs between two decays.", flag="step-size", needs="optimizer.schedule=step"
+    )
+    gamma: float = setting(0.1, "Factor of a decay.", flag="gamma", needs="optimizer.schedule=step")
+    center_optimizer: Literal["adagrad", "adam", "sgd"] = setting(
+        "sgd", "Of the centers.", flag="center-optimizer", needs="loss.center=paper|seed|split"
+    )
+    center_learning_rate: float = setting(
+        0.5, "Of the centers.", flag="center-learning-rate", needs="loss.center=paper|seed|split"
+    )
 
     def __post_init__(self) -> None:
         _check(0 < self.learning_rate < 100, "optimizer.learning_rate must be above 0")
@@ -160,20 +204,30 @@ class OptimizerRecipe:
 
 @dataclass(frozen=True)
 class AugmentRecipe:
-    """What is done to clips before they are trained on; shares are fractions of the clips."""
+    """What is done to training clips; shares are fractions of the clips."""
 
-    speed: float = 0.0  # clips also play this much slower and faster, as other speakers
-    noise: float = 0.0  # share
-    snr_low: float = 0.0  # dB
-    snr_high: float = 20.0
-    noise_folder: str = ""  # of recordings; none: noise is made up, and clips talk over each other
-    rooms: float = 0.0  # share
-    rooms_folder: str = ""  # of impulse responses; none: made up
-    channel: float = 0.0  # share that passes a telephone
-    gain: float = 0.0  # dB, up or down
-    shorter: float = 0.0  # share that is cut shorter than the window
-    frequency_mask: float = 0.0  # SpecAugment: widest mask, as a fraction of the image's side
-    time_mask: float = 0.0
+    speed: float = setting(0.0, "Clips also play this much slower and faster, as other classes.")
+    noise: float = setting(0.7, "Share in noise.")
+    snr_low: float = setting(0.0, "dB, the lowest signal-to-noise ratio.", needs="augment.noise")
+    snr_high: float = setting(20.0, "dB, the highest.", needs="augment.noise")
+    noise_folder: str = setting(
+        "",
+        "Folder of noise recordings; without one noise is synthesised.",
+        flag="noise-folder",
+        needs="augment.noise",
+    )
+    rooms: float = setting(0.3, "Share in rooms.")
+    rooms_folder: str = setting(
+        "",
+        "Folder of room impulse responses; without one they are synthesised.",
+        flag="rooms-folder",
+        needs="augment.rooms",
+    )
+    channel: float = setting(0.2, "Share over a band-limited channel; half of them telephone.")
+    gain: float = setting(15.0, "dB, up or down.")
+    shorter: float = setting(0.25, "Share that is cut shorter than the window.")
+    frequency_mask: float = setting(0.15, "SpecAugment: widest mask, as a fraction of the side.")
+    time_mask: float = setting(0.2, "SpecAugment: widest mask, as a fraction of the side.")
 
     def __post_init__(self) -> None:
         for name in ("noise", "rooms", "channel", "shorter", "frequency_mask", "time_mask"):
@@ -192,14 +246,17 @@ class AugmentRecipe:
 class TrainingRecipe:
     """The loop."""
 
-    epochs: int = 20
-    batch_size: int = 64
-    min_steps: int = 1  # of an epoch; a small corpus gets smaller batches, then several passes
-    seed: int = 0
-    crop: Literal["random", "first"] = "first"  # which window of a longer clip is trained on
-    frozen: float = -1.0  # share of the steps, the first, in which the trunk stays as it came;
-    # -1: by the size of the data, where it comes from another run
-    average: float = 0.0  # decay of the running average of the weights; 0: the weights themselves
+    epochs: int = setting(70, "Passes over the training clips.", flag="epochs")
+    batch_size: int = setting(32, "Clips of a step.", flag="batch-size")
+    min_steps: int = setting(
+        12, "Of an epoch; a small corpus gets smaller batches, then several passes."
+    )
+    seed: int = setting(0, "Of weights, order and augmentation.", flag="seed")
+    crop: Literal["random", "first"] = setting("random", "Which window of a longer clip.")
+    frozen: float = setting(
+        -1.0, "Share of the steps in which the trunk is frozen; -1: by the number of clips."
+    )
+    average: float = setting(0.999, "Decay of the average of the weights; 0: no average.")
 
     def __post_init__(self) -> None:
         _check(self.epochs >= 1, "training.epochs: at least 1")
@@ -240,9 +297,34 @@ class Recipe:
             UsageError: an unknown key, a wrong type, an impossible value.
         """
         sections = {name: kind for name, kind in get_type_hints(cls).items() if name != "name"}
+        for key in value:
+            homes = [s for s in sections if key in get_type_hints(sections[s])]
+            if homes and key != "name":
+                raise UsageError(f"{key} stands in no section", f"[{homes[0]}]\n  {key} = ...")
         _refuse_unknown(value, {"name", *sections}, "")
         built = {name: _section(kind, value.get(name, {}), name) for name, kind in sections.items()}
         return cls(name=str(value.get("name", "custom")), **built)
+
+    def refuse_idle(self, changed: Collection[str], searched: Collection[str] = ()) -> None:
+        """Refuse values that were set on purpose and would do nothing in this recipe.
+
+        Args:
+            changed: ``section.key`` of what was set.
+            searched: of what is still to be chosen, so that it may come to what is needed.
+
+        Raises:
+            UsageError: one of them would do nothing; it names what is needed.
+        """
+        for each in settings():
+            needed, _, accepted = each.needs.partition("=")
+            if each.key not in changed or not needed or needed in searched:
+                continue
+            value = self.value(needed)
+            if not (str(value) in accepted.split("|") if accepted else value):
+                example = accepted.partition("|")[0] or ("true" if value is False else "0.5")
+                raise UsageError(
+                    f"{each.key} would do nothing in this recipe", f"--set {needed}={example}?"
+                )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as TOML and JSON hold them."""
@@ -269,7 +351,7 @@ class Recipe:
         """
         value = self.to_dict()
         for path, new in changes.items():
-            section, _, key = path.partition(".")
+            section, _, key = RENAMED.get(path, path).partition(".")
             if not key or section not in value or not isinstance(value[section], dict):
                 tables = ", ".join(key for key in value if key != "name")
                 raise UsageError(
@@ -278,6 +360,35 @@ class Recipe:
                 )
             value[section][key] = new
         return Recipe.from_dict(value)
+
+
+class Setting(NamedTuple):
+    """One recipe value as flags, help and documents see it."""
+
+    key: str  # section.key
+    hint: Any  # its type
+    default: Any
+    help: str
+    flag: str  # without dashes; empty where it has none
+    needs: str
+
+    @property
+    def section(self) -> str:
+        """The table of the TOML file that it stands in."""
+        return self.key.partition(".")[0]
+
+
+def settings() -> Iterator[Setting]:
+    """Every value of a recipe, in order."""
+    for section, kind in get_type_hints(Recipe).items():
+        if section == "name":
+            continue
+        hints = get_type_hints(kind)
+        for each in fields(kind):
+            assert each.default is not MISSING
+            about = each.metadata
+            key = f"{section}.{each.name}"
+            yield Setting(key, hints[each.name], each.default, **about)
 
 
 def load(name_or_path: str) -> Recipe:
@@ -344,6 +455,7 @@ def _section(kind: type[Section], value: object, name: str) -> Section:
     if not isinstance(value, Mapping):
         raise UsageError(f"[{name}] must be a table")
     hints = get_type_hints(kind)
+    value = {RENAMED.get(f"{name}.{k}", f".{k}").partition(".")[2]: v for k, v in value.items()}
     _refuse_unknown(value, set(hints), f"{name}.")
     section = kind()
     checked = {key: _value(hints[key], entry, f"{name}.{key}") for key, entry in value.items()}

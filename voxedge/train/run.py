@@ -86,14 +86,14 @@ class Run:
         value: dict[str, Any] = self._json("corpus.json")
         return value
 
-    def describe(self, recipe: Recipe, corpus: Corpus, made: Split) -> None:
+    def describe(self, recipe: Recipe, corpus: Corpus, split: Split) -> None:
         """Write what is fixed before the first step."""
         self.folder.mkdir(parents=True, exist_ok=True)
         table = io.StringIO()
         rows = csv.writer(table, lineterminator="\n")
         rows.writerow(["path", "speaker", "session", "split", "seconds", "digest"])
         for e in corpus.entries:
-            side = made.sides[e.clip.name]
+            side = split.sides[e.clip.name]
             seconds = f"{e.seconds:.3f}"
             rows.writerow([e.clip.name, e.clip.speaker, e.clip.session, side, seconds, e.digest])
         write_text(self.folder / "split.csv", table.getvalue())
@@ -102,7 +102,7 @@ class Run:
             "digest": corpus.digest,
             "clips": len(corpus.entries),
             "seconds": round(sum(entry.seconds for entry in corpus.entries), 1),
-            "split": made.describe(),
+            "split": split.describe(),
             "left_out": [
                 {"path": p.clip.name, "code": p.code, "message": p.message} for p in corpus.problems
             ],

@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from voxedge.limits import Samples
+from voxedge.audio.limits import Samples
+from voxedge.audio.windows import Batch
+from voxedge.inference.scoring import ClipScores, Key, Outputs, score_clips
 from voxedge.nn.speaker_net import ExportedNet
-from voxedge.scoring import ClipScores, Outputs, Owner, average_windows
 from voxedge.train.build import load_net
 from voxedge.train.device import choose_device
 from voxedge.train.run import Run
-from voxedge.windows import Batch
 
 
 class TrainedModel:
@@ -37,10 +37,10 @@ class TrainedModel:
         self.labels = run.labels()
         self.sample_rate = run.recipe().frontend.sample_rate
 
-    def score(self, clips: Iterable[tuple[Owner, Samples]]) -> Iterator[ClipScores[Owner]]:
-        """Probabilities of (owner, samples [S] at ``sample_rate`` Hz), in order."""
+    def score(self, clips: Iterable[tuple[Key, Samples]]) -> Iterator[ClipScores[Key]]:
+        """Probabilities of (key, samples [S] at ``sample_rate`` Hz), in order."""
         window = self._net.net.frontend.window.samples
-        return average_windows(clips, self._run, window, self._batch_size)
+        return score_clips(clips, self._run, window, self._batch_size)
 
     @torch.inference_mode()
     def _run(self, batch: Batch[Any]) -> Outputs:

@@ -1,4 +1,4 @@
-"""``voxedge tune``: many short trainings, to find the recipe that validates best.
+"""Hyperparameter search: many short trainings, to find the recipe that validates best.
 
 Optuna proposes (tree-structured Parzen estimator, Bergstra et al. 2011) and stops what is worse
 than the median of its predecessors; its journal in the output folder is all that a later call needs
@@ -12,8 +12,8 @@ from __future__ import annotations
 import csv
 import io
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,18 +23,14 @@ import torch
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from voxedge import console
 from voxedge.data.corpus import Corpus
-from voxedge.data.manifest import read_manifest
 from voxedge.data.split import Split
-from voxedge.errors import Interrupted, RunError, TrainingError, UsageError
+from voxedge.errors import TrainingError, UsageError
 from voxedge.files import write_text
-from voxedge.parallel import available_processors
-from voxedge.train.command import corpus_of, split_of, with_frozen_share
-from voxedge.train.device import choose_device, choose_precision
-from voxedge.train.loop import StepProgress, train
+from voxedge.train.loop import train
+from voxedge.train.progress import Reporter, StepProgress
 from voxedge.train.recipe import Recipe, parse_settings
-from voxedge.train.run import Run, locked
+from voxedge.train.run import Run
 
 _NETWORK = ("optimizer.name=adam,adamw,sgd", "optimizer.learning_rate=1e-4:1e-1:log")
 _CENTERS = (
@@ -102,53 +98,6 @@ def _dimension(spec: str, recipe: Recipe) -> Dimension:
     return Dimension(key, low=low, high=high, log=log, whole=kinds == {int})
 
 
-def tune_command(
-    data: Path,
-    recipe: Recipe,
-    search: Sequence[str],
-    *,
-    out: Path,
-    trials: int,
-    hours: float | None,
-    device: str,
-    precision: str,
-    workers: int | None,
-    memory: int,
-    strict: bool,
-) -> None:
-    """Search until the study in ``out`` holds so many trials or has taken so many hours.
-
-    Raises:
-        Interrupted: SIGINT or SIGTERM came; all that ended is kept.
-        UsageError: ``out`` holds a study of something else.
-        RunBusy: another search goes on there.
-        RunError: not one trial came to a figure.
-    """
-    torch.set_num_threads(available_processors())
-    place = choose_device(device)
-    dimensions = parse_search([*default_search(recipe), *search], recipe)
-    threads = available_processors() if workers is None else workers
-    corpus = corpus_of(read_manifest(data), recipe, threads, memory, strict)
-    made = split_of(corpus, recipe)
-    recipe = with_frozen_share(recipe, made)
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out):
-        study = open_study(out, recipe, dimensions, corpus.digest)
-        tuner = Tuner(
-            study, recipe, dimensions, corpus, made, out, place, choose_precision(precision, place)
-        )
-        console.say(
-            f"searching {', '.join(d.key for d in dimensions)}; {len(tuner.ended())} trials so far"
-        )
-        try:
-            tuner.search(trials, hours, threads)
-        except Interrupted as stop:
-            message = f"stopped; {len(tuner.ended())} trials are kept"
-            raise Interrupted(stop.signum, message, "the same command goes on") from None
-        tuner.conclude()
-    console.say(f"next: voxedge train {data} --recipe {out / 'best.toml'}")
-
-
 def open_study(
     out: Path, recipe: Recipe, dimensions: Sequence[Dimension], corpus: str
 ) -> optuna.Study:
@@ -202,9 +151,9 @@ class _Ended(Exception):
 
 
 class _TrialReporter:
-    """Tells people and Optuna how a trial goes, and ends it."""
+    """Reports a trial to Optuna and to whoever watches, and ends it."""
 
-    def __init__(self, trial: optuna.Trial, progress: console.TrainingProgress) -> None:
+    def __init__(self, trial: optuna.Trial, progress: Reporter) -> None:
         self.trial, self.progress = trial, progress
         self.best = -1.0
 
@@ -226,30 +175,45 @@ class _TrialReporter:
 
 @dataclass(frozen=True)
 class Tuner:
-    """Trains what the study proposes and keeps its table and its best recipe up to date."""
+    """Trains what the study proposes and keeps its table and its best recipe up to date.
+
+    Args:
+        study: of Optuna.
+        recipe: what trials differ from.
+        dimensions: what they differ in.
+        corpus: decoded.
+        split: of it.
+        out: folder of the study.
+        device: that trains.
+        bf16: see ``train``.
+        say: gets a line for people.
+        watch: gives a reporter for each trial.
+    """
 
     study: optuna.Study
     recipe: Recipe
     dimensions: Sequence[Dimension]
     corpus: Corpus
-    made: Split
+    split: Split
     out: Path
     device: torch.device
     bf16: bool
+    say: Callable[[str], None]
+    watch: Callable[[], AbstractContextManager[Reporter]]
 
     def ended(self) -> list[FrozenTrial]:
         """The trials that are over, the best first."""
         over = self.study.get_trials(
             deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)
         )
-        return sorted(over, key=lambda t: (t.state != TrialState.COMPLETE, -_top1(t), t.number))
+        return sorted(over, key=lambda t: (t.state != TrialState.COMPLETE, -top1(t), t.number))
 
     def search(self, trials: int, hours: float | None, workers: int) -> None:
         """Until the budget, which counts earlier calls too, is spent."""
         while len(self.ended()) < trials:
             spent = sum(_seconds(trial) for trial in self.ended())
             if hours is not None and spent >= 3600 * hours:
-                console.say(f"{hours:g} hours are spent")
+                self.say(f"{hours:g} hours are spent")
                 return
             self._try(self.study.ask(), workers)
             self.write()
@@ -257,18 +221,18 @@ class Tuner:
     def _try(self, trial: optuna.Trial, workers: int) -> None:
         """One training in a folder of its own, which is deleted afterwards."""
         values = {dimension.key: dimension.suggest(trial) for dimension in self.dimensions}
-        console.say(f"trial {trial.number}: " + _told(values))
+        self.say(f"trial {trial.number}: " + _told(values))
         work = self.out / "work"
         shutil.rmtree(work, ignore_errors=True)
         run, recipe = Run(work / "run"), self.recipe.with_values(values)
-        run.describe(recipe, self.corpus, self.made)
+        run.describe(recipe, self.corpus, self.split)
         try:
-            with console.TrainingProgress() as progress:
+            with self.watch() as progress:
                 reporter = _TrialReporter(trial, progress)
                 train(
                     recipe,
                     self.corpus,
-                    self.made,
+                    self.split,
                     run,
                     reporter,
                     device=self.device,
@@ -278,10 +242,10 @@ class Tuner:
         except _Ended:
             self.study.tell(trial, reporter.best)
         except optuna.TrialPruned:
-            console.say("worse than the median: stopped")
+            self.say("worse than the median: stopped")
             self.study.tell(trial, state=TrialState.PRUNED)
         except TrainingError as error:  # a rate that diverges is a result too
-            console.say(str(error))
+            self.say(str(error))
             self.study.tell(trial, state=TrialState.PRUNED)
         except BaseException:
             self.study.tell(trial, state=TrialState.FAIL)
@@ -310,36 +274,24 @@ class Tuner:
         first = next(iter(self.ended()), None)
         return first if first is not None and first.state == TrialState.COMPLETE else None
 
-    def conclude(self) -> None:
-        """Show the table and the best.
-
-        Raises:
-            RunError: there is none.
-        """
-        self.write()
+    def table(self) -> tuple[list[str], list[list[object]]]:
+        """Names of the columns, and a row for each trial that is over, the best first."""
         keys = [dimension.key for dimension in self.dimensions]
+        names = ["", "", "top-1", "epoch", "seconds", *(key.partition(".")[2] for key in keys)]
         rows = [
             [*_row(trial), *(_short(trial.params.get(key)) for key in keys)]
             for trial in self.ended()
         ]
-        names = [key.partition(".")[2] for key in keys]
-        console.show_table("trials", ["", "", "top-1", "epoch", "seconds", *names], rows)
-        best = self.best()
-        if best is None:
-            raise RunError("no trial came to its end", "more --trials, or another --search")
-        console.answer(
-            f"best: trial {best.number}, validation top-1 {100 * _top1(best):.1f} %,"
-            f" {self.out / 'best.toml'}"
-        )
+        return names, rows
 
 
 def _row(trial: FrozenTrial) -> list[object]:
     state = "ended" if trial.state == TrialState.COMPLETE else "stopped"
     epoch = trial.user_attrs.get("epoch", "")
-    return [trial.number, state, f"{_top1(trial):.4f}", epoch, round(_seconds(trial))]
+    return [trial.number, state, f"{top1(trial):.4f}", epoch, round(_seconds(trial))]
 
 
-def _top1(trial: FrozenTrial) -> float:
+def top1(trial: FrozenTrial) -> float:
     return max(trial.intermediate_values.values(), default=0.0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,12 +12,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
-from voxedge import artifact
-from voxedge.console import warn
 from voxedge.errors import RunError, UsageError
+from voxedge.model_file.metadata import SUFFIX
 from voxedge.nn.trunks import TRUNKS
 from voxedge.train.checkpoint import load_checkpoint
-from voxedge.train.model_file import STATISTICS, TRUNK, Stored, stored
+from voxedge.train.onnx_weights import STATISTICS, TRUNK, Stored, stored
 from voxedge.train.recipe import ModelRecipe, Recipe
 from voxedge.train.run import find_run
 
@@ -69,6 +69,8 @@ def build_trunk(recipe: ModelRecipe, init: str | None = None) -> tuple[nn.Module
 def restore_statistics(statistics: nn.Module, init: str) -> None:
     """Give the map of the voice's statistics the weights of an earlier training, if it had one.
 
+    Warns (``warnings.warn``) where an earlier training had another one: the map starts anew.
+
     Args:
         statistics: of the new network; stays as it is where ``init`` holds none of its shape.
         init: as for ``build_trunk``, which has refused what cannot be read.
@@ -83,7 +85,8 @@ def restore_statistics(statistics: nn.Module, init: str) -> None:
     if own.keys() == state.keys() and all(own[k].shape == state[k].shape for k in own):
         statistics.load_state_dict(state)
     elif state:
-        warn(f"{init}: its statistics of the voice are others: their map starts anew")
+        text = f"{init}: its statistics of the voice are others: their map starts anew"
+        warnings.warn(text, stacklevel=2)
 
 
 def refuse_other_images(recipe: Recipe) -> None:
@@ -133,7 +136,7 @@ def _earlier(init: str) -> Stored | _Trained | None:
         path = find_run(path).best
     if not path.is_file():
         raise UsageError(f"--init: there is no file {path}", "random, imagenet, a run or a file")
-    if path.suffix == artifact.SUFFIX:
+    if path.suffix == SUFFIX:
         return stored(path)
     if path.suffix == _CHECKPOINT:
         checkpoint = load_checkpoint(path)

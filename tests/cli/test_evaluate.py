@@ -1,0 +1,89 @@
+"""``voxedge evaluate`` and ``voxedge compare`` as a user types them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from tests.conftest import SPEAKERS
+from voxedge.cli import app as cli
+from voxedge.errors import CorpusError, UsageError
+from voxedge.train.run import find_run
+
+
+@pytest.fixture
+def type_in(workshop, monkeypatch, capsys):
+    """Type a command in the workshop; what it prints on stdout and stderr."""
+    monkeypatch.chdir(workshop)
+    monkeypatch.delenv("VOXEDGE_MODEL", raising=False)
+
+    def run(*words):
+        capsys.readouterr()
+        cli.app.run([str(word) for word in words])
+        return capsys.readouterr()
+
+    return run
+
+
+def test_a_run_and_its_file_are_measured_alike_and_as_training_did(type_in, workshop, tmp_path):
+    flags = ["--stress", "cut0.5,mp332", "--json", "--workers", "1"]
+    network = json.loads(type_in("evaluate", *flags, "--out", tmp_path / "net").out)
+    file = json.loads(
+        type_in("evaluate", "runs", "--model", "model.onnx", *flags, "--out", tmp_path / "file").out
+    )
+    trained = find_run(workshop / "runs").metrics()["test"]
+    clean = network["conditions"]["clean"]
+    assert clean["clips"] == trained["clips"]
+    assert clean["top1"] == trained["top1"]
+    assert clean["calibration_error"] == pytest.approx(trained["calibration_error"], abs=1e-3)
+    assert list(network["conditions"]) == ["clean", "cut0.5", "mp332"]
+    for name, row in network["conditions"].items():
+        assert file["conditions"][name]["top1"] == row["top1"]
+    assert file["subject"]["kind"] == "file"
+    compared = type_in("compare", f"net={tmp_path / 'net'}", tmp_path / "file", "--json").out
+    rows = json.loads(compared)["conditions"]["clean"]
+    assert rows[1]["difference"]["top1"]["verdict"] == "no difference"
+    table = type_in("compare", tmp_path / "net", tmp_path / "file", "--markdown").out
+    assert table.startswith("| top-1 % | net | file |")
+    for name in ("one.onnx", "two.onnx"):  # neither takes the other's place
+        shutil.copy(workshop / "model.onnx", tmp_path / name)
+        type_in("evaluate", "runs", "--model", tmp_path / name, "--stress", "none")
+    assert "no difference" in type_in("compare", tmp_path / "one.onnx", tmp_path / "two.onnx").out
+    shown = type_in("compare", tmp_path / "net", tmp_path / "file").out
+    assert "top-1 against the first" in shown
+    assert (tmp_path / "net" / "evaluation.html").read_text().startswith("<!doctype html>")
+
+
+def test_any_labelled_folder_with_a_model_file(type_in, workshop, tmp_path):
+    data = tmp_path / "other"
+    for name in SPEAKERS:
+        (data / name).mkdir(parents=True)
+        shutil.copy(workshop / f"{name}.wav", data / name)
+    (data / "zoe").mkdir()
+    shutil.copy(workshop / "ada.wav", data / "zoe" / "zoe.wav")
+    (data / "ada" / "bad.wav").write_bytes(b"nothing")
+    (tmp_path / "s.csv").write_text("speaker,kind\nada,high\nben,low\ncleo,low\ndan,high\n")
+    out = ["--out", tmp_path / "out", "--groups", tmp_path / "s.csv"]
+    told = type_in("evaluate", "--data", data, "--stress", "noise10,gain-20", *out)
+    assert "model.onnx on" in told.out
+    assert "4 clips of 4 speakers" in told.out
+    assert "gain-20" in told.out
+    assert "by kind" in told.out
+    assert "left out for want of --noise or --rooms: noise10" in told.err
+    assert "ada/bad.wav: left out" in told.err
+    assert "1 clips of 1 speakers that the model does not know" in told.err
+    page = (tmp_path / "out" / "evaluation.html").read_text()
+    assert "Speakers it does not know" in page
+
+
+def test_mistakes_are_said_before_anything_is_measured(type_in, tmp_path):
+    with pytest.raises(UsageError, match="no condition 'fog'"):
+        type_in("evaluate", "--stress", "fog")
+    with pytest.raises(CorpusError, match="no corpus"):
+        type_in("evaluate", "--data", tmp_path / "nowhere")
+    with pytest.raises(CorpusError, match="holds no evaluation"):
+        type_in("compare", tmp_path, tmp_path)
+    with pytest.raises(UsageError, match="not both"):
+        type_in("compare", "a", "b", "--json", "--markdown")

@@ -1,0 +1,416 @@
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.conftest import RATE, SPEAKERS, voice
+from tests.test_audio import encoded
+from voxedge import Identifier, Prediction
+from voxedge.audio import load as audio
+from voxedge.errors import AudioError, ModelError, ModelNotFound, ProviderUnavailable, UsageError
+from voxedge.inference import identifier as runtime
+from voxedge.inference.identifier import Failure
+from voxedge.inference.session import PROVIDERS, open_session
+
+
+@pytest.fixture(scope="module")
+def identifier(model_path):
+    return Identifier(model_path)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Twelve clips of many lengths, and what they hold."""
+    folder = tmp_path_factory.mktemp("clips")
+    paths = []
+    for number, seconds in enumerate([0.3, 1, 2.9, 3, 3.1, 5, 8.2, 0.7, 4.4, 1.5, 10, 2]):
+        path = folder / f"{number}.wav"
+        soundfile.write(path, voice(list(SPEAKERS.values())[number % 4], seconds, number), RATE)
+        paths.append(path)
+    return paths
+
+
+def probabilities(prediction: Prediction) -> dict[str, float]:
+    return dict(prediction.predictions)
+
+
+def test_a_known_voice_is_named(identifier, workshop):
+    prediction = identifier.identify(workshop / "ada.wav")
+    assert prediction.seconds == pytest.approx(1.5)
+    assert prediction.windows == 1
+    assert prediction.provider == "CPUExecutionProvider"
+    assert prediction.model == "model.onnx"
+    assert {s.speaker for s in prediction.predictions} == set(SPEAKERS)
+    assert sum(probabilities(prediction).values()) == pytest.approx(1, abs=1e-5)
+    values = [score.probability for score in prediction.predictions]
+    assert values == sorted(values, reverse=True)
+    assert prediction.speaker == prediction.predictions[0].speaker
+    assert np.linalg.norm(prediction.embedding) == pytest.approx(1, abs=1e-5)
+
+
+def test_training_clips_are_named_right(identifier, workshop):
+    answers = {
+        name: [identifier.identify(p).speaker for p in sorted((workshop / "data" / name).iterdir())]
+        for name in SPEAKERS
+    }
+    right = sum(given.count(name) for name, given in answers.items())
+    assert right >= 24, answers  # of 32
+
+
+def test_a_long_clip_is_the_mean_of_its_windows(identifier):
+    samples = voice(150, 7.0, 5)
+    whole = identifier.identify(samples)
+    window = identifier.metadata.window
+    starts = [0, 24_000, 48_000, 64_000]
+    parts = [identifier.identify(samples[s : s + window]) for s in starts]
+    assert whole.windows == 4
+    for name, probability in whole.predictions:
+        mean = np.mean([probabilities(part)[name] for part in parts])
+        assert probability == pytest.approx(mean, abs=1e-5)
+
+
+def test_one_window_may_be_asked_for(identifier):
+    samples = voice(150, 7.0, 5)
+    first = identifier.identify(samples, windows="first")
+    assert first.windows == 1
+    assert probabilities(first) == pytest.approx(
+        probabilities(identifier.identify(samples[:48_000])), abs=1e-5
+    )
+
+
+def test_silent_windows_do_not_count(identifier):
+    speech = voice(150, 3.0, 5)
+    padded = np.concatenate([speech, np.zeros(6 * RATE, np.float32)])
+    assert identifier.identify(padded).windows == 2  # the second overlaps the speech by half
+
+
+@pytest.mark.parametrize("samples", [np.zeros(RATE), np.full(RATE, 0.4), np.full(RATE, 1e-42)])
+def test_silence_is_nobody(identifier, samples):
+    prediction = identifier.identify(samples)
+    assert prediction.speaker is None
+    assert prediction.reason == "low_energy"
+    assert prediction.predictions == ()
+    assert prediction.to_dict()["speaker"] is None
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 16, 100])
+def test_batch_size_changes_no_answer(model_path, identifier, clips, batch_size):
+    batched = list(Identifier(model_path, batch_size=batch_size).identify_many(clips))
+    for path, prediction in zip(clips, batched, strict=True):
+        assert prediction.path == str(path)
+        expected = probabilities(identifier.identify(path))
+        assert probabilities(prediction) == pytest.approx(expected, abs=1e-4)
+
+
+def test_order_of_the_clips_changes_no_answer(identifier, clips):
+    forward = {p.path: probabilities(p) for p in identifier.identify_many(clips)}
+    backward = {p.path: probabilities(p) for p in identifier.identify_many(clips[::-1])}
+    assert list(backward) == list(forward)[::-1]
+    for path, scores in forward.items():
+        assert backward[path] == pytest.approx(scores, abs=1e-4)
+
+
+def test_a_bad_clip_does_not_touch_the_others(identifier, clips, tmp_path):
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"nothing")
+    mixed = [*clips[:5], bad, *clips[5:], tmp_path / "missing.wav"]
+    results = list(identifier.identify_many(mixed))
+    failures = [r for r in results if isinstance(r, Failure)]
+    assert [f.error.code for f in failures] == ["unreadable", "not_found"]
+    good = [r for r in results if not isinstance(r, Failure)]
+    alone = list(identifier.identify_many(clips))
+    assert [g.predictions for g in good] == [a.predictions for a in alone]  # bit-equal
+
+
+def test_sixteen_threads_may_share_it(identifier, clips):
+    serial = [identifier.identify(path).predictions for path in clips]
+    with ThreadPoolExecutor(16) as pool:
+        for _ in range(3):
+            threaded = pool.map(lambda path: identifier.identify(path).predictions, clips)
+            assert list(threaded) == serial
+
+
+def test_answers_come_before_all_clips_are_read(identifier, clips):
+    asked = []
+
+    def endless():
+        for number in range(10**6):
+            asked.append(number)
+            yield clips[number % len(clips)]
+
+    results = identifier.identify_many(endless())
+    for _ in range(5):
+        next(results)
+    results.close()
+    assert len(asked) < 100
+
+
+def test_arrays_at_another_rate(identifier):
+    at_16 = identifier.identify(voice(150, 3, 5))
+    doubled = np.repeat(voice(150, 3, 5), 2)
+    at_32 = identifier.identify(doubled, sample_rate=2 * RATE)
+    assert at_32.seconds == pytest.approx(3)
+    assert at_32.speaker == at_16.speaker
+
+
+def test_top_k(identifier):
+    assert len(identifier.identify(voice(150, 1, 5), top_k=2).predictions) == 2
+    with pytest.raises(UsageError, match="top_k"):
+        identifier.identify(voice(150, 1, 5), top_k=0)
+
+
+@pytest.mark.parametrize(
+    "options", [{"batch_size": 0}, {"threads": 0}, {"threads": 10**6}, {"device": "abacus"}]
+)
+def test_impossible_options_are_refused(model_path, options):
+    with pytest.raises(UsageError):
+        Identifier(model_path, **options)
+
+
+def test_a_device_asked_for_by_name_must_be_there(model_path):
+    with pytest.raises(ProviderUnavailable, match="CoreMLExecutionProvider"):
+        Identifier(model_path, device="coreml")
+
+
+def test_a_provider_that_does_not_load_is_an_error_and_auto_says_so(model_path, monkeypatch):
+    import onnxruntime
+
+    providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    real = onnxruntime.InferenceSession
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: providers)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+    monkeypatch.setattr(
+        onnxruntime,
+        "InferenceSession",
+        lambda data, options, **_: real(data, options, providers=["CPUExecutionProvider"]),
+    )
+    with pytest.raises(ProviderUnavailable, match="did not load"):
+        Identifier(model_path, device="cuda")
+    identifier = Identifier(model_path)
+    assert identifier.providers == ("CPUExecutionProvider",)
+    assert "running on the CPU" in identifier.notes[0]
+
+
+def test_a_provider_that_throws_is_an_error_with_its_cause(model_path, monkeypatch, tmp_path):
+    import onnxruntime
+
+    real = onnxruntime.InferenceSession
+
+    def throws(data, options, providers, enable_fallback):
+        assert not enable_fallback  # ONNX Runtime would print its own words to stdout
+        if providers[0][0] != "CPUExecutionProvider":
+            raise RuntimeError("libnvinfer.so.10: cannot open shared object file")
+        return real(data, options, providers=providers)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", throws)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None, raising=False)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [*PROVIDERS.values()])
+    with pytest.raises(ProviderUnavailable, match=r"libnvinfer\.so\.10"):
+        open_session(model_path, "tensorrt", 1)
+    session, notes = open_session(model_path, "auto", 1)
+    assert session.get_providers() == ["CPUExecutionProvider"]
+    assert "libnvinfer" in notes[0]
+    assert "running on the CPU" in notes[0]
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(b"no model")
+    with pytest.raises(ModelError):  # not the provider's fault
+        open_session(bad, "tensorrt", 1)
+
+
+def test_without_a_runtime_the_extras_are_named(model_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    with pytest.raises(ProviderUnavailable, match=r"voxedge\[cpu\]"):
+        Identifier(model_path)
+
+
+def test_the_model_may_be_named_by_the_environment(model_path, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelNotFound):
+        Identifier()
+    monkeypatch.setenv("VOXEDGE_MODEL", str(model_path))
+    assert Identifier().labels == tuple(SPEAKERS)
+
+
+def test_any_kind_of_bytes_is_a_file(identifier, workshop):
+    data = (workshop / "ada.wav").read_bytes()
+    answers = {
+        identifier.identify(kind(data)).predictions for kind in (bytes, bytearray, memoryview)
+    }
+    assert len(answers) == 1
+
+
+def test_silent_clips_are_answered_as_they_come(identifier):
+    asked = []
+
+    def silence():
+        for number in range(1000):
+            asked.append(number)
+            yield encoded(np.zeros(RATE, np.float32))
+
+    next(identifier.identify_many(silence()))
+    assert len(asked) < 20
+
+
+def test_an_answer_does_not_wait_for_all_the_broken_clips_behind_it(identifier, clips):
+    asked = []
+
+    def sources():
+        yield clips[0]  # one window: less than a batch
+        for number in range(5000):
+            asked.append(number)
+            yield b"nothing"
+
+    results = identifier.identify_many(sources())
+    assert isinstance(next(results), Prediction)
+    assert len(asked) < 300
+    results.close()
+    rest = list(identifier.identify_many(sources()))
+    assert [isinstance(result, Failure) for result in rest] == [False, *[True] * 5000]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_few_clips_are_decoded_ahead_of_the_answers(
+    model_path, clips, workers, threads, monkeypatch
+):
+    identifier = Identifier(model_path, batch_size=2, threads=threads)
+    decoded, answered, most = [], 0, 0
+    real = audio.decode
+
+    def counting(source, *arguments):
+        decoded.append(source)
+        return real(source, *arguments)
+
+    monkeypatch.setattr(audio, "decode", counting)
+    for result in identifier.identify_many((clips[3] for _ in range(60)), workers=workers):
+        most = max(most, len(decoded) - answered)
+        answered += 1
+        assert result.windows == 1
+    assert answered == len(decoded) == 60
+    batches = 2 if threads == 1 else 1 + 2 * threads
+    assert most <= 2 * workers + batches * identifier.batch_size + 1
+
+
+def test_many_batches_are_computed_side_by_side(model_path, clips, monkeypatch):
+    def named(identifier, clips):
+        return list(identifier.identify_many(clips, windows="first"))  # a batch a clip
+
+    shared, alone = (  # products round by the threads that share them
+        named(Identifier(model_path, threads=threads, batch_size=1), clips) * 3
+        for threads in (2, 1)
+    )
+    opened, met = [], threading.Event()
+    both = threading.Barrier(2, timeout=60)  # breaks, which is raised, if one is alone
+
+    def counting(model, device, threads):
+        session, notes = open_session(model, device, threads)
+        opened.append(threads)
+
+        def run(*arguments):
+            if threads == 1 and not met.is_set():
+                both.wait()
+                met.set()
+            return session.run(*arguments)
+
+        others = ("get_providers", "get_inputs", "get_outputs", "get_overridable_initializers")
+        same = {name: getattr(session, name) for name in others}
+        return SimpleNamespace(run=run, **same), notes
+
+    monkeypatch.setattr("voxedge.inference.identifier.open_session", counting)
+    identifier = Identifier(model_path, threads=2, batch_size=1)
+    assert named(identifier, clips[:5]) == shared[:5]
+    assert opened == [2]  # so few batches are not worth another session
+    for _ in range(2):
+        answers = named(identifier, clips * 3)
+        assert answers == shared[: runtime._MANY] + alone[runtime._MANY :]
+        assert opened == [2, 1]
+
+
+def test_a_file_that_is_replaced_later_is_not_opened_again(model_path, clips, tmp_path):
+    path = tmp_path / "model.onnx"
+    shutil.copy(model_path, path)
+    few = list(Identifier(path, threads=2, batch_size=1).identify_many(clips, windows="first"))
+    identifier = Identifier(path, threads=2, batch_size=1)
+    path.write_bytes(b"another one")
+    assert list(identifier.identify_many(clips * 3, windows="first")) == few * 3
+
+
+def test_one_path_is_not_many(identifier):
+    with pytest.raises(UsageError, match="pass a list"):
+        next(identifier.identify_many("clip.wav"))
+
+
+def test_the_bytes_of_the_file_are_not_kept(model_path):
+    Identifier(model_path)  # what is imported by it stays
+    tracemalloc.start()
+    try:
+        identifier = Identifier(model_path)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert identifier.model_file.size == model_path.stat().st_size > 10 * held
+
+
+@pytest.mark.parametrize("change", ["replaced", "written", "gone"])
+def test_a_file_that_changes_while_it_is_opened_is_refused(
+    model_path, tmp_path, monkeypatch, change
+):
+    path = tmp_path / "model.onnx"
+    shutil.copy(model_path, path)
+
+    def meanwhile(*arguments):
+        made = open_session(*arguments)
+        path.unlink()
+        if change == "replaced":
+            shutil.copy2(model_path, path)
+        elif change == "written":
+            path.write_bytes(b"")
+        return made
+
+    monkeypatch.setattr(runtime, "open_session", meanwhile)
+    with pytest.raises(ModelError, match="changed while it was opened"):
+        Identifier(path)
+
+
+@pytest.mark.parametrize("name", ["Größe 模型.onnx", "model.ort", "model", b"\xff\xfe.onnx"])
+def test_a_model_file_may_have_any_name(model_path, workshop, tmp_path, name):
+    path = tmp_path / os.fsdecode(name)
+    try:
+        shutil.copy(model_path, path)
+    except OSError:
+        pytest.skip("this system has no such names")
+    prediction = Identifier(path).identify(workshop / "ada.wav")
+    assert (
+        prediction.predictions == Identifier(model_path).identify(workshop / "ada.wav").predictions
+    )
+
+
+def test_a_bad_clip_raises_from_the_single_call(identifier):
+    with pytest.raises(AudioError):
+        identifier.identify("nowhere.wav")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda", "auto"])
+def test_a_gpu_is_asked_not_to_search_for_its_convolutions(model_path, monkeypatch, device):
+    asked = []
+
+    def session(_model, _options, providers, **_):
+        asked.extend(providers)
+        names = [name for name, _ in providers]
+        return SimpleNamespace(get_providers=lambda: names)
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", session)
+    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: None, raising=False)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: list(PROVIDERS.values()))
+    open_session(model_path, device, 1)
+    cpu = ("CPUExecutionProvider", {})
+    cuda = ("CUDAExecutionProvider", {"cudnn_conv_algo_search": "HEURISTIC"})
+    assert asked == ([cpu] if device == "cpu" else [cuda, cpu])

@@ -1,0 +1,188 @@
+"""What people see: bars, tables and progress on a terminal; plain lines in a pipe.
+
+Answers go to stdout, everything said about them to stderr. Names come from folders and model
+files, so nothing is printed that could steer a terminal.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, TextIO
+
+from voxedge.errors import VoxedgeError
+from voxedge.text import printable
+
+if TYPE_CHECKING:
+    from voxedge.train.progress import StepProgress
+
+_BAR = 24
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_EVERY = 15.0  # seconds between two lines of progress where there is no terminal
+
+
+def say(message: str = "", end: str = "\n") -> None:
+    """A line for people, on stderr."""
+    _write(sys.stderr, message + end)
+
+
+def answer(line: str) -> None:
+    """A line of the answer, on stdout, at once.
+
+    Raises:
+        SystemExit: with 141 where nobody reads on (``| head``), as if SIGPIPE had ended us.
+    """
+    _write(sys.stdout, line + "\n")
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    if stream is None:  # closed before we began
+        return
+    try:
+        stream.write(
+            text.encode(stream.encoding or "utf-8", "backslashreplace").decode(
+                stream.encoding or "utf-8"
+            )
+        )
+        stream.flush()
+    except BrokenPipeError:  # nothing more is to be flushed when the interpreter ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
+
+
+def complain(error: VoxedgeError, subject: str = "") -> None:
+    """One error: what happened, and what to do."""
+    where = f"{printable(subject)}: " if subject else ""
+    say(f"{colour('31', 'error', sys.stderr)}: {where}{printable(error.message, 2000)}")
+    if error.hint:
+        say(f"  {printable(error.hint, 2000)}")
+
+
+def warn(message: str) -> None:
+    """Something that is worth knowing and stops nothing."""
+    say(f"{colour('33', 'warning', sys.stderr)}: {printable(message, 2000)}")
+
+
+def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A small table on stdout: first column to the left, the others to the right."""
+    cells = [[printable(str(value), 80) for value in row] for row in rows]
+    widths = [max(len(row[i]) for row in [list(columns), *cells]) for i in range(len(columns))]
+    if title:
+        answer(colour("1", title, sys.stdout))
+    for row in [list(columns), *cells]:
+        line = "  ".join(
+            value.ljust(width) if i == 0 else value.rjust(width)
+            for i, (value, width) in enumerate(zip(row, widths, strict=True))
+        )
+        answer(f"  {line}".rstrip())
+
+
+class Progress(AbstractContextManager["Progress"]):
+    """A bar on a terminal; elsewhere a line every 15 seconds. On stderr."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._bar: Any = None
+        self._task: Any = None
+        self._spoken = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        if sys.stderr is not None and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import Progress as Bar
+            from rich.progress import TimeRemainingColumn
+
+            self._bar = Bar(
+                *Bar.get_default_columns()[:-1],
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self._what, total=None)
+        return self
+
+    def update(self, done: int, total: int, text: str = "") -> None:
+        """So many of so many are done."""
+        if self._bar is not None:
+            what = f"{self._what}  {text}" if text else self._what
+            self._bar.update(self._task, completed=done, total=total, description=what)
+        elif time.monotonic() - self._spoken > _EVERY:
+            self._spoken = time.monotonic()
+            say(f"  {self._what}: {done} of {total}  {text}".rstrip())
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+class TrainingProgress(AbstractContextManager["TrainingProgress"]):
+    """Tells how training goes: a bar within the epoch, a line for each."""
+
+    def __init__(self) -> None:
+        self._progress = Progress("training")
+        self._last = ""
+
+    def __enter__(self) -> TrainingProgress:
+        self._progress.__enter__()
+        return self
+
+    def step(self, progress: StepProgress) -> None:
+        """After every step."""
+        self._last = (
+            f"{progress.clips_per_second:5.1f} clips/s, {duration(progress.seconds_left)} left"
+        )
+        text = f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f}  {self._last}"
+        self._progress.update(progress.step, progress.steps, text)
+
+    def epoch(self, row: dict[str, float], epochs: int) -> None:
+        """After every epoch."""
+        say(
+            f"epoch {row['epoch']:3.0f}/{epochs}  loss {row['train_loss']:6.3f}"
+            f"  validation: loss {row['val_loss']:6.3f}  top-1 {100 * row['val_top1']:5.1f} %"
+            f"  top-5 {100 * row['val_top5']:5.1f} %  {self._last}"
+        )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.__exit__(kind, error, trace)
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``3 min 20 s``, ``1 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def bar(fraction: float) -> str:
+    """A bar of 24 columns; ASCII where the terminal has no UTF-8."""
+    if "utf" not in (getattr(sys.stdout, "encoding", None) or "").lower():
+        return f"{'#' * round(_BAR * fraction):<{_BAR}}"
+    eighths = round(_BAR * 8 * max(0.0, min(1.0, fraction)))
+    full, rest = divmod(eighths, 8)
+    return f"{'█' * full}{_EIGHTHS[rest] if rest else ''}".ljust(_BAR)
+
+
+def colour(code: str, text: str, stream: Any) -> str:  # noqa: ANN401 - any text stream
+    """Text in an ANSI colour, where the stream is a terminal that wants it."""
+    if os.environ.get("NO_COLOR") or stream is None or not stream.isatty():
+        return text
+    return f"\033[{code}m{text}\033[0m"

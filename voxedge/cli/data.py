@@ -1,0 +1,111 @@
+"""``voxedge data``: corpora, looked at and prepared."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from voxedge.cli import console, options
+from voxedge.errors import SomeFilesFailed, UsageError
+from voxedge.text import printable
+from voxedge.train.recipe import DataRecipe
+
+_SHOWN = 20  # of a long list
+
+app = options.command_app("data", "Look at corpora, and prepare them.")
+
+
+@app.command()
+def check(
+    data: options.Corpus = options.DEFAULT_DATA,
+    min_clips: Annotated[
+        int, typer.Option(min=1, help="Clips that a speaker needs.")
+    ] = DataRecipe().min_clips,
+    as_json: options.Json = False,
+) -> int:
+    """List speakers, clips, hours, rates and sessions, and what is wrong with a corpus."""
+    from voxedge.data.check import check_corpus
+
+    with console.Progress("decoding") as progress:
+        report = check_corpus(data, min_clips, progress.update)
+    if as_json:
+        console.answer(json.dumps(report))
+    else:
+        _show(report)
+    return SomeFilesFailed.exit_code if report["problems"] else 0
+
+
+@app.command()
+def voxceleb1(
+    dataset_dir: Annotated[Path, typer.Option(help="Holds wav/ and iden_split.txt.")],
+    download: Annotated[bool, typer.Option("--download", help="Fetch it first.")] = False,
+    n_speakers: Annotated[int | None, typer.Option(help="Only the first so many.")] = None,
+    resplit: Annotated[bool, typer.Option("--resplit", help="Make a new split.")] = False,
+    train_size: Annotated[float | None, typer.Option(help="With --resplit; 0.6.")] = None,
+    val_size: Annotated[float | None, typer.Option(help="With --resplit; 0.2.")] = None,
+    split_by: Annotated[
+        Literal["video", "utterance"] | None, typer.Option(help="With --resplit; video.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="With --resplit; 0.")] = None,
+) -> None:
+    """Write a manifest of VoxCeleb1's identification split, or of a new one."""
+    from voxedge.data.voxceleb import arrange_voxceleb1
+
+    options = {"train_size": train_size, "val_size": val_size, "split_by": split_by, "seed": seed}
+    given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
+    if given and not resplit:
+        flags = ", ".join("--" + key.replace("_", "-") for key in given)
+        raise UsageError(f"{flags} need --resplit")
+    report = arrange_voxceleb1(
+        dataset_dir, n_speakers=n_speakers, resplit=resplit, download=download, **given
+    )
+    sides = ", ".join(f"{count} {side}" for side, count in report.utterances.items())
+    console.answer(f"{report.manifest}: {report.speakers} speakers, {sides} utterances")
+    if report.missing:
+        console.warn(f"{report.missing} listed files are missing, and left out")
+    if report.leaking_videos:
+        console.warn(f"{report.leaking_videos} videos stand on more than one side of the split")
+    console.say(f"next: voxedge train {report.manifest}")
+
+
+def _show(report: dict[str, Any]) -> None:
+    """What ``voxedge data check`` found (``voxedge.data.check.check_corpus``)."""
+    speakers = report["speakers"]
+    console.answer(
+        f"{printable(report['path'])}: {len(speakers)} speakers, {report['usable']} usable"
+        f" clips of {report['clips']}, {report['hours']:.2f} h"
+    )
+    rates = ", ".join(f"{rate} Hz: {count}" for rate, count in report["rates"].items())
+    console.answer(f"  rates    {rates or 'none'}")
+    clips = [own["clips"] for own in speakers.values()]
+    seconds = [own["seconds"] for own in speakers.values()]
+    if speakers:
+        console.answer(f"  clips    {min(clips)} to {max(clips)} a speaker")
+        console.answer(f"  seconds  {min(seconds):.1f} to {max(seconds):.1f} a speaker")
+        several = sum(own["sessions"] > 1 for own in speakers.values())
+        console.answer(f"  sessions {several} speakers have several")
+    rows = sorted(speakers.items(), key=lambda item: (item[1]["clips"], item[0]))
+    console.show_table(
+        "speakers, those with the fewest clips first" if len(rows) > _SHOWN else "speakers",
+        ["", "clips", "seconds", "sessions"],
+        [[name, own["clips"], own["seconds"], own["sessions"]] for name, own in rows[:_SHOWN]],
+    )
+    for kind in ("problems", "warnings"):
+        items = report[kind]
+        if items:
+            console.answer(f"{len(items)} {kind}")
+            counts = Counter(item.get("code", "warning") for item in items)
+            console.answer("  " + ", ".join(f"{code}: {n}" for code, n in counts.most_common()))
+        for item in items[:_SHOWN]:
+            path, message = printable(item["path"]), printable(item["message"])
+            console.answer(f"  {path}: {message}")
+        if len(items) > _SHOWN:
+            console.answer(f"  and {len(items) - _SHOWN} more: --json lists them all")
+    if report["ignored"]:
+        console.answer(f"{len(report['ignored'])} files are not audio by their ending, and ignored")
+    if not report["trainable"]:
+        console.warn("two speakers with enough usable clips are needed to train")

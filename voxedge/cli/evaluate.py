@@ -1,0 +1,237 @@
+"""``voxedge evaluate``: which clips, which model, and what people see of the result.
+
+torch is loaded only where a run's network itself is measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from voxedge.cli import console, options
+from voxedge.data import sounds
+from voxedge.data.manifest import Clip, Side, read_manifest
+from voxedge.errors import CorpusError
+from voxedge.evaluation.answers import FILE, ask, folder_of
+from voxedge.evaluation.conditions import Environment, choose_conditions
+from voxedge.evaluation.measures import measure, read_groups
+from voxedge.evaluation.model import Model
+from voxedge.evaluation.page import PAGE, render
+from voxedge.evaluation.verification import verify
+from voxedge.files import write_text
+from voxedge.inference.identifier import Identifier
+from voxedge.install import needs_extra
+from voxedge.metrics import Interval
+from voxedge.threads import available_processors
+from voxedge.train.run import Run, find_run
+
+_SHOWN = 10
+
+app = options.command_app()
+
+
+@app.command()
+def evaluate(
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="RUN", help="A run folder, or a folder of runs.", show_default="the latest"
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="A model file to measure, instead of the run's network.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Any labelled folder or CSV, without RUN; with RUN where its corpus lies, if it"
+            " moved."
+        ),
+    ] = None,
+    split: Annotated[
+        Literal["test", "validation"], typer.Option(help="Which side of a split corpus.")
+    ] = "test",
+    stress: Annotated[
+        str, typer.Option(help="Conditions: all, none, or names: noise10,room,opus12,cut1,...")
+    ] = "all",
+    noise: Annotated[
+        Path | None, typer.Option(help="Folder of noises, for noise20 to noise0.")
+    ] = None,
+    rooms: Annotated[Path | None, typer.Option(help="Folder of impulse responses.")] = None,
+    groups: Annotated[
+        Path | None, typer.Option(help="CSV with the column speaker, and age, gender, ...")
+    ] = None,
+    unseen: Annotated[
+        Path | None, typer.Option(help="Clips of people it was not trained on: EER of embeddings.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to write to.",
+            show_default="evaluation/ in RUN, or MODEL-evaluation/ beside --model",
+        ),
+    ] = None,
+    device: options.Device = "auto",
+    batch_size: options.BatchSize = 32,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Threads that decode and degrade.", show_default="as many as processors"
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Measure a run or a model file: accuracy with intervals, clean and degraded.
+
+    Writes evaluation.json and evaluation.html. Of the noises and rooms only the half is used that
+    training does not use.
+    """
+    by_group = read_groups(groups) if groups else None
+    strangers = read_manifest(unseen).clips if unseen else ()
+    found = find_run(run or options.DEFAULT_RUNS) if run or not data else None
+    clips = _clips(found, data, split)
+    measured, subject, folder = _measured(found, model, device, batch_size)
+    if found:
+        info = found.corpus_info()
+        subject |= {"data": Path(info["root"]).name, "data_digest": info["digest"]}
+    else:
+        subject["data"] = str(data)
+    subject["split"] = split if clips[0].split else None
+    environment = _environment(noise, rooms, stress, measured.sample_rate)
+    conditions, missing = choose_conditions(stress, environment)
+    if missing:
+        console.warn(f"left out for want of --noise or --rooms: {', '.join(missing)}")
+    folder = out or folder.with_name(folder.name + ("-validation" if split == "validation" else ""))
+    workers = available_processors() if workers is None else workers
+    with console.Progress("evaluating") as progress:
+        evaluation = ask(
+            measured,
+            clips,
+            conditions,
+            environment,
+            subject=subject,
+            workers=workers,
+            progress=progress.update,
+        )
+    figures = measure(evaluation, by_group)
+    folder.mkdir(parents=True, exist_ok=True)
+    evaluation.write(folder / FILE, figures)  # before strangers, whose folder may be at fault
+    if strangers:
+        with console.Progress("verifying") as progress:
+            figures["verification"] = verify(
+                measured, strangers, workers=workers, progress=progress.update
+            )
+        evaluation.write(folder / FILE, figures)
+    write_text(folder / PAGE, render(subject, figures, evaluation.problems))
+    for problem in evaluation.problems[:_SHOWN]:
+        console.warn(f"{problem['path']}: left out: {problem['message']}")
+    if len(evaluation.problems) > _SHOWN:
+        console.warn(f"and {len(evaluation.problems) - _SHOWN} more: {folder / FILE} lists them")
+    if as_json:
+        console.answer(json.dumps({"subject": subject} | figures))
+    else:
+        _show(subject, figures)
+    console.say(f"{folder / PAGE} and {FILE} beside it")
+
+
+def _clips(run: Run | None, data: Path | None, split: Side) -> list[Clip]:
+    """One side of a run's clips; without a run those of ``data``, or one side of it."""
+    if run:
+        clips = [clip for clip in run.manifest(data).clips if clip.split == split]
+    else:
+        assert data is not None  # else there would be a run
+        clips = [clip for clip in read_manifest(data).clips if clip.split in (None, split)]
+    if not clips:
+        raise CorpusError(f"there are no {split} clips", "--split says which side is measured")
+    return clips
+
+
+def _measured(
+    run: Run | None, model: Path | None, device: str, batch_size: int
+) -> tuple[Model, dict[str, Any], Path]:
+    """What is measured, its description, and the folder that its evaluation belongs to."""
+    if run is not None and model is None:
+        with needs_extra("train"):
+            import torch
+
+            from voxedge.train.trained import TrainedModel
+
+        torch.set_num_threads(available_processors())
+        about = {"model": run.folder.name, "kind": "run"}
+        return TrainedModel(run, device, batch_size), about, folder_of(run.folder)
+    identifier = Identifier(model, device=device, batch_size=batch_size)
+    for note in identifier.notes:
+        console.warn(note)
+    path, metadata = identifier.model_file.path, identifier.metadata
+    about = {"model": path.name, "kind": "file", "digest": metadata.digest}
+    return identifier, about | {"precision": metadata.precision}, folder_of(path)
+
+
+def _environment(noise: Path | None, rooms: Path | None, wanted: str, rate: int) -> Environment:
+    """The half of the noises and rooms that training does not use."""
+    choose_conditions(wanted, Environment())  # a mistyped name is refused before anything loads
+    if wanted == "none":
+        noise = rooms = None
+    return Environment(
+        sounds.load_noises(noise, rate, "evaluation") if noise else (),
+        sounds.load_rooms(rooms, rate, "evaluation") if rooms else (),
+    )
+
+
+def _show(subject: dict[str, Any], figures: dict[str, Any]) -> None:
+    split = f", {subject['split']} split" if subject["split"] else ""
+    title = f"{subject['model']} on {subject['data']}{split}: {figures['clips']} clips of"
+    show_conditions(f"{title} {figures['speakers']} speakers", figures["conditions"])
+    for column, rows in figures["groups"].items():
+        _show_parts(f"by {column}", rows)
+    _show_parts("by length", figures["by_seconds"])
+    if found := figures.get("verification"):
+        console.answer(
+            f"  unseen speakers: EER {Interval(**found['eer']).percent()}, minDCF"
+            f" {found['min_dcf']['value']:.3f} ({found['speakers']}, {found['pairs']} pairs)"
+        )
+        for shots, row in found["shots"].items():
+            clips = "a clip" if shots == "1" else f"{shots} clips"
+            console.answer(f"  named after {clips} of each: {Interval(**row).percent()}")
+    worst = [row for row in figures["confusions"] if row["answer"]][:_SHOWN]
+    if worst:
+        console.show_table(
+            "most often taken for another",
+            ["", "for", "clips", "of"],
+            [[row["speaker"], row["answer"], row["clips"], row["of"]] for row in worst],
+        )
+    strangers = figures["strangers"]
+    if strangers["clips"]:
+        console.warn(
+            f"{strangers['clips']} clips of {strangers['speakers']} speakers that the model does"
+            " not know are not in these figures; it gave them a name at"
+            f" {100 * strangers['mean_probability']:.0f} % on average"
+        )
+
+
+def show_conditions(title: str, conditions: Mapping[str, Any]) -> None:
+    """How often a model is right, clean and under each condition, as ``measure`` gives it."""
+    console.show_table(
+        title,
+        ["", "top-1, 95 % interval", "top-5, 95 % interval", "calibration error"],
+        [
+            [
+                name,
+                *(Interval(**row[key]).percent() for key in ("top1", "top5")),
+                f"{100 * row['calibration_error']:.1f} %",
+            ]
+            for name, row in conditions.items()
+        ],
+    )
+
+
+def _show_parts(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    console.show_table(
+        title,
+        ["", "clips", "top-1, 95 % interval"],
+        [[row["name"], row["clips"], Interval(**row["top1"]).percent()] for row in rows],
+    )

@@ -1,0 +1,219 @@
+"""``voxedge train``: corpus -> split -> run folder -> loop -> measured accuracy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+
+import typer
+
+from voxedge.cli import console, options
+from voxedge.cli.recipe_flags import PANELS, with_recipe_flags
+from voxedge.errors import UsageError
+from voxedge.install import needs_extra
+from voxedge.metrics import Interval
+from voxedge.threads import available_processors
+from voxedge.train.recipe import Recipe, load, parse_settings
+
+if TYPE_CHECKING:
+    from voxedge.data.corpus import Corpus
+    from voxedge.data.manifest import Manifest
+    from voxedge.data.split import Split
+    from voxedge.train.run import Run
+
+_SHOWN = 10  # problems of a corpus
+_ONLY_EPOCHS = "--resume goes on with the run's own recipe; only --epochs may change"
+
+app = options.command_app()
+
+
+@app.command(epilog="Every other recipe value is reached by --set; docs/train.md lists them.")
+@with_recipe_flags
+def train(
+    data: options.Corpus = options.DEFAULT_DATA,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="A recipe that ships, or a TOML file of what differs from the default.",
+            show_default="default",
+        ),
+    ] = None,
+    settings: options.Settings = None,
+    loss: Annotated[
+        Literal["cross-entropy", "center"] | None,
+        typer.Option(
+            help="Cross-entropy alone, or with the contrastive-center loss.",
+            rich_help_panel=PANELS["loss"],
+        ),
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Where run folders go.")] = options.DEFAULT_RUNS,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run (DATA: its folder; else the latest).")
+    ] = False,
+    moved: Annotated[
+        Path | None, typer.Option("--data", help="With --resume: the corpus, if it moved.")
+    ] = None,
+    device: options.TrainingDevice = "auto",
+    precision: options.TrainingPrecision = "auto",
+    workers: options.DecodingWorkers = None,
+    memory: options.Memory = 2048,
+    strict: options.Strict = False,
+    *,
+    changes: dict[str, Any],
+) -> None:
+    """Train on folders of clips: DATA/SPEAKER/CLIP.
+
+    Clips are split into training, validation and test sides. Ctrl-C saves; voxedge train --resume
+    goes on. Unusable clips are named and left out. Defaults are those of the default recipe.
+    """
+    chosen = None if resume else load(recipe or "default")
+    form = _center_form(loss, changes.pop("loss.center", None), chosen)
+    changes |= ({} if form is None else {"loss.center": form}) | parse_settings(settings or [])
+    if resume and (recipe or set(changes) - {"training.epochs"}):
+        raise UsageError(_ONLY_EPOCHS)
+    if moved and not resume:
+        raise UsageError("--data goes with --resume", "voxedge train DATA")
+    if chosen is not None:
+        chosen = chosen.with_values(changes)
+        chosen.refuse_idle(changes)
+    with needs_extra("train"):
+        import torch
+
+        from voxedge.train.device import choose_device, choose_precision
+        from voxedge.train.loop import train as run_training
+
+    torch.set_num_threads(available_processors())
+    place = choose_device(device)
+    bf16 = choose_precision(precision, place)
+    decoding = Decoding(available_processors() if workers is None else workers, memory, strict)
+    if chosen is None:
+        job = _resumed(runs if data == options.DEFAULT_DATA else data, changes, moved, decoding)
+    else:
+        job = _begun(data, chosen, runs, decoding)
+    _announce(job, f"{place}, {'bf16' if bf16 else 'fp32'}")
+    with console.TrainingProgress() as reporter:
+        metrics = run_training(
+            *job, reporter, device=place, bf16=bf16, workers=decoding.workers, resume=resume
+        )
+    _conclude(job.run, runs, metrics)
+
+
+class Decoding(NamedTuple):
+    """How a corpus is decoded."""
+
+    workers: int  # threads
+    memory: int  # MiB to hold
+    strict: bool  # stop at the first unusable clip
+
+
+class _Job(NamedTuple):
+    """What the training loop takes."""
+
+    recipe: Recipe
+    corpus: Corpus
+    split: Split
+    run: Run
+
+
+def _begun(data: Path, recipe: Recipe, runs: Path, decoding: Decoding) -> _Job:
+    """A new run."""
+    from voxedge.data.manifest import read_manifest
+    from voxedge.train.prepare import split_for
+    from voxedge.train.run import new_run
+    from voxedge.train.weights import build_trunk
+
+    build_trunk(recipe.model)  # weights that cannot be had are refused before clips are decoded
+    corpus = decoded(recipe, read_manifest(data), decoding)
+    split = split_for(recipe, corpus)
+    recipe = with_frozen_share(recipe, split)
+    run = new_run(runs, recipe.name)
+    run.describe(recipe, corpus, split)
+    return _Job(recipe, corpus, split, run)
+
+
+def _resumed(folder: Path, changes: dict[str, Any], moved: Path | None, decoding: Decoding) -> _Job:
+    """A run that was begun earlier."""
+    from voxedge.train.prepare import split_for
+    from voxedge.train.run import find_run
+
+    run = find_run(folder)
+    recipe = run.recipe().with_values(changes)
+    console.say(f"going on with {run.folder}")
+    corpus = decoded(recipe, run.manifest(moved), decoding)
+    return _Job(recipe, corpus, split_for(recipe, corpus), run)
+
+
+def decoded(recipe: Recipe, manifest: Manifest, decoding: Decoding) -> Corpus:
+    """The corpus that a recipe wants of a manifest; what is left out is named.
+
+    Raises:
+        CorpusError: too little is left, or ``strict`` and a clip that is unusable.
+    """
+    from voxedge.train.prepare import load_for
+
+    with console.Progress("decoding") as progress:
+        corpus = load_for(
+            recipe,
+            manifest,
+            memory=decoding.memory << 20,
+            workers=decoding.workers,
+            strict=decoding.strict,
+            progress=progress.update,
+        )
+    for problem in corpus.problems[:_SHOWN]:
+        console.warn(f"{problem.clip.name}: left out: {problem.message}")
+    for entry in corpus.entries:
+        for warning in entry.warnings:
+            console.warn(f"{entry.clip.name}: {warning}")
+    if len(corpus.problems) > _SHOWN:
+        console.warn(f"and {len(corpus.problems) - _SHOWN} more: voxedge data check lists them")
+    return corpus
+
+
+def with_frozen_share(recipe: Recipe, split: Split) -> Recipe:
+    """``train.prepare.with_frozen_share``, and a line where it decides that the trunk is frozen."""
+    from voxedge.train import prepare
+
+    settled = prepare.with_frozen_share(recipe, split)
+    share = settled.training.frozen
+    if recipe.training.frozen < 0 < share:
+        when = f"for the first {share:.0%} of the steps" if share < 1 else "throughout"
+        console.say(f"trunk of {recipe.model.init}: frozen {when}")
+    return settled
+
+
+def _center_form(loss: str | None, form: str | None, recipe: Recipe | None) -> str | None:
+    """``loss.center`` of ``--loss`` and ``--center-form``; None where neither says anything."""
+    if loss == "cross-entropy":
+        if form not in (None, "none"):
+            raise UsageError("--center-form needs --loss center")
+        return "none"
+    if form or loss is None or recipe is None:
+        return form
+    return "paper" if recipe.loss.center == "none" else recipe.loss.center
+
+
+def _announce(job: _Job, place: str) -> None:
+    recipe, corpus, split, run = job
+    counts = [len(split.of(corpus.entries, side)) for side in ("train", "validation", "test")]
+    hours = sum(entry.seconds for entry in corpus.entries) / 3600
+    console.say(
+        f"{len(corpus.labels)} speakers, {len(corpus.entries)} clips, {hours:.2f} h;"
+        f" {len(corpus.problems)} left out"
+    )
+    console.say(f"{split.describe()}: {counts[0]} train, {counts[1]} validation, {counts[2]} test")
+    console.say(f"recipe {recipe.name} on {place}; run folder {run.folder}")
+
+
+def _conclude(run: Run, runs: Path, metrics: dict[str, Any]) -> None:
+    console.say(
+        f"trained in {console.duration(metrics['seconds'])},"
+        f" {metrics['clips_per_second']:.1f} clips/s; best epoch {metrics['best_epoch']}"
+    )
+    if test := metrics["test"]:
+        top1, top5 = (Interval(**test[name]).percent() for name in ("top1", "top5"))
+        console.answer(f"test: top-1 {top1}, top-5 {top5}  ({test['clips']} clips, 95 % intervals)")
+    else:
+        console.answer("no clips were held back to test on")
+    where = "" if runs == options.DEFAULT_RUNS else f" --run {run.folder}"
+    console.say(f"next: voxedge export model.onnx{where}")

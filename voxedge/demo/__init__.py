@@ -1,0 +1,1 @@
+"""``python -m voxedge.demo``: train, export and identify on synthesised voices."""

@@ -1,0 +1,1 @@
+"""Answers for clips from a model file, through ONNX Runtime, without torch."""

@@ -1,0 +1,203 @@
+"""From windows to clips: a clip's answer is the mean of its windows' answers.
+
+Identifying, the metrics of training and the export gate all average by ``average_over_windows``,
+so that what is measured is what is answered.
+
+Shapes: B windows of a batch, N windows in all, C clips, S samples, K classes, E embedding,
+F statistics.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from voxedge.audio.limits import Samples
+from voxedge.audio.windows import Batch, Policy, make_batch, speech
+from voxedge.metrics import bootstrap, calibration_error, softmax, top_k_hits
+from voxedge.threads import ordered_map
+
+Key = TypeVar("Key")
+
+_MAX_WAITING = 256  # clips: a long row of silent or broken ones does not keep an answer back
+_SHORTEST = 1e-12  # length of an embedding that is still scaled to 1
+Array: TypeAlias = npt.NDArray[Any]
+
+
+class Outputs(NamedTuple):
+    """What the model computes for a batch of windows."""
+
+    logits: npt.NDArray[np.float32]  # [B, K]
+    probabilities: npt.NDArray[np.float32]  # [B, K]
+    embedding: npt.NDArray[np.float32]  # [B, E], unit length
+
+
+def average_over_windows(
+    values: Array, clip_index: npt.NDArray[np.integer], clips: int
+) -> npt.NDArray[np.float64]:
+    """The mean over the windows of each clip: values [N] or [N, D] -> [C] or [C, D].
+
+    Args:
+        values: of each window.
+        clip_index: [N], the clip of each window.
+        clips: C; every clip has a window.
+    """
+    total = np.zeros((clips, *values.shape[1:]))
+    np.add.at(total, clip_index, values)
+    counts = np.bincount(clip_index, minlength=clips)
+    mean: npt.NDArray[np.float64] = total / counts.reshape(-1, *[1] * (values.ndim - 1))
+    return mean
+
+
+def unit_length(embedding: Array) -> npt.NDArray[np.float32]:
+    """An embedding [E] scaled to length 1."""
+    length = max(float(np.linalg.norm(embedding)), _SHORTEST)
+    scaled: npt.NDArray[np.float32] = (embedding / length).astype(np.float32)
+    return scaled
+
+
+@dataclass(frozen=True)
+class ClipScores(Generic[Key]):
+    """The answer for one clip."""
+
+    key: Key  # that the clip was handed in with
+    windows: int  # that hold sound; with none there is nothing to answer
+    probabilities: Array = field(default_factory=lambda: np.zeros(0))  # [K]
+    embedding: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+
+
+@dataclass(frozen=True)
+class LabelledScores:
+    """Logits of all windows of labelled clips, and the figures that follow from them."""
+
+    logits: npt.NDArray[np.float32]  # [N, K]
+    clip_index: npt.NDArray[np.intp]  # [N], the clip of each window
+    truth: npt.NDArray[np.int64]  # [C], the class of each clip
+    evidence: npt.NDArray[np.float32] | None = None  # [N, F], see ``SpeakerNet.evidence``
+
+    @property
+    def window_truth(self) -> npt.NDArray[np.int64]:
+        """[N], the class of each window."""
+        return self.truth[self.clip_index]
+
+    def cross_entropy(self) -> float:
+        """Mean over the windows."""
+        own = softmax(self.logits)[np.arange(len(self.clip_index)), self.window_truth]
+        return float(-np.log(np.maximum(own, 1e-300)).mean())
+
+    def probabilities(self, temperature: float) -> npt.NDArray[np.float64]:
+        """[C, K]: softmax of the temperature-scaled logits, averaged over each clip's windows."""
+        windows = softmax(self.logits / temperature)
+        return average_over_windows(windows, self.clip_index, len(self.truth))
+
+    def measured(self, temperature: float) -> dict[str, Any]:
+        """Top-1 and top-5 with 95 % intervals (bootstrap over speakers), calibration error."""
+        probabilities = self.probabilities(temperature)
+        top1 = top_k_hits(probabilities, self.truth, 1)
+        top5 = top_k_hits(probabilities, self.truth, 5)
+        return {
+            "clips": len(self.truth),
+            "windows": len(self.clip_index),
+            "speakers": len(np.unique(self.truth)),
+            "top1": bootstrap(top1, self.truth)._asdict(),
+            "top5": bootstrap(top5, self.truth)._asdict(),
+            "calibration_error": calibration_error(probabilities.max(axis=1), top1),
+        }
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[LabelledScores]) -> LabelledScores:
+        """The clips of all parts; a clip that is in several of them counts each time."""
+        starts = np.cumsum([0, *(len(part.truth) for part in parts)])[:-1]
+        evidence = [part.evidence for part in parts if part.evidence is not None]
+        return cls(
+            np.concatenate([part.logits for part in parts]),
+            np.concatenate([p.clip_index + start for p, start in zip(parts, starts, strict=True)]),
+            np.concatenate([part.truth for part in parts]),
+            np.concatenate(evidence) if evidence else None,
+        )
+
+
+@dataclass(eq=False)
+class _Pending(Generic[Key]):
+    """A clip whose windows are not all computed yet."""
+
+    key: Key
+    windows: int
+    probabilities: list[Array] = field(default_factory=list)
+    embeddings: list[Array] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.probabilities) == self.windows
+
+    def scores(self) -> ClipScores[Key]:
+        if not self.windows:
+            return ClipScores(self.key, 0)
+        only = np.zeros(self.windows, np.intp)
+        (probabilities,) = average_over_windows(np.stack(self.probabilities), only, 1)
+        (embedding,) = average_over_windows(np.stack(self.embeddings), only, 1)
+        return ClipScores(self.key, self.windows, probabilities, unit_length(embedding))
+
+
+def score_clips(
+    clips: Iterable[tuple[Key, Samples]],
+    run: Callable[[Batch[Any]], Outputs],
+    window: int,
+    batch_size: int,
+    policy: Policy = "all",
+    workers: int = 0,
+) -> Iterator[ClipScores[Key]]:
+    """Scores of (key, samples [S]), in order, as they come; clips share batches.
+
+    Args:
+        clips: what to call them by, and their samples; with none, or silence, a clip has no
+            windows.
+        run: the model. Batches are numbered in the order in which they are made.
+        window: samples of one.
+        batch_size: B.
+        policy: ``all`` windows of a clip, or its ``first``.
+        workers: threads that ``run`` is called from, if there is more than one batch.
+    """
+    waiting: deque[_Pending[Key]] = deque()
+
+    def batches() -> Iterator[Batch[_Pending[Key]]]:
+        held: list[tuple[_Pending[Key], Samples]] = []
+        number = count()
+
+        def batch() -> Batch[_Pending[Key]]:
+            made = make_batch(held, window, next(number))
+            held.clear()
+            return made
+
+        for key, samples in clips:
+            parts = speech(samples, window, policy)  # they keep what is still needed of the samples
+            pending = _Pending(key, len(parts))
+            waiting.append(pending)
+            for part in parts:
+                held.append((pending, part))
+                if len(held) == batch_size:
+                    yield batch()
+            silent = not parts and not held  # nothing to compute: an empty batch takes it along
+            if silent or len(waiting) > _MAX_WAITING:
+                yield batch()
+        if held:
+            yield batch()
+
+    def computed(batch: Batch[_Pending[Key]]) -> Iterator[tuple[_Pending[Key], Array, Array]]:
+        if not batch.keys:
+            return iter(())
+        outputs = run(batch)
+        return zip(batch.keys, outputs.probabilities, outputs.embedding, strict=True)
+
+    for results in ordered_map(computed, batches(), workers):
+        for pending, probabilities, embedding in results:
+            pending.probabilities.append(probabilities)
+            pending.embeddings.append(embedding)
+        while waiting and waiting[0].complete:
+            yield waiting.popleft().scores()

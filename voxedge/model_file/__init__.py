@@ -1,0 +1,1 @@
+"""The model file: metadata, seal, and the reader that refuses what cannot be trusted."""

@@ -1,0 +1,134 @@
+"""How good a network is: its logits on labelled clips, and the figures that follow.
+
+Shapes: N windows, C clips, K classes, F figures of the evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import reduce
+from operator import add
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from voxedge.audio.windows import Policy
+from voxedge.data.corpus import Corpus, Entry
+from voxedge.data.dataset import evaluation_batches
+from voxedge.inference.scoring import LabelledScores
+from voxedge.nn.speaker_net import SpeakerNet
+from voxedge.train.moments import Moments
+
+#: What becomes of samples [B, W] and their valid lengths [B] on their way to the network.
+Heard: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+_BATCH = 32
+_HELD = 1_024  # windows whose evidence is held until it is added up: products of few are slow
+
+
+@torch.inference_mode()
+def score(
+    net: SpeakerNet,
+    corpus: Corpus,
+    entries: Sequence[Entry],
+    device: torch.device,
+    policy: Policy = "all",
+    workers: int = 0,
+    between: Callable[[], None] = lambda: None,
+    heard: Heard | None = None,
+) -> LabelledScores:
+    """Run a network over the windows of clips whose speakers are classes of the corpus.
+
+    Args:
+        net: see there; a window of a clip is as long as its front end's.
+        corpus: where the samples are.
+        entries: the clips.
+        device: where the network is.
+        policy: which windows of a clip.
+        workers: threads that decode.
+        between: called after every batch, and may raise.
+        heard: how samples are spoilt, if at all.
+    """
+    rows: list[npt.NDArray[np.float32]] = []
+    evidence: list[npt.NDArray[np.float32]] = []
+    clip_index: list[int] = []
+    watch = net.evidence.register_forward_hook(
+        lambda _module, _inputs, output: evidence.append(output.float().cpu().numpy())
+    )
+    try:
+        for pcm, lengths, own in _batches(net, corpus, entries, device, policy, workers, heard):
+            logits, _ = net(pcm, lengths)
+            rows.append(logits.float().cpu().numpy())
+            clip_index += own
+            between()
+    finally:
+        watch.remove()
+    truth = _truth(corpus, entries)
+    return LabelledScores(
+        np.concatenate(rows), np.array(clip_index), truth, np.concatenate(evidence)
+    )
+
+
+@torch.inference_mode()
+def gather(
+    net: SpeakerNet,
+    corpus: Corpus,
+    entries: Sequence[Entry],
+    device: torch.device,
+    workers: int = 0,
+    between: Callable[[], None] = lambda: None,
+    heard: Heard | None = None,
+) -> Moments:
+    """The moments of the evidence of all windows of clips, of which few are held at a time.
+
+    Arguments as for ``score``; there has to be a clip.
+    """
+    truth, classes = _truth(corpus, entries), len(corpus.labels)
+    found: list[Moments] = []
+    evidence: list[npt.NDArray[np.float32]] = []
+    clip_index: list[int] = []
+    for pcm, lengths, own in _batches(net, corpus, entries, device, "all", workers, heard):
+        evidence.append(net.perceive(net.frontend(pcm, lengths)).float().cpu().numpy())
+        clip_index += own
+        if len(clip_index) >= _HELD:
+            found = [reduce(add, [*found, _moments(evidence, truth[clip_index], classes)])]
+            evidence, clip_index = [], []
+        between()
+    if clip_index:
+        found.append(_moments(evidence, truth[clip_index], classes))
+    return reduce(add, found)
+
+
+def _moments(
+    evidence: list[npt.NDArray[np.float32]], labels: npt.NDArray[np.int64], classes: int
+) -> Moments:
+    return Moments.of(np.concatenate(evidence), labels, classes)
+
+
+def _batches(
+    net: SpeakerNet,
+    corpus: Corpus,
+    entries: Sequence[Entry],
+    device: torch.device,
+    policy: Policy,
+    workers: int,
+    heard: Heard | None,
+) -> Iterator[tuple[Tensor, Tensor, list[int]]]:
+    """Samples and valid lengths on their device, as they are heard, and whose they are."""
+    net.eval()
+    window = net.frontend.window.samples
+    for batch in evaluation_batches(corpus, entries, _BATCH, window, policy, workers):
+        pcm = torch.from_numpy(batch.pcm).to(device)
+        lengths = torch.from_numpy(batch.lengths).to(device)
+        if heard is not None:
+            pcm, lengths = heard(pcm, lengths)
+        yield pcm, lengths, list(batch.keys)
+
+
+def _truth(corpus: Corpus, entries: Sequence[Entry]) -> npt.NDArray[np.int64]:
+    """[C], the class of each clip."""
+    classes = {label: index for index, label in enumerate(corpus.labels)}
+    return np.array([classes[entry.clip.speaker] for entry in entries], np.int64)
