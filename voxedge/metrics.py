@@ -5,7 +5,7 @@ Shapes: N trials or clips, K classes. Rates are fractions, not percent.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +15,23 @@ Integers = npt.NDArray[np.integer]
 Booleans = npt.NDArray[np.bool_]
 
 
-class Interval(NamedTuple):
-    """A figure with its confidence interval."""
+class IntervalDict(TypedDict):
+    """An ``Interval`` as JSON holds it."""
 
     value: float
     low: float
     high: float
+
+
+class Interval(NamedTuple):
+    """A metric with its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def as_dict(self) -> IntervalDict:
+        return {"value": self.value, "low": self.low, "high": self.high}
 
     def percent(self) -> str:
         return f"{100 * self.value:.1f} % [{100 * self.low:.1f}, {100 * self.high:.1f}]"
@@ -83,14 +94,33 @@ def min_detection_cost(scores: Floats, same: Booleans, prior: float = 0.01) -> f
     return float(costs.min() / min(prior, 1 - prior))
 
 
+class BinDict(TypedDict):
+    """A ``Bin`` as JSON holds it."""
+
+    low: float
+    high: float
+    clips: int
+    confidence: float | None
+    accuracy: float | None
+
+
 class Bin(NamedTuple):
     """One bar of a reliability diagram."""
 
     low: float
     high: float
     clips: int
-    confidence: float | None  # mean of those in it; None where there are none
+    confidence: float | None  # mean over the clips of the bin; None where it has none
     accuracy: float | None
+
+    def as_dict(self) -> BinDict:
+        return {
+            "low": self.low,
+            "high": self.high,
+            "clips": self.clips,
+            "confidence": self.confidence,
+            "accuracy": self.accuracy,
+        }
 
 
 def reliability(confidences: Floats, correct: Booleans, bins: int = 15) -> list[Bin]:
