@@ -19,19 +19,18 @@ from voxedge.export.passes.tidy import tidy
 from voxedge.export.serialise import serialise
 from voxedge.export.trace import trace_module
 
-from voxedge.audio.limits import Samples
+from voxedge.audio.limits import MAX_CHANNELS, Samples
 from voxedge.audio.load import from_array
 from voxedge.audio.windows import as_buffer
 from voxedge.errors import ParityError, UsageError
 from voxedge.inference.session import open_session
-from voxedge.nn.device_input import DeviceInput
+from voxedge.nn.input_conversion import InputConversion
 from voxedge.threads import available_processors
 
 RATES = (8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000)  # Hz
 InputType: TypeAlias = Literal["float32", "int16"]
 
 _AGREEMENT = 0.995  # of best answers, beside soxr; one clip is always let pass
-_MAX_CHANNELS = 32
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ class InputFormat:
         """
         if self.rate not in (*RATES, sample_rate):
             raise UsageError(f"--input-rate {self.rate}: one of {', '.join(map(str, RATES))}")
-        if not 1 <= self.channels <= _MAX_CHANNELS:
-            raise UsageError(f"--input-channels {self.channels}: 1 to {_MAX_CHANNELS}")
+        if not 1 <= self.channels <= MAX_CHANNELS:
+            raise UsageError(f"--input-channels {self.channels}: 1 to {MAX_CHANNELS}")
 
     def is_plain(self, sample_rate: int) -> bool:
         """Whether the model takes it as it is."""
@@ -73,10 +72,10 @@ def with_device_input(
         sample_rate: Hz.
         window: samples at ``sample_rate`` that the model looks at; no more are resampled.
     """
-    before = DeviceInput(
+    before = InputConversion(
         input_format.rate, sample_rate, input_format.channels, input_format.dtype == "int16"
     )
-    longest = before.needed(window) * input_format.channels
+    longest = before.input_length(window) * input_format.channels
     front = _traced(before, longest)
     body = ir.to_proto(model)
     for entry in [e for e in body.graph.initializer if e.name == "lengths"]:
@@ -153,7 +152,7 @@ def _with_inputs(model: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelPro
     return model
 
 
-def _traced(before: DeviceInput, longest: int) -> onnx.ModelProto:
+def _traced(before: InputConversion, longest: int) -> onnx.ModelProto:
     """The input's graph; of a longer buffer only the first ``longest`` values are looked at."""
     frames = longest // before.channels + 1
     dtype = torch.int16 if before.integers else torch.float32

@@ -1,4 +1,8 @@
-"""What is refused, and the checks that refuse it: before memory is spent or values used."""
+"""The limits on clips and windows, and the checks that refuse a clip before memory is spent on it.
+
+Each bound has its name here and nowhere else: model files, recipes, the export's input format and
+the command line all refer to these.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +16,27 @@ from voxedge.errors import BadSamples, OutsideLimits, TooShort, UsageError
 
 Samples: TypeAlias = npt.NDArray[np.float32]
 
+MIN_RATE, MAX_RATE = 4_000, 384_000  # Hz
+MAX_CHANNELS = 32
+MIN_SECONDS = 0.25  # of a clip, unless the model file says otherwise
+MAX_SECONDS = 3_600.0  # of a clip that are used
+MAX_BYTES = 1 << 30  # of an audio file
+MIN_WINDOW_SECONDS = 0.25  # shorter windows would cut a long clip into millions
+MAX_WINDOW_SECONDS = 60.0
+
 _MAX_PEAK = 64.0  # +36 dBFS: beyond any float recording, far below unscaled 16-bit integers
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is refused before memory is spent on it."""
+    """Which clips are accepted."""
 
-    min_rate: int = 4_000  # Hz
-    max_rate: int = 384_000  # Hz
-    max_channels: int = 32
-    max_seconds: float = 3_600.0  # of one clip; the rest is left out, with a warning
-    max_bytes: int = 1 << 30
-    min_seconds: float = 0.25
+    min_rate: int = MIN_RATE  # Hz
+    max_rate: int = MAX_RATE  # Hz
+    max_channels: int = MAX_CHANNELS
+    max_seconds: float = MAX_SECONDS  # a longer clip is cut here, with a warning
+    max_bytes: int = MAX_BYTES
+    min_seconds: float = MIN_SECONDS
 
     def __post_init__(self) -> None:
         if not 0 < self.max_seconds <= 1e6:
@@ -32,7 +44,11 @@ class Limits:
 
 
 def check_header(rate: int, channels: int, limits: Limits) -> None:
-    """Refuse rates (Hz) and channel counts outside the limits."""
+    """Refuse a sample rate (Hz) or a channel count outside the limits.
+
+    Raises:
+        OutsideLimits: one of them is.
+    """
     if not limits.min_rate <= rate <= limits.max_rate:
         raise OutsideLimits(
             f"a sample rate of {rate} Hz; accepted are {limits.min_rate} to {limits.max_rate}"
@@ -42,13 +58,21 @@ def check_header(rate: int, channels: int, limits: Limits) -> None:
 
 
 def check_length(seconds: float, limits: Limits) -> None:
-    """Refuse a clip that is too short."""
+    """Refuse a clip that is too short.
+
+    Raises:
+        TooShort: it is.
+    """
     if seconds < limits.min_seconds:
         raise TooShort(f"{seconds:.4f} s of audio; at least {limits.min_seconds:g} s are needed")
 
 
 def check_values(samples: Samples) -> None:
-    """Refuse NaN, infinity, and what was never scaled to [-1, 1]."""
+    """Refuse NaN, infinity, and integers that were never scaled to [-1, 1].
+
+    Raises:
+        BadSamples: there are such values among the samples.
+    """
     if not len(samples):
         return
     peak = max(float(samples.max()), -float(samples.min()))  # NaN survives max and min
@@ -56,5 +80,6 @@ def check_values(samples: Samples) -> None:
         raise BadSamples("samples that are NaN or infinite")
     if peak > _MAX_PEAK:
         raise BadSamples(
-            f"samples up to {peak:.3g}", "expected are [-1, 1]: scale integers by their range"
+            f"samples up to {peak:.3g}, expected are [-1, 1]",
+            "scale integers by the range of their type",
         )

@@ -21,6 +21,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
+from voxedge.audio.limits import MAX_RATE, MAX_WINDOW_SECONDS, MIN_RATE, MIN_WINDOW_SECONDS
 from voxedge.errors import UsageError
 from voxedge.model_file.metadata import SUFFIX
 
@@ -68,7 +69,7 @@ class DataRecipe:
 
 @dataclass(frozen=True)
 class FrontendRecipe:
-    """The signal path; the parameters of ``voxedge.nn.frontend.Frontend``."""
+    """The signal path; see ``voxedge.nn.frontend`` and ``voxedge.nn.features``."""
 
     sample_rate: int = setting(16_000, "Hz.")
     window_seconds: float = setting(3.0, "Length that every clip is cut or padded to.")
@@ -88,8 +89,14 @@ class FrontendRecipe:
     image_size: int = setting(80, "Pixels of a side of the image.", flag="image-size")
 
     def __post_init__(self) -> None:
-        _check(4_000 <= self.sample_rate <= 384_000, "frontend.sample_rate: 4000 to 384000 Hz")
-        _check(0.25 <= self.window_seconds <= 60, "frontend.window_seconds: 0.25 to 60")
+        _check(
+            MIN_RATE <= self.sample_rate <= MAX_RATE,
+            f"frontend.sample_rate: {MIN_RATE} to {MAX_RATE} Hz",
+        )
+        _check(
+            MIN_WINDOW_SECONDS <= self.window_seconds <= MAX_WINDOW_SECONDS,
+            f"frontend.window_seconds: {MIN_WINDOW_SECONDS:g} to {MAX_WINDOW_SECONDS:g}",
+        )
         power = self.n_fft > 0 and self.n_fft & (self.n_fft - 1) == 0
         _check(power and 64 <= self.n_fft <= 8192, "frontend.n_fft: a power of two, 64 to 8192")
         _check(2 <= self.win_length <= self.n_fft, "frontend.win_length: 2 to n_fft")
