@@ -1,5 +1,5 @@
-"""Benchmarks: voxedge's files against what a user would pick instead, on the same clips.
+"""Benchmarks: voxedge's files and what a user would pick instead, on the same clips.
 
-``python -m bench`` measures everything in one run and writes BENCHMARKS.md, with the figures behind
+``python -m bench`` measures everything in one run and writes BENCHMARKS.md, and the results behind
 it. Timings are for reading; none of them decides whether a suite passes.
 """

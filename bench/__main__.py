@@ -1,147 +1,142 @@
 """``python -m bench``: train if need be, run the suites, write BENCHMARKS.md and results.json.
 
 The suites run under pytest-benchmark in a process of their own, so that stdout holds nothing but
-the answer, and every numerical library starts with the same number of threads. The results hold
-the machine, the subject, and in ``figures`` the entries of each suite: what was set, and what was
-measured, as it is left in pytest-benchmark's ``extra_info``.
+the report, and every numerical library starts with the same number of threads.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import time
-from collections import defaultdict
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
-from bench import record
+import typer
+
+from bench import cli, record
 from bench.contestants import why_no_cuda
 from bench.installed import installed
-from bench.machine import Bystanders, card
+from bench.machine import OtherPrograms, describe_machine
 from bench.picture import draw
 from bench.prepare import BUILD, ROOT, prepare
+from bench.results import Installed, Results, read_suites, to_json
 from bench.table import render
-from voxedge.cli.console import answer, complain, say
-from voxedge.errors import RunError, VoxedgeError
+from voxedge.cli.console import answer, say
+from voxedge.errors import RunError, UsageError
 from voxedge.files import write_text
 from voxedge.threads import available_processors
 
-RAW = BUILD / "pytest-benchmark.json"
+_RAW = BUILD / "pytest-benchmark.json"
 _RESULTS = "bench/results.json"
+_QUICK_ROUNDS = 2
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+app = cli.new_app()
 
 
-def main() -> int:
-    """Measure and report; the exit code is pytest's."""
-    options = _options()
-    if options.render:
-        try:
-            results = json.loads((ROOT / _RESULTS).read_text())
-        except FileNotFoundError:
-            complain(RunError(f"there is no {_RESULTS} to report", "make bench"))
-            return RunError.exit_code
-        _write(results | {"records": record.read()}, ROOT)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; its exit code, pytest's where a suite failed."""
+    return cli.run(app, "python -m bench", arguments)
+
+
+@app.command()
+def measure(
+    rounds: Annotated[int, typer.Option(min=1, help="Turns that are timed.")] = 7,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few speakers, two turns: to see that everything works.")
+    ] = False,
+    again: Annotated[
+        bool,
+        typer.Option(
+            "--render",
+            help="Measure nothing: report the last whole run again, with the present records.",
+        ),
+    ] = False,
+) -> int:
+    """Measure voxedge and what a user would pick instead, and write BENCHMARKS.md."""
+    if again and quick:
+        raise UsageError("--render reports a whole run, --quick makes none")
+    if again:
+        _report(_last_results(), ROOT)
         return 0
-    try:
-        material = prepare(options.quick)
-    except VoxedgeError as error:
-        complain(error)
-        return error.exit_code
-    machine = card()
-    problem = why_no_cuda(material.file("fp32"))
+    prepared = prepare(quick)
+    machine = describe_machine()
+    problem = why_no_cuda(prepared.file("fp32"))
     skipped = [f"CUDA was not measured: {problem}"] if problem else []
-    bystanders, start = Bystanders(), time.monotonic()
-    status = _run_suites(["cpu"] if problem else ["cpu", "cuda"], options.rounds)
-    others = bystanders.percent()
-    if not RAW.is_file() or not RAW.stat().st_size:
+    rounds = min(rounds, _QUICK_ROUNDS) if quick else rounds
+    others, start = OtherPrograms(), time.monotonic()
+    status = _run_suites(["cpu"] if problem else ["cpu", "cuda"], rounds)
+    others_percent = others.percent()
+    if not _RAW.is_file() or not _RAW.stat().st_size:
         return status or 1
-    results = {
+    results: Results = {
         "machine": machine,
-        "subject": material.describe(),
-        "quick": options.quick,
-        "rounds": options.rounds,
+        "subject": prepared.describe(),
+        "quick": quick,
+        "rounds": rounds,
         "seconds": round(time.monotonic() - start),
-        "others_percent": round(others, 1),
-        "skipped": [*skipped, *material.refused.values()],
+        "others_percent": round(others_percent, 1),
+        "skipped": [*skipped, *prepared.refused.values()],
         "installed": _installed(),
-        "figures": _figures(RAW),
+        "figures": read_suites(_RAW),
         "records": record.read(),
     }
-    _write(results, BUILD if options.quick or status else ROOT)
+    _report(results, BUILD if quick or status else ROOT)
     return status
 
 
-def _write(results: dict[str, Any], folder: Path) -> None:
-    """The table, the figures behind it and the picture: in the repository if they are whole."""
-    places = {"text": "BENCHMARKS.md", "json": _RESULTS, "picture": "docs/sizes.svg"}
-    paths = {what: folder / place for what, place in places.items()}
+def _last_results() -> Results:
+    """The results of the last whole run, with the present records.
+
+    Raises:
+        RunError: there is none.
+    """
+    try:
+        results: Results = json.loads((ROOT / _RESULTS).read_text())
+    except FileNotFoundError:
+        raise RunError(f"there is no {_RESULTS} to report", "make bench") from None
+    results["records"] = record.read()
+    return results
+
+
+def _report(results: Results, folder: Path) -> None:
+    """Write the tables, the results behind them and the picture; show the tables."""
+    names = {"text": "BENCHMARKS.md", "json": _RESULTS, "picture": "docs/sizes.svg"}
+    paths = {what: folder / name for what, name in names.items()}
     for path in paths.values():
         path.parent.mkdir(parents=True, exist_ok=True)
     for entry in results["figures"].get("sizes", []):
         draw(entry, results["records"], paths["picture"])
-    lists = re.compile(r"\[[-+.\de,\s]+\]")
-    text = lists.sub(lambda found: " ".join(found[0].split()), json.dumps(results, indent=1))
-    write_text(paths["json"], text + "\n")
-    rendered = render(results)
-    write_text(paths["text"], rendered)
-    answer(rendered)
+    write_text(paths["json"], to_json(results))
+    text = render(results)
+    write_text(paths["text"], text)
+    answer(text)
     say(", ".join(str(path) for path in paths.values()))
 
 
-def _installed() -> dict[str, Any]:
+def _installed() -> Installed:
     try:
         return installed()
     except metadata.PackageNotFoundError as error:
         return {"missing": f"{error.name} is not installed"}
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="turns that are timed (default: 7)")
-    parser.add_argument(
-        "--quick", action="store_true", help="few speakers, two turns: to see that all works"
-    )
-    parser.add_argument(
-        "--render",
-        action="store_true",
-        help="measure nothing: report the last whole run anew, beside the records there are now",
-    )
-    options = parser.parse_args()
-    if options.render and options.quick:
-        parser.error("--render reports a whole run, --quick makes none")
-    if options.quick:
-        options.rounds = min(options.rounds, 2)
-    if options.rounds < 1:
-        parser.error("--rounds: at least 1")
-    return options
-
-
 def _run_suites(devices: list[str], rounds: int) -> int:
-    RAW.unlink(missing_ok=True)
-    threads = str(available_processors())
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    """Run every suite on these devices; pytest's exit code."""
+    _RAW.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "bench", "-v", "-p", "no:cacheprovider"]
     command += ["-o", "python_files=bench_*.py", f"--rounds={rounds}"]
     command += [f"--device={device}" for device in devices]
-    command += ["--benchmark-quiet", f"--benchmark-json={RAW}", f"--benchmark-storage={BUILD}"]
-    environment = os.environ | dict.fromkeys(names, threads)
+    command += ["--benchmark-quiet", f"--benchmark-json={_RAW}", f"--benchmark-storage={BUILD}"]
+    environment = os.environ | dict.fromkeys(_THREADS, str(available_processors()))
     return subprocess.run(
         command, cwd=ROOT, env=environment, stdout=sys.stderr, check=False
     ).returncode
-
-
-def _figures(raw: Path) -> dict[str, list[dict[str, Any]]]:
-    """What the suites left in pytest-benchmark's file, by suite."""
-    suites: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for entry in json.loads(raw.read_text())["benchmarks"]:
-        info = entry["extra_info"]
-        suites[info.pop("suite")].append(info)
-    return dict(suites)
 
 
 if __name__ == "__main__":

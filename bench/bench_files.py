@@ -1,19 +1,18 @@
-"""Files a second: ``identify_many`` on recordings, beside the bare session on ready batches.
+"""Files a second: ``identify_many`` on recordings, compared with the bare session on ready batches.
 
-What the former takes longer is what decoding, resampling and cutting cost: on other threads, but
-where there are no other cores they share them with the session. The same clips as WAV files, which
-cost next to nothing to decode, and decoding alone show how much of it is the codec's.
+The difference is what decoding, resampling and cutting into windows cost; these run on other
+threads, but share the processors with the session. How much of it is the codec's is shown by two
+more rows: the same clips as WAV files, which cost next to nothing to decode, and decoding alone.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import soundfile
 
-from bench.alternate import alternate, clocked
-from bench.prepare import recordings
+from bench.alternate import alternate, timed
+from bench.clips import recordings
 from voxedge.audio.load import load_audio
-from voxedge.audio.windows import batches, speech
+from voxedge.audio.windows import active_windows, batches
 from voxedge.inference.identifier import Failure, Identifier
 from voxedge.inference.session import open_session
 from voxedge.threads import available_processors, ordered_map
@@ -24,44 +23,46 @@ OURS, BARE = "identify_many", "bare session"
 OURS_WAV, DECODING = "identify_many, the clips as WAV files", "decoding alone"
 
 
-def test_files(benchmark, material, product, tmp_path):
+def test_files(benchmark, prepared, device_model, tmp_path):
     threads = available_processors()
-    paths = recordings(material.run, QUICK_CLIPS if material.quick else CLIPS)
-    identifier = Identifier(product, device="cpu", threads=threads)
-    session, _ = open_session(product.read_bytes(), "cpu", threads)
+    paths = recordings(prepared.run, QUICK_CLIPS if prepared.quick else CLIPS)
+    identifier = Identifier(device_model, device="cpu", threads=threads)
+    session, _ = open_session(device_model.read_bytes(), "cpu", threads)
     rate, window = identifier.sample_rate, identifier.metadata.window
-    windows = ((None, part) for path in paths for part in speech(load_audio(path, rate), window))
+    windows = (
+        (None, part) for path in paths for part in active_windows(load_audio(path, rate), window)
+    )
     ready = list(batches(windows, identifier.batch_size, window))
     copies = {path: tmp_path / f"{n}.wav" for n, path in enumerate(set(paths))}
     for path, copy in copies.items():
         soundfile.write(copy, load_audio(path, rate), rate, subtype="PCM_16")
-    waves = [copies[path] for path in paths]
+    wav_paths = [copies[path] for path in paths]
 
-    def ours(files):
+    def identify(files):
         failed = sum(isinstance(answer, Failure) for answer in identifier.identify_many(files))
         assert not failed
 
-    def decoding():
+    def decode():
         decoded = ordered_map(lambda path: load_audio(path, rate), paths, threads)
         assert all(len(samples) for samples in decoded)
 
-    def bare():
+    def run_ready():
         for batch in ready:
             session.run(["probabilities"], {"pcm": batch.pcm, "lengths": batch.lengths})
 
     trials = {
-        OURS: clocked(lambda: ours(paths)),
-        OURS_WAV: clocked(lambda: ours(waves)),
-        DECODING: clocked(decoding),
-        BARE: clocked(bare),
+        OURS: timed(lambda: identify(paths)),
+        OURS_WAV: timed(lambda: identify(wav_paths)),
+        DECODING: timed(decode),
+        BARE: timed(run_ready),
     }
-    figures = alternate(benchmark, trials, 1 if material.quick else TURNS)
+    timings = alternate(benchmark, trials, 1 if prepared.quick else TURNS)
     benchmark.extra_info.update(
         suite="files",
         device="cpu",
         precision=identifier.metadata.precision,
         clips=len(paths),
         different=len(set(paths)),
-        windows=int(np.sum([len(batch.pcm) for batch in ready])),
-        figures=figures,
+        windows=sum(len(batch.pcm) for batch in ready),
+        figures=timings,
     )

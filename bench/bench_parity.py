@@ -1,8 +1,8 @@
-"""How often each contestant is right, and how often two of them say the same.
+"""How accurate each contestant is, and how often two of them give the same answer.
 
 All windows of every test clip, probabilities averaged over a clip as ``identify`` does. The seed
-network is also given our own front end's ``seed`` feature in place of librosa's. The file must say
-what its network says; anything else here is a figure, not a verdict.
+network is also measured behind our own front end's ``seed`` feature, in place of librosa's. Only
+the float32 file has to agree with its network here: everything else is measured, not judged.
 """
 
 from __future__ import annotations
@@ -36,54 +36,53 @@ SAME_NETWORK = (
 )
 
 
-def test_parity(benchmark, device, material, contestants_on, clips):
+def test_parity(benchmark, device, prepared, contestants_on, windows):
     loaded, _ = contestants_on(device, available_processors())
-    answers = {name: answer for name, answer in loaded.items() if CONTESTANTS[name].judged}
+    answers = {name: answer for name, answer in loaded.items() if CONTESTANTS[name].compared}
     if SEED in answers:
-        answers[SEED_EAGER] = eager(material.seed_run, device)
+        answers[SEED_EAGER] = eager(prepared.seed_run, device)
 
     def run_all():
-        return {name: _probabilities(answer, clips) for name, answer in answers.items()}
+        return {name: _probabilities(answer, windows) for name, answer in answers.items()}
 
-    windows = benchmark.pedantic(run_all, rounds=1)
-    scores = {name: _averaged(values, clips) for name, values in windows.items()}
-    accuracy = {
-        name: {
-            f"top{k}": bootstrap(top_k_hits(values, clips.truth, k), clips.truth)._asdict()
-            for k in (1, 5)
-        }
-        for name, values in scores.items()
-    }
+    probabilities = benchmark.pedantic(run_all, rounds=1)
+    scores = {name: _by_clip(values, windows) for name, values in probabilities.items()}
+    accuracy = {name: _accuracy(values, windows.truth) for name, values in scores.items()}
     agreement = [
         {"of": [a, b]} | {f"top{k}": _agreement(scores[a], scores[b], k) for k in (1, 5)}
         for a, b in combinations(scores, 2)
     ]
     difference = [
-        {"of": [a, b], "probability": float(np.abs(windows[a] - windows[b]).max())}
+        {"of": [a, b], "probability": float(np.abs(probabilities[a] - probabilities[b]).max())}
         for a, b in SAME_NETWORK
-        if a in windows and b in windows
+        if a in probabilities and b in probabilities
     ]
     benchmark.extra_info.update(
         suite="parity",
         device=device,
-        clips=len(clips.truth),
-        windows=len(clips.clip_index),
+        clips=len(windows.truth),
+        windows=len(windows.clip_index),
         figures={"accuracy": accuracy, "agreement": agreement, "difference": difference},
     )
     if device == "cpu":  # CUDA may compute in TF32
-        assert difference[0]["probability"] < 1e-3  # the exporter has promised it
+        assert difference[0]["probability"] < 1e-3  # as the exporter guarantees
 
 
-def _probabilities(answer, clips):
-    """[N, K] of all windows."""
-    starts = range(0, len(clips.pcm), BATCH)
-    rows = [answer(clips.pcm[s : s + BATCH], clips.lengths[s : s + BATCH]) for s in starts]
+def _probabilities(answer, windows):
+    """The answers to all windows, [N, K]."""
+    starts = range(0, len(windows.pcm), BATCH)
+    rows = [answer(windows.pcm[s : s + BATCH], windows.lengths[s : s + BATCH]) for s in starts]
     return np.concatenate(rows)
 
 
-def _averaged(probabilities, clips):
+def _by_clip(probabilities, windows):
     """[N, K] of the windows -> [C, K] of the clips."""
-    return average_over_windows(probabilities, clips.clip_index, len(clips.truth))
+    return average_over_windows(probabilities, windows.clip_index, len(windows.truth))
+
+
+def _accuracy(scores, truth):
+    """Top-1 and top-5 of [C, K], with intervals."""
+    return {f"top{k}": bootstrap(top_k_hits(scores, truth, k), truth).as_dict() for k in (1, 5)}
 
 
 def _agreement(a, b, k):

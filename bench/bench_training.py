@@ -1,7 +1,7 @@
-"""How many clips a second are learned from, beside a trainer as people write it first.
+"""Training clips a second, compared with the seed's trainer, as people write one first.
 
 One step on a batch of images: forward, backward, optimiser. Decoding and features are left out, so
-that only what both have to do is compared; what ours does to the clips before has its own row.
+that only what both have to do is compared; what our loop does to the clips before has its own row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet18
 
-from bench.alternate import alternate, clocked
+from bench.alternate import alternate, timed
 from voxedge.nn.convolution import with_products
 from voxedge.nn.losses import ContrastiveCenterLoss
 from voxedge.nn.speaker_net import SpeakerNet
@@ -31,13 +31,13 @@ CLASSES = 200
 BATCH = 32
 SIZES = (80, 112, 224)  # pixels
 TURNS = 3  # at most: a turn at 224 pixels takes 20 seconds
-OURS, PLAIN, SPOILT = "ours", "plain", "spoilt"
+OURS, PLAIN, AUGMENTATION = "ours", "plain", "augmentation"
 SEED_TRAINER = "seed_trainer"
-WAYS = {
+TITLES = {
     OURS: "voxedge",
     PLAIN: "voxedge, plain convolutions",
     SEED_TRAINER: "the seed's trainer",
-    SPOILT: "what is done to clips, alone",
+    AUGMENTATION: "voxedge, augmentation and features alone",
 }
 
 
@@ -47,19 +47,19 @@ def test_training(benchmark, pixels, rounds):
     torch.manual_seed(0)
     image, labels = torch.randn(BATCH, 1, pixels, pixels), torch.arange(BATCH)
     trials = {
-        OURS: clocked(partial(our_step(pixels, True)[1], image, labels)),
-        PLAIN: clocked(partial(our_step(pixels, False)[1], image, labels)),
-        SEED_TRAINER: clocked(partial(seed_step(), image, labels)),
-        SPOILT: clocked(spoiling(pixels)),
+        OURS: timed(partial(our_step(pixels, True)[1], image, labels)),
+        PLAIN: timed(partial(our_step(pixels, False)[1], image, labels)),
+        SEED_TRAINER: timed(partial(seed_step(), image, labels)),
+        AUGMENTATION: timed(augmentation(pixels)),
     }
-    figures = alternate(benchmark, trials, min(rounds, TURNS))
+    timings = alternate(benchmark, trials, min(rounds, TURNS))
     benchmark.extra_info.update(
-        suite="training", device="cpu", pixels=pixels, batch=BATCH, figures=figures
+        suite="training", device="cpu", pixels=pixels, batch=BATCH, figures=timings
     )
 
 
 def our_step(pixels: int, products: bool) -> tuple[SpeakerNet, Callable[[Tensor, Tensor], None]]:
-    """The default recipe's network, and a step of it on images [B, 1, P, P] as the loop makes it.
+    """The default recipe's network, and the training loop's step of it on images [B, 1, P, P].
 
     Args:
         pixels: P.
@@ -85,7 +85,7 @@ def our_step(pixels: int, products: bool) -> tuple[SpeakerNet, Callable[[Tensor,
 
 
 def seed_step() -> Callable[[Tensor, Tensor], None]:
-    """A step of the seed's trainer: contiguous maps, and a second forward pass for the features."""
+    """A step of the seed's trainer: contiguous maps, a second forward pass for the features."""
     trunk = resnet18()
     trunk.fc = nn.Identity()
     head, centers = nn.Linear(512, CLASSES), ContrastiveCenterLoss(CLASSES, 512, "seed")
@@ -96,9 +96,9 @@ def seed_step() -> Callable[[Tensor, Tensor], None]:
     )
 
     def step(image: Tensor, labels: Tensor) -> None:
-        three = image.expand(-1, 3, -1, -1).contiguous()
-        loss = F.cross_entropy(head(trunk(three)), labels)
-        loss = loss + centers(trunk(three), labels).loss
+        colour = image.expand(-1, 3, -1, -1).contiguous()
+        loss = F.cross_entropy(head(trunk(colour)), labels)
+        loss = loss + centers(trunk(colour), labels).loss
         for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()
@@ -108,8 +108,8 @@ def seed_step() -> Callable[[Tensor, Tensor], None]:
     return step
 
 
-def spoiling(pixels: int) -> Callable[[], object]:
-    """What our loop does to the clips of a batch before the network sees them."""
+def augmentation(pixels: int) -> Callable[[], object]:
+    """What our loop does to the clips of a batch before the trunk: augmentation and features."""
     recipe = load("default").with_values({"frontend.image_size": pixels})
     view = View(recipe, build_net(recipe, CLASSES).frontend, CLASSES, torch.device("cpu"))
     pcm = 0.1 * torch.randn(BATCH, view.whole.samples)

@@ -9,8 +9,9 @@ from typing import TypeAlias
 import pytest
 import torch
 
+from bench.clips import Windows, held_out_windows
 from bench.contestants import Answer, contestants
-from bench.prepare import BUILD, Clips, Material, cut_clips
+from bench.prepare import Prepared
 
 Loaded: TypeAlias = tuple[dict[str, Answer], dict[str, str]]
 
@@ -32,32 +33,32 @@ def rounds(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(scope="session")
-def material() -> Material:
-    path = BUILD / "material.json"
-    if not path.is_file():
-        raise pytest.UsageError("nothing is prepared yet: python -m bench")
-    return Material.load(path)
+def prepared() -> Prepared:
+    try:
+        return Prepared.load()
+    except FileNotFoundError:
+        raise pytest.UsageError("nothing is prepared yet: python -m bench") from None
 
 
 @pytest.fixture(scope="session")
-def clips(material: Material) -> Clips:
-    return cut_clips(material.run)
+def windows(prepared: Prepared) -> Windows:
+    return held_out_windows(prepared.run)
 
 
 @pytest.fixture(scope="session")
-def product(material: Material) -> Path:
-    """What a device is given: the int8 file, or the float32 one where the exporter refused it."""
-    return material.file("fp32" if "int8" in material.refused else "int8")
+def device_model(prepared: Prepared) -> Path:
+    """The file for a device: int8, or float32 where the exporter refused to write that."""
+    return prepared.file("fp32" if "int8" in prepared.refused else "int8")
 
 
 @pytest.fixture(scope="session")
-def contestants_on(material: Material) -> Callable[[str, int], Loaded]:
+def contestants_on(prepared: Prepared) -> Callable[[str, int], Loaded]:
     """The contestants on a device with so many threads, and which are missing; loaded once."""
     loaded: dict[tuple[str, int], Loaded] = {}
 
     def on(device: str, threads: int) -> Loaded:
         if (device, threads) not in loaded:
-            loaded[device, threads] = contestants(material, device, threads)
+            loaded[device, threads] = contestants(prepared, device, threads)
         torch.set_num_threads(threads)
         return loaded[device, threads]
 

@@ -1,9 +1,9 @@
 """Programs that answer once and end, to be timed from their start: ``python -m bench.fresh``.
 
 ``bare MODEL THREADS`` is the least that ONNX Runtime can do: no decoding, no checks, no answer.
-``many MODEL LIST`` names every clip of a list.
-``eager RUN CLIP`` and ``seed RUN CLIP`` are what the other contestants need to name one clip. Each
-imports only what it needs, which is why the imports stand inside.
+``many MODEL LIST`` names the speaker of every clip of a list. ``eager RUN CLIP`` and ``seed RUN
+CLIP`` name the speaker of one clip, as the other contestants do. The imports are inside the
+functions, so that each program imports only what it needs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def bare(model: str, threads: str) -> None:
 
 
 def many(model: str, listed: str) -> None:
-    """Name the clips whose paths are the lines of a file."""
+    """Name the speakers of the clips whose paths are the lines of a file."""
     from pathlib import Path
 
     from voxedge import Identifier
@@ -35,7 +35,7 @@ def many(model: str, listed: str) -> None:
 
 
 def eager(run: str, clip: str) -> None:
-    """Name a clip with the network as PyTorch trained it."""
+    """Name the speaker of a clip with the network as PyTorch trained it."""
     from pathlib import Path
 
     import torch
@@ -54,7 +54,7 @@ def eager(run: str, clip: str) -> None:
 
 
 def seed(run: str, clip: str) -> None:
-    """Name a clip as the seed system does."""
+    """Name the speaker of a clip as the seed system does."""
     from pathlib import Path
 
     import librosa

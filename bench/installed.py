@@ -1,21 +1,24 @@
-"""What ``pip install voxedge[cpu]`` puts on a disk: the files of its packages, by pip's lists."""
+"""The size on disk of ``pip install voxedge-speaker[cpu]``: the files that pip lists."""
 
 from __future__ import annotations
 
 import tomllib
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from bench.results import Installed
+from voxedge.install import DISTRIBUTION
 
 ROOT = Path(__file__).parent.parent
 
 
-def installed(extra: str = "cpu") -> dict[str, Any]:
+def installed(extra: str = "cpu") -> Installed:
     """Bytes of voxedge and of every package that the extra needs, as they are installed here.
 
-    voxedge is counted from its sources, since here it may be installed in place.
+    voxedge is counted from its sources, since it may be installed from them (``pip install -e``).
 
     Raises:
         importlib.metadata.PackageNotFoundError: one of them is not installed.
@@ -23,7 +26,7 @@ def installed(extra: str = "cpu") -> dict[str, Any]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     packages = project["tool"]["setuptools"]["packages"]
     moved = project["tool"]["setuptools"]["package-dir"]
-    sizes = {"voxedge": sum(_folder_bytes(name, moved) for name in packages)}
+    sizes = {DISTRIBUTION: sum(_folder_bytes(name, moved) for name in packages)}
     needed = [*project["project"]["dependencies"]]
     needed += project["project"]["optional-dependencies"][extra]
     for requirement in needed:
@@ -41,13 +44,13 @@ def _folder_bytes(package: str, moved: dict[str, str]) -> int:
 
 
 def _add(requirement: Requirement, sizes: dict[str, int]) -> None:
-    """The package and what it needs itself."""
-    extras = {"", *requirement.extras}
-    if requirement.name in sizes:
+    """Add a package and what it needs itself."""
+    name, extras = canonicalize_name(requirement.name), {"", *requirement.extras}
+    if name in sizes:
         return
-    found = metadata.distribution(requirement.name)
+    found = metadata.distribution(name)
     paths = (Path(str(path.locate())) for path in found.files or ())
-    sizes[requirement.name] = sum(path.stat().st_size for path in paths if path.is_file())
+    sizes[name] = sum(path.stat().st_size for path in paths if path.is_file())
     for line in found.requires or ():
         needed = Requirement(line)
         if needed.marker is None or any(needed.marker.evaluate({"extra": e}) for e in extras):

@@ -1,8 +1,8 @@
-"""Start one program, wait for it, and say in one JSON line what it took.
+"""Start one program, wait for it, and print its time and peak memory as one JSON line.
 
-A program's peak memory as the system counts it begins with that of the process that started it,
-and the suites' own holds PyTorch. So they start this small script, which starts the program. It
-reads no site-packages (``-I -S``), and its own start is not in the figures.
+A program's peak memory, as the system counts it, starts from that of its parent process, and the
+suites' own process holds PyTorch. So the suites start this small script, which starts the program.
+It reads no site-packages (``-I -S``), and its own start is not measured.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Cost(NamedTuple):
 
 
 def cost_of(command: list[str], folder: Path) -> Cost:
-    """Run a program in a folder; its output is left unread, its errors are not.
+    """Run a program in a folder; its stdout is discarded.
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: it failed; the message holds its stderr.
     """
     launcher = [sys.executable, "-I", "-S", __file__, *command]
     done = subprocess.run(launcher, cwd=folder, capture_output=True, text=True, check=False)
@@ -39,6 +39,7 @@ def cost_of(command: list[str], folder: Path) -> Cost:
 
 
 def main() -> int:
+    """Run the program that the arguments name; 1 if it failed."""
     start = time.perf_counter()
     process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

@@ -1,6 +1,6 @@
-"""The machine's card: what must stand beside a timing for it to mean anything.
+"""What must be known of the machine for a timing to mean anything.
 
-Read from the system itself; a figure that a system does not give is left empty rather than guessed.
+Everything is read from the system; what a system does not report is left empty, not guessed.
 """
 
 from __future__ import annotations
@@ -11,24 +11,25 @@ import subprocess
 import time
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import psutil
 
+from bench.results import Machine
+from voxedge.install import DISTRIBUTION
 from voxedge.threads import available_processors
 
-#: Instruction sets that the matrix kernels choose by, x86-64 and Arm, as Linux names them.
+#: Instruction sets that decide which matrix kernels run, x86-64 and Arm, as Linux names them.
 INSTRUCTIONS = (
     *("avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16"),
     *("amx_tile", "amx_int8", "amx_bf16", "asimd", "asimddp", "i8mm", "bf16", "sve", "sme"),
 )
 PACKAGES = (
-    *("voxedge", "torch", "torchvision", "onnxruntime", "onnxruntime-gpu", "numpy", "librosa"),
+    *(DISTRIBUTION, "torch", "torchvision", "onnxruntime", "onnxruntime-gpu", "numpy", "librosa"),
     *("openvino", "speechbrain", "Resemblyzer"),
 )
 
 
-def card() -> dict[str, Any]:
+def describe_machine() -> Machine:
     """Processor, memory, system and versions."""
     facts = _cpuinfo()
     flags = set((facts.get("flags") or facts.get("Features") or "").split())
@@ -45,14 +46,14 @@ def card() -> dict[str, Any]:
     }
 
 
-class Bystanders:
-    """How much of the processors others take, other guests of the host included, from now on."""
+class OtherPrograms:
+    """The processor time that other programs take from now on, other guests of the host too."""
 
     def __init__(self) -> None:
         self._start = _used()
 
     def percent(self) -> float:
-        """Of all processors, on average since the beginning."""
+        """Their share of all processors, on average since the beginning."""
         start, now = self._start, _used()
         machine, own, seconds = (b - a for a, b in zip(start, now, strict=True))
         return 100 * max(0.0, machine - own) / (seconds * (psutil.cpu_count() or 1))
@@ -60,9 +61,9 @@ class Bystanders:
 
 def _used() -> tuple[float, float, float]:
     """Processor seconds of the machine, of this process and those it waited for, and the clock."""
-    every = psutil.cpu_times()
-    machine = sum(every) - every.idle - getattr(every, "iowait", 0.0)
-    machine -= getattr(every, "guest", 0.0) + getattr(every, "guest_nice", 0.0)  # counted in user
+    times = psutil.cpu_times()
+    machine = sum(times) - times.idle - getattr(times, "iowait", 0.0)
+    machine -= getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)  # counted in user
     own = psutil.Process().cpu_times()
     mine = own.user + own.system + own.children_user + own.children_system
     return machine, mine, time.monotonic()
@@ -80,16 +81,18 @@ def _cpuinfo() -> dict[str, str]:
 
 def _darwin_name() -> str:
     return (
-        _said("sysctl", "-n", "machdep.cpu.brand_string") if platform.system() == "Darwin" else ""
+        _first_line("sysctl", "-n", "machdep.cpu.brand_string")
+        if platform.system() == "Darwin"
+        else ""
     )
 
 
 def _gpu() -> str:
-    return _said("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
+    return _first_line("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader")
 
 
-def _said(*command: str) -> str:
-    """The first line of a program's answer; empty without the program."""
+def _first_line(*command: str) -> str:
+    """The first line that a program prints; empty without the program."""
     if not shutil.which(command[0]):
         return ""
     done = subprocess.run(command, capture_output=True, text=True, check=False)

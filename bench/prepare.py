@@ -1,15 +1,14 @@
 """What is measured: a network trained on real speech, and the seed system's on the same clips.
 
-Accuracy and agreement mean nothing on random weights, so both are trained before anything is
-measured, by the command line that users have, and kept in build/bench/runs: a second run trains
-nothing unless a recipe has changed. Both are exported anew each time, ours in each precision, so
-that it is always the present exporter whose file is measured.
+Accuracy and agreement mean nothing on random weights, so both networks are trained first, by the
+command line that users have. Their runs stay in build/bench/runs and are trained again only after a
+recipe has changed. Both are exported anew each time, ours in each precision, so that the files
+measured are those of the present exporter.
 
-What is trained on: the run that VOXEDGE_BENCH_RUN names, as it is; else forty speakers of the
-recordings in VOXEDGE_DATA or ../shared/data; else the voices of espeak-ng. VOXEDGE_BENCH_SEED_RUN
-names a finished run of a seed recipe on the same clips: to train it well takes hours on a CPU.
-
-Shapes: N windows, C clips, W samples of a window.
+The corpus is the one of the run that VOXEDGE_BENCH_RUN names, which is then measured as it is; else
+forty speakers of the recordings in VOXEDGE_DATA or ../shared/data; else the synthetic voices of
+espeak-ng. VOXEDGE_BENCH_SEED_RUN names a finished run of a seed recipe on the same clips: training
+it well takes hours on a CPU.
 """
 
 from __future__ import annotations
@@ -26,14 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from voxedge.audio.limits import Samples
-from voxedge.audio.load import load_audio
-from voxedge.audio.windows import batches, cut, is_low_energy
+from bench.results import Subject, TrainedNetwork
 from voxedge.cli.console import duration, say
-from voxedge.data.manifest import Clip
 from voxedge.demo.speech import speak_corpus
 from voxedge.errors import UsageError, VoxedgeError
 from voxedge.files import write_json
@@ -43,10 +36,11 @@ from voxedge.train.run import Run, find_run
 
 ROOT = Path(__file__).parent.parent
 BUILD = ROOT / "build" / "bench"
+PREPARED = BUILD / "prepared.json"
 RUN_VARIABLE, SEED_RUN_VARIABLE = "VOXEDGE_BENCH_RUN", "VOXEDGE_BENCH_SEED_RUN"
 DATA_VARIABLE = "VOXEDGE_DATA"
-
-Lengths = npt.NDArray[np.int64]
+BATCH = 16  # small, for many steps in few epochs
+_SYNTHETIC = "spoken"  # what the corpus of espeak-ng is called
 
 
 @dataclass(frozen=True)
@@ -61,20 +55,19 @@ class Budget:
 
 FULL = Budget("full", speakers=40, epochs=8, seed_epochs=3)
 QUICK = Budget("quick", speakers=8, epochs=2, seed_epochs=1)
-BATCH = 16  # small, for many steps in few epochs
 
 
 @dataclass(frozen=True)
-class Material:
-    """What the suites are given: two runs, which PyTorch loads, and their exported files.
+class Prepared:
+    """What the suites measure: two runs, which PyTorch loads, and their exported files.
 
     Args:
         run: the network that is measured.
         seed_run: the seed system's on the same clips.
         files: the run's by precision, and the seed's by ``seed``.
-        refused: of those that the exporter would not write, why.
-        corpus: what was trained on.
-        quick: whether this is to see that all works.
+        refused: the files that the exporter refused to write, with its reason.
+        corpus: what both were trained on.
+        quick: whether this only shows that everything works.
     """
 
     run: Run
@@ -88,14 +81,14 @@ class Material:
         """An exported file.
 
         Raises:
-            VoxedgeError: the exporter refused it.
+            VoxedgeError: the exporter refused to write it.
         """
         if name in self.refused:
             raise VoxedgeError(self.refused[name])
         return self.files[name]
 
-    def save(self, path: Path) -> None:
-        """Write it down for the suites, which run in a process of their own."""
+    def save(self) -> None:
+        """Write this for the suites, which run in a process of their own."""
         value = {
             "run": str(self.run.folder),
             "seed_run": str(self.seed_run.folder),
@@ -104,12 +97,16 @@ class Material:
             "corpus": self.corpus,
             "quick": self.quick,
         }
-        write_json(path, value)
+        write_json(PREPARED, value)
 
     @classmethod
-    def load(cls, path: Path) -> Material:
-        """What ``save`` wrote."""
-        value = json.loads(path.read_text())
+    def load(cls) -> Prepared:
+        """Read what ``save`` wrote.
+
+        Raises:
+            FileNotFoundError: nothing is prepared yet.
+        """
+        value = json.loads(PREPARED.read_text())
         return cls(
             run=Run(Path(value["run"])),
             seed_run=Run(Path(value["seed_run"])),
@@ -119,141 +116,121 @@ class Material:
             quick=value["quick"],
         )
 
-    def describe(self) -> dict[str, Any]:
-        """What stands in the results about it."""
-        described: dict[str, Any] = {"corpus": self.corpus, "speakers": len(self.run.labels())}
-        described["file_bytes"] = {name: f.stat().st_size for name, f in self.files.items()}
-        for name, run in (("model", self.run), ("seed", self.seed_run)):
-            recipe, metrics = run.recipe(), run.metrics()
-            described[name] = {
-                "recipe": recipe.name,
-                "init": recipe.model.init,
-                "trunk": recipe.model.trunk,
-                "width": recipe.model.width,
-                "image_size": recipe.frontend.image_size,
-                "window_seconds": recipe.frontend.window_seconds,
-                "epochs": metrics["epochs"],
-                "train_seconds": metrics["seconds"],
-            }
-        return described
+    def describe(self) -> Subject:
+        """The description for the results."""
+        return {
+            "corpus": self.corpus,
+            "speakers": len(self.run.labels()),
+            "file_bytes": {name: file.stat().st_size for name, file in self.files.items()},
+            "model": _describe(self.run),
+            "seed": _describe(self.seed_run),
+        }
 
 
-@dataclass(frozen=True)
-class Clips:
-    """The windows of labelled clips."""
+def prepare(quick: bool = False) -> Prepared:
+    """Train the networks that are not trained yet, and export them.
 
-    pcm: Samples  # [N, W], rows shorter than W zero-filled
-    lengths: Lengths  # [N]
-    clip_index: npt.NDArray[np.int64]  # [N], the clip of each window
-    truth: npt.NDArray[np.int64]  # [C], the class of each clip
-
-
-def prepare(quick: bool = False) -> Material:
-    """Train what is not there yet and export both.
+    Args:
+        quick: whether this only shows that everything works.
 
     Raises:
-        VoxedgeError: a command failed, and has said why.
+        VoxedgeError: a command failed, and has reported why.
     """
     BUILD.mkdir(parents=True, exist_ok=True)
     budget = QUICK if quick else FULL
     if given := os.environ.get(RUN_VARIABLE):
         run, corpus = find_run(Path(given)), "that of the given run"
     else:
-        run, corpus = trained_on(quick)
+        run, corpus = train_or_reuse(quick)
     if given := os.environ.get(SEED_RUN_VARIABLE):
         seed_run = find_run(Path(given))
     else:
         seed_run = _seed_run(run, budget)
-    _check_same(run, seed_run)
+    _refuse_different(run, seed_run)
     files: dict[str, Path] = {}
     refused: dict[str, str] = {}
     wanted = {name: (run, name) for name in ("fp32", "fp16", "int8")} | {"seed": (seed_run, "fp32")}
     for name, (own, precision) in wanted.items():
         try:
-            files[name] = export_of(own, name, precision)
-        except VoxedgeError as error:  # all but float32 are contestants that may be left out
+            files[name] = export(own, name, precision)
+        except VoxedgeError as error:  # only our float32 file is needed by every suite
             if name == "fp32":
                 raise
             refused[name] = f"voxedge export refused the file: {error}"
             say(f"going on without {name}: {error}")
-    material = Material(run, seed_run, files, refused, corpus, quick)
-    material.save(BUILD / "material.json")
-    return material
+    prepared = Prepared(run, seed_run, files, refused, corpus, quick)
+    prepared.save()
+    return prepared
 
 
-def trained_on(quick: bool, changes: Mapping[str, Any] | None = None) -> tuple[Run, str]:
-    """The benchmark's network, trained now if it is not there, and what on.
+def train_or_reuse(quick: bool, changes: Mapping[str, Any] | None = None) -> tuple[Run, str]:
+    """The benchmark's network, trained now unless it was before, and the name of its corpus.
 
     Args:
-        quick: on few speakers.
-        changes: to the default recipe, beside the budget's.
+        quick: whether to train on few speakers.
+        changes: to the default recipe, in addition to the budget's.
 
     Raises:
-        VoxedgeError: the training failed, and has said why.
+        VoxedgeError: the training failed, and has reported why.
     """
     BUILD.mkdir(parents=True, exist_ok=True)
     budget = QUICK if quick else FULL
     data, corpus = _corpus()
-    whole = {
-        "data.speakers": 0 if corpus == _SPOKEN else budget.speakers,
+    values = {
+        "data.speakers": 0 if corpus == _SYNTHETIC else budget.speakers,
         "training.epochs": budget.epochs,
         "training.batch_size": BATCH,
     } | dict(changes or {})
     name = "-".join([corpus.replace("/", "-"), budget.name, *map(str, (changes or {}).values())])
-    return _trained(name, data, "default", whole), corpus
+    return _finished_run(name, data, "default", values), corpus
 
 
-def held_out(run: Run) -> list[Clip]:
-    """The clips that the run was neither trained on nor chosen by."""
-    return [clip for clip in run.manifest().clips if clip.split == "test"]
+def export(run: Run, name: str, precision: str) -> Path:
+    """Export a run in a precision to build/bench.
 
-
-def recordings(run: Run, count: int) -> list[Path]:
-    """Files of the run, evenly chosen, of all its speakers; the same again where they are fewer."""
-    paths = [clip.path for clip in run.manifest().clips]
-    evenly = np.linspace(0, len(paths), min(count, len(paths)), endpoint=False).astype(int)
-    return [paths[evenly[n % len(evenly)]] for n in range(count)]
-
-
-def cut_clips(run: Run) -> Clips:
-    """The test clips' windows, as ``identify`` cuts them."""
-    frontend = run.recipe().frontend
-    window = round(frontend.window_seconds * frontend.sample_rate)
-    clips = held_out(run)
-    classes = {label: index for index, label in enumerate(run.labels())}
-    parts: list[tuple[int, Samples]] = []
-    for index, clip in enumerate(clips):
-        own = cut(load_audio(clip.path, frontend.sample_rate), window)
-        parts += [(index, part) for part in own if not is_low_energy(part)] or [(index, own[0])]
-    (all_of_them,) = batches(parts, len(parts), window)
-    truth = np.array([classes[clip.speaker] for clip in clips])
-    return Clips(all_of_them.pcm, all_of_them.lengths, np.array(all_of_them.keys), truth)
-
-
-_SPOKEN = "spoken"
+    Raises:
+        VoxedgeError: the exporter refused the file, and has reported why.
+    """
+    model = BUILD / f"{name}.onnx"
+    _voxedge("export", model, "--run", run.folder, "--precision", precision)
+    return model
 
 
 def shared_data() -> Path:
-    """Where the recordings, the noises and the rooms are, if anywhere."""
+    """The folder of recordings, noises and impulse responses; it need not exist."""
     return Path(os.environ.get(DATA_VARIABLE, ROOT.parent / "shared" / "data"))
 
 
+def _describe(run: Run) -> TrainedNetwork:
+    recipe, metrics = run.recipe(), run.metrics()
+    return {
+        "recipe": recipe.name,
+        "init": recipe.model.init,
+        "trunk": recipe.model.trunk,
+        "width": recipe.model.width,
+        "image_size": recipe.frontend.image_size,
+        "window_seconds": recipe.frontend.window_seconds,
+        "epochs": metrics["epochs"],
+        "train_seconds": metrics["seconds"],
+    }
+
+
 def _corpus() -> tuple[Path, str]:
-    """Where the recordings are, and what they are called."""
+    """The folder of the corpus, and its name."""
     data = shared_data()
     known = data / "speechocean762" / "known"
     if known.is_dir():
         return known, "speechocean762/known"
-    say(f"no recordings at {data} (set {DATA_VARIABLE}): espeak-ng speaks a corpus")
-    speak_corpus(BUILD / _SPOKEN)
-    return BUILD / _SPOKEN, _SPOKEN
+    say(f"no recordings in {data} (set {DATA_VARIABLE}): espeak-ng speaks a corpus")
+    speak_corpus(BUILD / _SYNTHETIC)
+    return BUILD / _SYNTHETIC, _SYNTHETIC
 
 
 def _seed_run(run: Run, budget: Budget) -> Run:
-    """The seed's baseline on the very clips, sides and windows of a run."""
+    """The seed's baseline, on the clips, split and window length of a run."""
     digest = run.corpus_info()["digest"][:12]
-    listed = BUILD / f"clips-{digest}.csv"
-    with listed.open("w", newline="", encoding="utf-8") as file:
+    manifest = BUILD / f"clips-{digest}.csv"
+    with manifest.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["path", "speaker", "session", "split"])
         for clip in run.manifest().clips:
@@ -267,13 +244,13 @@ def _seed_run(run: Run, budget: Budget) -> Run:
         "training.epochs": budget.seed_epochs,
         "training.batch_size": BATCH,
     }
-    return _trained(f"seed-{digest}-{budget.name}", listed, "seed-baseline", changes)
+    return _finished_run(f"seed-{digest}-{budget.name}", manifest, "seed-baseline", changes)
 
 
-def _trained(name: str, data: Path, recipe: str, changes: Mapping[str, Any]) -> Run:
+def _finished_run(name: str, data: Path, recipe: str, changes: Mapping[str, Any]) -> Run:
     """The finished run of that name and recipe; trained now if there is none."""
     folder = BUILD / "runs" / name
-    with suppress(VoxedgeError):  # none, of another recipe, not finished or not readable any more
+    with suppress(VoxedgeError):  # none, unfinished, of another recipe, or no longer readable
         run = find_run(folder)
         load_net(run)
         if run.metrics_path.is_file() and run.recipe() == recipes.load(recipe).with_values(changes):
@@ -286,22 +263,16 @@ def _trained(name: str, data: Path, recipe: str, changes: Mapping[str, Any]) -> 
     return find_run(folder)
 
 
-def export_of(run: Run, name: str, precision: str) -> Path:
-    """A run's file in a precision, in the folder of what the benchmark builds.
+def _voxedge(*arguments: object) -> None:
+    """Run the command line; what it prints goes to stderr.
 
     Raises:
-        VoxedgeError: the exporter refused it, and has said why.
+        VoxedgeError: it failed; the message is its own.
     """
-    model = BUILD / f"{name}.onnx"
-    _voxedge("export", model, "--run", run.folder, "--precision", precision)
-    return model
-
-
-def _voxedge(*arguments: object) -> None:
     words = [str(argument) for argument in arguments]
     say(f"$ voxedge {' '.join(str(_from_root(Path(word))) for word in words)}")
     command = [sys.executable, "-m", "voxedge", *words]
-    said = ""
+    message = ""
     with subprocess.Popen(
         command, cwd=ROOT, stdout=sys.stderr, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -309,17 +280,23 @@ def _voxedge(*arguments: object) -> None:
         for line in process.stderr:
             sys.stderr.write(line)
             if line.startswith("error: "):
-                said = line.removeprefix("error: ").strip()
+                message = line.removeprefix("error: ").strip()
     if process.returncode:
-        raise VoxedgeError(said or f"voxedge {words[0]} ended with exit code {process.returncode}")
+        raise VoxedgeError(
+            message or f"voxedge {words[0]} ended with exit code {process.returncode}"
+        )
 
 
-def _check_same(run: Run, seed_run: Run) -> None:
-    """Only networks that know the same speakers and hear the same windows can be compared."""
+def _refuse_different(run: Run, seed_run: Run) -> None:
+    """Refuse to compare networks of other speakers or windows, or a seed run that is none.
+
+    Raises:
+        UsageError: the two cannot be compared.
+    """
     ours, theirs = run.recipe().frontend, seed_run.recipe().frontend
     windows = {(frontend.sample_rate, frontend.window_seconds) for frontend in (ours, theirs)}
     if len(windows) > 1 or run.labels() != seed_run.labels():
-        raise UsageError(f"{seed_run.folder} is of other speakers or windows than {run.folder}")
+        raise UsageError(f"{seed_run.folder} has other speakers or windows than {run.folder}")
     if (theirs.feature, theirs.padding, theirs.image_size) != ("seed", "zero", 224):
         raise UsageError(f"{seed_run.folder} was not trained by a seed recipe")
 

@@ -1,25 +1,28 @@
-"""``python -m bench.record SIZE ...``: what another image size, trunk or width reaches.
+"""``python -m bench.record SIZE ...``: the accuracy of another image size, trunk or width.
 
 Trains the benchmark's network (prepare.py) on images of that size, exports it in each precision,
-and keeps top-1 and top-5 on the test clips in bench/records.json, for the picture that the
-benchmark draws. A record of the same trunk, width and size is replaced.
+and keeps top-1 and top-5 on the test clips in bench/records.json, for the table and the chart of
+the benchmark. A record of the same trunk, width and size is replaced.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
+import typer
 
-from bench.prepare import export_of, held_out, trained_on
+from bench import cli
+from bench.clips import held_out_clips
+from bench.prepare import export, train_or_reuse
+from bench.results import FileAccuracy, Network, Record
 from voxedge.audio.load import load_audio
-from voxedge.cli.console import complain, say
-from voxedge.errors import VoxedgeError
+from voxedge.cli.console import say
+from voxedge.errors import UsageError, VoxedgeError
 from voxedge.files import write_json
 from voxedge.inference.identifier import Identifier
 from voxedge.metrics import bootstrap, top_k_hits
@@ -29,61 +32,75 @@ from voxedge.train.run import Run
 RECORDS = Path(__file__).parent / "records.json"
 PRECISIONS = ("fp32", "fp16", "int8")
 
+app = cli.new_app()
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train, export, measure, keep; the exit code of docs/design.md."""
-    parser = argparse.ArgumentParser(prog="python -m bench.record", description=__doc__)
-    parser.add_argument("sizes", type=int, nargs="+", help="pixels of a side of the image")
-    parser.add_argument("--trunk", choices=tuple(TRUNKS), default="resnet18")
-    parser.add_argument("--width", type=float, default=1.0, help="share of its channels")
-    parser.add_argument("--quick", action="store_true", help="few speakers: to see that it works")
-    parser.add_argument("--to", type=Path, default=RECORDS, help="the file of records")
-    options = parser.parse_args(arguments)
-    for size in options.sizes:
-        changes = {
-            "frontend.image_size": size,
-            "model.trunk": options.trunk,
-            "model.width": options.width,
-        }
-        try:
-            run, corpus = trained_on(options.quick, changes)
-            found = by_precision(run)
-        except VoxedgeError as error:
-            complain(error)
-            return error.exit_code
-        record = describe(run, corpus) | {"precisions": found}
-        keep(options.to, record)
-        shown = ", ".join(f"{p} {100 * f['top1']['value']:.1f} %" for p, f in found.items())
-        say(f"{label(record)}, {size} pixels: top-1 {shown}")
-    return 0
+    """Run the command line; its exit code."""
+    return cli.run(app, "python -m bench.record", arguments)
 
 
-def read(file: Path = RECORDS) -> list[dict[str, Any]]:
+@app.command()
+def record_sizes(
+    sizes: Annotated[
+        list[int], typer.Argument(metavar="SIZE...", help="Pixels of a side of the image.")
+    ],
+    trunk: Annotated[str, typer.Option(help=f"One of {', '.join(TRUNKS)}.")] = "resnet18",
+    width: Annotated[float, typer.Option(help="Channels, as a share of the trunk's own.")] = 1.0,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few speakers, to see that it works.")
+    ] = False,
+    to: Annotated[Path, typer.Option(help="The file of records.")] = RECORDS,
+) -> None:
+    """Train the benchmark's network at other image sizes, and record its accuracy."""
+    if trunk not in TRUNKS:
+        raise UsageError(f"--trunk: no such trunk: {trunk}", ", ".join(TRUNKS))
+    for size in sizes:
+        changes = {"frontend.image_size": size, "model.trunk": trunk, "model.width": width}
+        run, corpus = train_or_reuse(quick, changes)
+        found = measure(run, corpus)
+        keep(to, found)
+        shown = ", ".join(
+            f"{precision} {100 * accuracy['top1']['value']:.1f} %"
+            for precision, accuracy in found["precisions"].items()
+        )
+        say(f"{network_name(found)}, {size} pixels: top-1 {shown}")
+
+
+def read(file: Path = RECORDS) -> list[Record]:
     """All records."""
-    records: list[dict[str, Any]] = json.loads(file.read_text()) if file.is_file() else []
+    records: list[Record] = json.loads(file.read_text()) if file.is_file() else []
     return records
 
 
-def keep(file: Path, record: dict[str, Any]) -> None:
-    """Put a record in the file, in place of one of the same subject."""
-    kept = [old for old in read(file) if subject(old) != subject(record)]
-    write_json(file, sorted([*kept, record], key=subject))
+def keep(file: Path, record: Record) -> None:
+    """Put a record in the file, in place of one of the same network."""
+    kept = [old for old in read(file) if network_key(old) != network_key(record)]
+    write_json(file, sorted([*kept, record], key=network_key))
 
 
-def subject(entry: Mapping[str, Any]) -> tuple[str, float, int]:
-    """What a record, or a figure of the suite ``sizes``, is of: trunk, width, image size."""
-    return entry["trunk"], entry.get("width", 1.0), entry["image_size"]
+def network_key(network: Network) -> tuple[str, float, int]:
+    """Trunk, width and image size, to find and sort by."""
+    return network["trunk"], network["width"], network["image_size"]
 
 
-def label(entry: Mapping[str, Any]) -> str:
-    """The network of a record or figure, for people."""
-    trunk, width, _ = subject(entry)
+def network_name(network: Network) -> str:
+    """Trunk and width, for people."""
+    trunk, width = network["trunk"], network["width"]
     return trunk if width == 1 else f"{trunk} x {width:g}"
 
 
-def describe(run: Run, corpus: str) -> dict[str, Any]:
-    """What was trained."""
+def measure(run: Run, corpus: str) -> Record:
+    """Export a run in each precision, and measure what the exporter does not refuse."""
     recipe, metrics = run.recipe(), run.metrics()
+    precisions: dict[str, FileAccuracy] = {}
+    for precision in PRECISIONS:
+        try:
+            model = export(run, f"record-{precision}", precision)
+        except VoxedgeError as error:
+            say(f"going on without {precision}: {error}")
+        else:
+            precisions[precision] = measure_file(model, run)
     return {
         "trunk": recipe.model.trunk,
         "width": recipe.model.width,
@@ -92,33 +109,24 @@ def describe(run: Run, corpus: str) -> dict[str, Any]:
         "speakers": len(run.labels()),
         "epochs": metrics["epochs"],
         "train_seconds": round(metrics["seconds"], 1),
+        "precisions": precisions,
     }
 
 
-def by_precision(run: Run) -> dict[str, Any]:
-    """What the run's file reaches in each precision that the exporter does not refuse."""
-    found: dict[str, Any] = {}
-    for precision in PRECISIONS:
-        try:
-            model = export_of(run, f"record-{precision}", precision)
-        except VoxedgeError as error:
-            say(f"going on without {precision}: {error}")
-        else:
-            found[precision] = accuracy(run, model)
-    return found
-
-
-def accuracy(run: Run, model: Path) -> dict[str, Any]:
+def measure_file(model: Path, run: Run) -> FileAccuracy:
     """Top-1 and top-5 of a file on the run's test clips, all windows of each, with intervals."""
-    identifier, clips = Identifier(model, device="cpu"), held_out(run)
+    identifier, clips = Identifier(model, device="cpu"), held_out_clips(run)
     classes = {label: index for index, label in enumerate(identifier.labels)}
     truth = np.array([classes[clip.speaker] for clip in clips])
-    sounds = ((None, load_audio(clip.path, identifier.sample_rate)) for clip in clips)
-    rows = np.stack([scores.probabilities for scores in identifier.score(sounds)])
-    found: dict[str, Any] = {
-        f"top{k}": bootstrap(top_k_hits(rows, truth, k), truth)._asdict() for k in (1, 5)
+    samples = ((None, load_audio(clip.path, identifier.sample_rate)) for clip in clips)
+    probabilities = np.stack([scores.probabilities for scores in identifier.score(samples)])
+    top1, top5 = (bootstrap(top_k_hits(probabilities, truth, k), truth) for k in (1, 5))
+    return {
+        "top1": top1.as_dict(),
+        "top5": top5.as_dict(),
+        "clips": len(clips),
+        "file_bytes": model.stat().st_size,
     }
-    return found | {"clips": len(clips), "file_bytes": model.stat().st_size}
 
 
 if __name__ == "__main__":

@@ -1,17 +1,31 @@
-"""The results as BENCHMARKS.md: the machine, what is to be reached, then a table for each suite."""
+"""The results as BENCHMARKS.md: the machine, the goals, then a table for each suite."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
 
 from bench.alternate import IN_A_ROW, ratio
 from bench.bench_files import DECODING
 from bench.bench_latency import TURNS
-from bench.bench_training import SEED_TRAINER, WAYS
-from bench.contestants import CONTESTANTS, SEED, SEED_EAGER
+from bench.bench_training import SEED_TRAINER
+from bench.bench_training import TITLES as TRAINING_TITLES
+from bench.contestants import CONTESTANTS, SEED, SEED_EAGER, SEED_EXPORTED
 from bench.goals import GOALS
-from bench.record import label, subject
+from bench.record import network_key, network_name
+from bench.results import (
+    Agreement,
+    Ceiling,
+    Difference,
+    Installed,
+    Latency,
+    Machine,
+    Record,
+    Results,
+    Suites,
+    Timing,
+    TrainedNetwork,
+    Training,
+)
 from voxedge.metrics import Interval
 
 _DISTURBED = 5.0  # percent of the processors that others took, beyond which timings mean little
@@ -22,23 +36,21 @@ _TITLES = {name: contestant.title for name, contestant in CONTESTANTS.items()} |
 Row = Sequence[str]  # a label, and a cell for each column
 
 
-def render(results: Mapping[str, Any]) -> str:
+def render(results: Results) -> str:
     """Everything that was measured, as Markdown."""
-    figures = results["figures"]
+    suites = results["figures"]
     parts = [
         ["# voxedge: benchmarks", "", "Written by `make bench`; do not edit.", ""],
         [_machine(results["machine"]), "", *_notes(results), ""],
-        _section("To reach", _goals(results), _GOALS_NOTE),
-        *(_section(f"Latency on {device}", rows, note) for device, rows, note in _latency(figures)),
-        _section("The machine's ceiling", _ceiling(figures), _CEILING_NOTE),
-        _section("Process start to answer, one clip", _process(figures), _PROCESS_NOTE),
-        _section("From files", _files(figures), _FILES_NOTE),
-        *(_section(*part) for part in _growth(figures)),
-        *(_section(*part) for part in _parity(figures)),
-        _section(
-            "Image size, network, precision", _sizes(figures, results["records"]), _SIZES_NOTE
-        ),
-        _section("Training", _training(figures), _TRAINING_NOTE),
+        _section("Goals", _goals(results), _GOALS_NOTE),
+        *(_section(*part) for part in _latency(suites)),
+        _section("The machine's ceiling", _ceiling(suites), _CEILING_NOTE),
+        _section("Process start to answer, one clip", _process(suites), _PROCESS_NOTE),
+        _section("From files", _files(suites), _FILES_NOTE),
+        *(_section(*part) for part in _growth(suites)),
+        *(_section(*part) for part in _parity(suites)),
+        _section("Image size, network, precision", _sizes(suites, results["records"]), _SIZES_NOTE),
+        _section("Training", _training(suites), _TRAINING_NOTE),
         _section("Installed", _installed(results["installed"]), ""),
     ]
     return "\n".join(line for part in parts for line in part).rstrip() + "\n"
@@ -47,37 +59,38 @@ def render(results: Mapping[str, Any]) -> str:
 _GOALS_NOTE = (
     "Batch 1, a window of 3 s, front end included, 2 threads where there are 2 cores."
     " Multiples of another contestant are medians of the turns' own ratios. The front end's share"
-    " is what the run takes beyond the same network given its image [quartiles of the turns: where"
-    " the limit lies between them, nothing is told]; in a session of its own it has to wake the"
-    " threads as well."
+    " is the time that the run takes in addition to the same network on a ready image [quartiles of"
+    " the turns: it is unclear whether a goal is met whose limit lies between them]; in a session"
+    " of its own the front end also has to wake the threads."
 )
 _CEILING_NOTE = (
     "Products of 512 x 512 matrices, best of all trials: ONNX Runtime or PyTorch for float32,"
-    " uint8 by int8 in ONNX Runtime; multiply-adds count twice. Reached: by the bare ResNet-18."
+    " uint8 by int8 in ONNX Runtime; a multiply-add counts as two operations. Reached: by the bare"
+    " ResNet-18."
 )
 _PROCESS_NOTE = (
     "Files in the system's cache. Peak: resident memory as the system counts it. A bare script"
     " imports NumPy and ONNX Runtime, opens the file and runs it once."
 )
 _FILES_NOTE = (
-    "`Identifier.identify_many` on recordings of mixed lengths, compressed where nothing else is"
-    " said, decoding and resampling included; ONNX Runtime on all their windows, which were"
-    " decoded and batched before. Whatever asks no model has no precision."
+    "`Identifier.identify_many` on recordings of mixed lengths, compressed unless the row says"
+    " otherwise, decoding and resampling included. The bare session: ONNX Runtime on all their"
+    " windows, decoded and batched before. Decoding alone runs no model, so it has no precision."
 )
 _SIZES_NOTE = (
     "Latency: batch 1, all threads, random weights, this run. Accuracy, where it was measured:"
-    " bench/records.json, by `python -m bench.record`; the top-1 of a short training, for"
-    " comparison among themselves only. The picture: docs/sizes.svg."
+    " bench/records.json, by `python -m bench.record`; the top-1 after a short training, only for"
+    " comparison with each other. The chart: docs/sizes.svg."
 )
 _TRAINING_NOTE = (
     "Clips a second, and the multiple of the seed's trainer: steps of 32 images, forward, backward,"
-    " optimiser, all threads; the median of the turns. The seed's trainer looks twice at every"
-    " image, in contiguous maps. What is done to the clips before comes on top."
+    " optimiser, all threads; the median of the turns. The seed's trainer makes two forward passes"
+    " over every image, in contiguous maps. The time of augmentation and features is additional."
 )
 
 
 def table(header: Row, rows: Iterable[Row]) -> Iterator[str]:
-    """Markdown whose columns are aligned in plain text, too; the first to the left."""
+    """A Markdown table, aligned in plain text too: the first column to the left."""
     grid = [list(header), *map(list, rows)]
     widths = [max(len(line[i]) for line in grid) for i in range(len(header))]
     for number, (first, *others) in enumerate(grid):
@@ -88,23 +101,23 @@ def table(header: Row, rows: Iterable[Row]) -> Iterator[str]:
 
 
 def _section(title: str, rows: list[Row], note: str) -> list[str]:
-    """A heading, a table whose first row is its header, and what to know of it."""
+    """A heading, a table whose first row is its header, and a note."""
     if len(rows) < 2:
         return [f"## {title}", "", "Not measured in this run.", ""]
     lines = [f"## {title}", "", *table(rows[0], rows[1:]), ""]
     return lines + ([note, ""] if note else [])
 
 
-def _goals(results: Mapping[str, Any]) -> list[Row]:
+def _goals(results: Results) -> list[Row]:
     return [
-        ("", "to reach", "reached", "of the limit", "met"),
+        ("", "goal", "measured", "of the limit", "met"),
         *(goal.row(results) for goal in GOALS),
     ]
 
 
-def _latency(figures: Mapping[str, Any]) -> Iterator[tuple[str, list[Row], str]]:
+def _latency(suites: Suites) -> Iterator[tuple[str, list[Row], str]]:
     """For each device: a row for each contestant, a column for each batch and threads."""
-    entries = figures.get("latency", [])
+    entries = suites.get("latency", [])
     for device in dict.fromkeys(entry["device"] for entry in entries):
         own = [entry for entry in entries if entry["device"] == device]
         names = [name for name in CONTESTANTS if any(name in entry["figures"] for entry in own)]
@@ -114,205 +127,201 @@ def _latency(figures: Mapping[str, Any]) -> Iterator[tuple[str, list[Row], str]]
             *((_TITLES[name], *(_time(entry["figures"], name) for entry in own)) for name in names),
         ]
         note = f"Medians, ms. In brackets: the multiple of {_TITLES[names[0]]}'s." if names else ""
-        lacking = {n: why for entry in own for n, why in entry["missing"].items()}
-        lines = [note, *(f"- {_TITLES[name]} is left out: {why}." for name, why in lacking.items())]
-        yield device, rows, "\n".join(lines)
+        missing = {name: why for entry in own for name, why in entry["missing"].items()}
+        lines = [note, *(f"- {_TITLES[name]} is left out: {why}." for name, why in missing.items())]
+        yield f"Latency on {device}", rows, "\n".join(lines)
 
 
-def _time(figures: Mapping[str, Any], name: str) -> str:
-    if name not in figures:
+def _time(timings: Mapping[str, Timing], name: str) -> str:
+    if name not in timings:
         return ""
-    shown = f"{1e3 * figures[name]['median']:.1f}"
-    first = next(iter(figures))
-    return shown if name == first else f"{shown} ({ratio(figures, name, first):.2f} x)"
+    milliseconds = f"{1e3 * timings[name]['median']:.1f}"
+    first = next(iter(timings))
+    if name == first:
+        return milliseconds
+    return f"{milliseconds} ({ratio(timings, name, first):.2f} x)"
 
 
-def _ceiling(figures: Mapping[str, Any]) -> list[Row]:
+def _ceiling(suites: Suites) -> list[Row]:
     rows: list[Row] = [("", "GFLOP/s", "reached, batch 1", "reached, batch 8")]
-    for entry in figures.get("ceiling", []):
+    for entry in suites.get("ceiling", []):
         for precision, ceiling in entry["ceiling"].items():
-            cells = [
-                _share(figures, entry, f"bare_{precision}", batch, ceiling) for batch in (1, 8)
-            ]
+            cells = [_reached(suites, entry, precision, batch) for batch in (1, 8)]
             rows.append((f"{precision}, {_threads(entry)}", f"{ceiling / 1e9:.0f}", *cells))
     return rows
 
 
-def _share(
-    figures: Mapping[str, Any], entry: Mapping[str, Any], name: str, batch: int, ceiling: float
-) -> str:
-    """What the bare trunk reaches of the ceiling with as many threads."""
-    for other in figures.get("latency", []):
-        same = (other["device"], other["batch"], other["threads"])
-        if same == ("cpu", batch, entry["threads"]) and name in other["figures"]:
-            operations = 2 * batch * entry["multiply_adds"]
-            per_second = operations / other["figures"][name]["median"]
-            return f"{per_second / 1e9:.0f} ({100 * per_second / ceiling:.0f} %)"
+def _reached(suites: Suites, entry: Ceiling, precision: str, batch: int) -> str:
+    """The operations a second of the bare trunk with as many threads, and their share."""
+    for latency in suites.get("latency", []):
+        same = (latency["device"], latency["batch"], latency["threads"])
+        timing = latency["figures"].get(f"bare_{precision}")
+        if same == ("cpu", batch, entry["threads"]) and timing is not None:
+            per_second = 2 * batch * entry["multiply_adds"] / timing["median"]
+            share = per_second / entry["ceiling"][precision]
+            return f"{per_second / 1e9:.0f} ({100 * share:.0f} %)"
     return ""
 
 
-def _process(figures: Mapping[str, Any]) -> list[Row]:
+def _process(suites: Suites) -> list[Row]:
     rows: list[Row] = [("", "seconds", "peak, MB")]
-    for entry in figures.get("process", []):
-        own = entry["figures"]
-        first = next(iter(own))
-        for name, figure in own.items():
-            times = "" if name == first else f" ({ratio(own, name, first):.2f} x)"
+    for entry in suites.get("process", []):
+        timings = entry["figures"]
+        first = next(iter(timings))
+        for name, timing in timings.items():
+            multiple = "" if name == first else f" ({ratio(timings, name, first):.2f} x)"
             title = _TITLES[name].replace("bare ResNet-18 of the file", "bare script, the file")
-            peak = f"{figure['peak_bytes'] / 1e6:.0f}"
-            rows.append((title, f"{figure['median']:.2f}{times}", peak))
+            peak = f"{timing['peak_bytes'] / 1e6:.0f}"
+            rows.append((title, f"{timing['median']:.2f}{multiple}", peak))
     return rows
 
 
-def _files(figures: Mapping[str, Any]) -> list[Row]:
+def _files(suites: Suites) -> list[Row]:
     rows: list[Row] = [("", "clips", "windows", "seconds", "clips/s", "windows/s")]
-    for entry in figures.get("files", []):
+    for entry in suites.get("files", []):
         clips, windows = entry["clips"], entry["windows"]
-        for name, figure in entry["figures"].items():
-            seconds = figure["median"]
+        for name, timing in entry["figures"].items():
+            seconds = timing["median"]
             cells = (f"{clips}", f"{windows}", f"{seconds:.1f}")
             rates = [f"{clips / seconds:.1f}", f"{windows / seconds:.1f}"]
             title = f"{name}, {entry['precision']}"
-            if name == DECODING:  # no model is asked
+            if name == DECODING:  # no model runs
                 title, rates[1] = name, "-"
             rows.append((title, *cells, *rates))
     return rows
 
 
-def _growth(figures: Mapping[str, Any]) -> Iterator[tuple[str, list[Row], str]]:
+_GROWTH = {  # column of the amount, third column, note
+    "clips": ("clips", "clips/s", "One process names them all; its start is in the seconds."),
+    "seconds": (
+        *("seconds of a clip", "x real time"),
+        "`voxedge identify` on one WAV file of so many seconds, windows averaged.",
+    ),
+    "classes": (
+        *("classes", "file, MB"),
+        "A bare script opens a file with a random head of so many classes and runs it.",
+    ),
+}
+
+
+def _growth(suites: Suites) -> Iterator[tuple[str, list[Row], str]]:
     """Clips, seconds and classes, one table each."""
-    notes = {
-        "clips": "One process names them all; its start is in the seconds.",
-        "seconds": "`voxedge identify` on one WAV file of so many seconds, windows averaged.",
-        "classes": "A bare script opens a file with a random head of so many classes and runs it.",
-    }
-    headers = {
-        "clips": ("clips", "clips/s"),
-        "seconds": ("seconds of a clip", "x real time"),
-        "classes": ("classes", "file, MB"),
-    }
-    for of, note in notes.items():
-        rows: list[Row] = [(headers[of][0], "seconds", headers[of][1], "peak, MB")]
-        for entry in figures.get("growth", []):
-            for figure in entry["figures"] if entry["of"] == of else ():
-                amount, seconds = figure["amount"], figure["seconds"]
-                third = f"{amount / seconds:.1f}"
-                if "file_bytes" in figure:
-                    third = f"{figure['file_bytes'] / 1e6:.1f}"
-                peak = f"{figure['peak_bytes'] / 1e6:.0f}"
-                rows.append((f"{amount:,}", f"{seconds:.2f}", third, peak))
+    for of, (amounts, third, note) in _GROWTH.items():
+        rows: list[Row] = [(amounts, "seconds", third, "peak, MB")]
+        for entry in suites.get("growth", []):
+            for cost in entry["figures"] if entry["of"] == of else ():
+                amount, seconds = cost["amount"], cost["seconds"]
+                cell = f"{amount / seconds:.1f}"
+                if "file_bytes" in cost:
+                    cell = f"{cost['file_bytes'] / 1e6:.1f}"
+                peak = f"{cost['peak_bytes'] / 1e6:.0f}"
+                rows.append((f"{amount:,}", f"{seconds:.2f}", cell, peak))
         yield f"As {of} grow", rows, note
 
 
-def _parity(figures: Mapping[str, Any]) -> Iterator[tuple[str, list[Row], str]]:
-    for entry in figures.get("parity", []):
+def _parity(suites: Suites) -> Iterator[tuple[str, list[Row], str]]:
+    """For each device: accuracy, and agreement with the network in PyTorch or the seed's own."""
+    for entry in suites.get("parity", []):
         found = entry["figures"]
         reference, *_ = found["difference"][0]["of"]
         header = ["", "top-1", "top-5", "same top-1", "same top-5", "largest difference"]
         rows: list[Row] = [header]
         for name, accuracy in found["accuracy"].items():
-            own = [Interval(**accuracy[f"top{k}"]).percent() for k in (1, 5)]
-            to = SEED if name in (SEED_EAGER, "seed_exported") else reference
-            shared = [_shared(found["agreement"], name, to, k) for k in (1, 5)]
-            rows.append((_TITLES[name], *own, *shared, _difference(found["difference"], name)))
+            own = [Interval(**accuracy[key]).percent() for key in ("top1", "top5")]
+            to = SEED if name in (SEED_EAGER, SEED_EXPORTED) else reference
+            same = _same(found["agreement"], name, to)
+            rows.append((_TITLES[name], *own, *same, _difference(found["difference"], name)))
         note = (
             f"{entry['clips']} clips that were not trained on, {entry['windows']} windows; 95 %"
-            f" intervals, bootstrap over speakers. Same: share of the clips where the best answer"
-            f" is {_TITLES[reference]}'s (for the seed's, the seed pipeline's), and of the best"
-            " five. Difference: of a probability of one window."
+            " intervals, bootstrap over speakers. Same: share of the clips where the best answer is"
+            f" that of {_TITLES[reference]} (for the seed network: of the seed pipeline), and share"
+            " of the best five in common. Difference: of a probability of one window."
         )
         yield f"Parity on {entry['device']}", rows, note
 
 
-def _shared(pairs: Sequence[Mapping[str, Any]], name: str, to: str, k: int) -> str:
+def _same(pairs: Sequence[Agreement], name: str, to: str) -> list[str]:
     for pair in pairs:
         if set(pair["of"]) == {name, to}:
-            return f"{100 * pair[f'top{k}']:.1f} %"
-    return "-"
+            return [f"{100 * pair['top1']:.1f} %", f"{100 * pair['top5']:.1f} %"]
+    return ["-", "-"]
 
 
-def _difference(pairs: Sequence[Mapping[str, Any]], name: str) -> str:
+def _difference(pairs: Sequence[Difference], name: str) -> str:
     for pair in pairs:
         if pair["of"][1] == name:
             return f"{pair['probability']:.1e}"
     return "-"
 
 
-def _sizes(figures: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> list[Row]:
+def _sizes(suites: Suites, records: Sequence[Record]) -> list[Row]:
     rows: list[Row] = [("", "pixels", "latency, ms", "file, MB", "top-1")]
-    known = {subject(record): record["precisions"] for record in records}
-    for entry in figures.get("sizes", []):
-        for figure in entry["figures"].values():
-            accuracy = known.get(subject(figure), {}).get(figure["precision"])
-            shown = Interval(**accuracy["top1"]).percent() if accuracy else "no record"
-            time, size = f"{1e3 * figure['median']:.1f}", f"{figure['file_bytes'] / 1e6:.1f}"
-            name = f"{label(figure)}, {figure['precision']}"
-            rows.append((name, str(figure["image_size"]), time, size, shown))
+    known = {network_key(record): record["precisions"] for record in records}
+    for entry in suites.get("sizes", []):
+        for timing in entry["figures"].values():
+            accuracy = known.get(network_key(timing), {}).get(timing["precision"])
+            top1 = Interval(**accuracy["top1"]).percent() if accuracy else "no record"
+            latency, size = f"{1e3 * timing['median']:.1f}", f"{timing['file_bytes'] / 1e6:.1f}"
+            name = f"{network_name(timing)}, {timing['precision']}"
+            rows.append((name, str(timing["image_size"]), latency, size, top1))
     return rows
 
 
-def _training(figures: Mapping[str, Any]) -> list[Row]:
-    entries = figures.get("training", [])
+def _training(suites: Suites) -> list[Row]:
+    entries = suites.get("training", [])
     rows: list[Row] = [("", *(f"{entry['pixels']} pixels" for entry in entries))]
-    for name, title in WAYS.items():
-        cells = (_clips_per_second(entry, name) for entry in entries)
-        rows.append((title, *cells))
-    return rows if entries else rows[:1]
-
-
-def _clips_per_second(entry: Mapping[str, Any], name: str) -> str:
-    shown = f"{entry['batch'] / entry['figures'][name]['median']:.0f}"
-    return (
-        shown
-        if name == SEED_TRAINER
-        else (f"{shown} ({1 / ratio(entry['figures'], name, SEED_TRAINER):.1f} x)")
-    )
-
-
-def _installed(found: Mapping[str, Any]) -> list[Row]:
-    rows: list[Row] = [("", "MB")]
-    packages = found.get("packages", {})
-    largest = sorted(packages, key=lambda name: -packages[name])
-    rows += [(name, f"{packages[name] / 1e6:.1f}") for name in largest]
+    if entries:
+        for name, title in TRAINING_TITLES.items():
+            rows.append((title, *(_clips_per_second(entry, name) for entry in entries)))
     return rows
 
 
-def _threads(entry: Mapping[str, Any]) -> str:
+def _clips_per_second(entry: Training, name: str) -> str:
+    rate = f"{entry['batch'] / entry['figures'][name]['median']:.0f}"
+    if name == SEED_TRAINER:
+        return rate
+    return f"{rate} ({1 / ratio(entry['figures'], name, SEED_TRAINER):.1f} x)"
+
+
+def _installed(found: Installed) -> list[Row]:
+    packages = found.get("packages", {})
+    largest_first = sorted(packages, key=lambda name: -packages[name])
+    return [("", "MB"), *((name, f"{packages[name] / 1e6:.1f}") for name in largest_first)]
+
+
+def _threads(entry: Latency | Ceiling) -> str:
     return f"{entry['threads']} thread{'s' * (entry['threads'] > 1)}"
 
 
-def _machine(card: Mapping[str, Any]) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in card["versions"].items())
-    gpu = f"; {card['gpu']}" if card["gpu"] else ""
-    cores = f"{card['cores']} core{'s' * (card['cores'] > 1)}"
+def _machine(machine: Machine) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    gpu = f"; {machine['gpu']}" if machine["gpu"] else ""
+    cores = f"{machine['cores']} core{'s' * (machine['cores'] > 1)}"
     return (
-        f"{card['processor']}, {cores} ({' '.join(card['instructions'])}),"
-        f" {card['memory_bytes'] / 1e9:.0f} GB{gpu};"
-        f" {card['system']}; Python {card['python']}, {versions}."
+        f"{machine['processor']}, {cores} ({' '.join(machine['instructions'])}),"
+        f" {machine['memory_bytes'] / 1e9:.0f} GB{gpu};"
+        f" {machine['system']}; Python {machine['python']}, {versions}."
     )
 
 
-def _notes(results: Mapping[str, Any]) -> Iterator[str]:
-    material, model = results["subject"], results["subject"]["model"]
-    seed = material["seed"]
+def _notes(results: Results) -> Iterator[str]:
+    subject, rounds = results["subject"], results["rounds"]
     yield (
-        f"- Windows of {model['window_seconds']:g} s of {material['corpus']},"
-        f" {material['speakers']} speakers. Times are medians of {results['rounds']} alternating"
-        f" turns, {TURNS * results['rounds']} for the latency of batch 1, where a trial is a row"
-        f" of {IN_A_ROW} runs and its figure the median of the later half. Measuring took"
+        f"- Windows of {subject['model']['window_seconds']:g} s of {subject['corpus']},"
+        f" {subject['speakers']} speakers. Times are medians of {rounds} alternating turns,"
+        f" {TURNS * rounds} for the latency of batch 1, where a trial is a row of {IN_A_ROW} runs"
+        " and its time the median of the later half. Measuring took"
         f" {results['seconds'] / 60:.0f} minutes."
     )
-    files = ", ".join(
-        f"{name} {size / 1e6:.1f} MB" for name, size in material["file_bytes"].items()
-    )
+    files = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in subject["file_bytes"].items())
     yield (
-        f"- voxedge and PyTorch: {_trained(model)}; exported: {files}. Random weights where only"
-        " time is measured: other sizes and networks, ECAPA. Resemblyzer has its own."
+        f"- voxedge and PyTorch: {_trained(subject['model'])}; exported: {files}. Random weights"
+        " where only time is measured: other sizes and networks, ECAPA. Resemblyzer has its own."
     )
-    yield f"- seed: {_trained(seed)}."
+    yield f"- seed: {_trained(subject['seed'])}."
     yield from (f"- {line}" for line in results["skipped"])
     if results["quick"]:
-        yield "- A quick run, to see that all works: these figures mean nothing."
+        yield "- A quick run, to see that everything works: its numbers mean nothing."
     if results["others_percent"] > _DISTURBED:
         yield (
             f"- Other programs took {results['others_percent']:.0f} % of the processors meanwhile:"
@@ -320,8 +329,8 @@ def _notes(results: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _trained(network: Mapping[str, Any]) -> str:
+def _trained(network: TrainedNetwork) -> str:
     return (
-        f"recipe {network['recipe']}, {label(network)}, {network['image_size']} pixels,"
+        f"recipe {network['recipe']}, {network_name(network)}, {network['image_size']} pixels,"
         f" {network['epochs']} epochs from {network['init']} weights"
     )

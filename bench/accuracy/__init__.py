@@ -1,1 +1,1 @@
-"""How accurate others are on the very clips of a run: ``python -m bench.accuracy rivals``."""
+"""The accuracy of voxedge and of others on the same clips: ``python -m bench.accuracy``."""

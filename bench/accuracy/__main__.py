@@ -1,222 +1,158 @@
-"""``python -m bench.accuracy``: who names speakers best, trained and judged on the same clips.
+"""``python -m bench.accuracy``: accuracy of several ways, trained and evaluated on the same clips.
 
-``rivals`` trains the rivals on a run's clips and judges them on its others: a folder each in OUT
-with an evaluation.json, which ``voxedge compare`` reads. ``table`` makes all rows of the table,
-``few`` those of little data, ``centers`` those of the contrastive-center loss, ``ablation`` those
-of the default recipe without one of its parts.
+``rivals`` trains the rivals on a run's clips and evaluates them on its others: a folder each in OUT
+with an evaluation.json, which ``voxedge compare`` reads. ``table`` makes every row of the table of
+docs/experiments.md, ``few`` those of little data, ``centers`` those of the contrastive-center loss,
+``ablation`` those of the default recipe without one of its parts.
 """
 
 from __future__ import annotations
 
-import argparse
-import subprocess
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Literal, TypeAlias
 
-from bench.accuracy import ablation, centers, few, rivals, table
+import typer
+
+from bench import cli
+from bench.accuracy import ablation, centers, few, table
+from bench.accuracy.evaluate import Evaluated, evaluate_rivals, load_environment, read_clips
+from bench.accuracy.rivals import METHODS, Name
 from bench.prepare import shared_data
-from voxedge.cli.console import Progress, answer, complain, say, warn
+from voxedge.cli.console import answer, say, warn
 from voxedge.cli.evaluate import show_conditions
-from voxedge.data import sounds
-from voxedge.data.corpus import load_corpus
-from voxedge.data.manifest import Clip, read_manifest
-from voxedge.errors import CorpusError, MissingExtra, VoxedgeError
-from voxedge.evaluation.answers import FILE, ask
+from voxedge.errors import UsageError
 from voxedge.evaluation.conditions import Environment, choose_conditions
-from voxedge.evaluation.measures import measure
-from voxedge.threads import available_processors
-from voxedge.train.prepare import split_for
-from voxedge.train.recipe import DataRecipe, Recipe
-from voxedge.train.run import find_run
 
-DATA = shared_data()
+_DATA = shared_data()
+_KNOWN = _DATA / "speechocean762" / "known"
+_UNSEEN = _DATA / "speechocean762" / "unseen"
+_SEEDS = "0,1,2"
+
+Out: TypeAlias = Annotated[
+    Path, typer.Option(help="Folder to write to; one that was stopped goes on.")
+]
+Seeds: TypeAlias = Annotated[str, typer.Option(help="Of the weights and the order, with commas.")]
+Rows: TypeAlias = Annotated[
+    str | None, typer.Option(help="Names, with commas.", show_default="all")
+]
+Data: TypeAlias = Annotated[Path, typer.Option(help="Folder of speakers.")]
+Noise: TypeAlias = Annotated[Path, typer.Option(help="Folder of noises.")]
+Rooms: TypeAlias = Annotated[Path, typer.Option(help="Folder of room impulse responses.")]
+
+app = cli.new_app("Accuracy of several ways, trained and evaluated on the same clips.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train, judge, tell; the exit code of docs/design.md."""
-    options = _options(arguments)
-    try:
-        if options.command == "table":
-            folders = options.data, options.noise, options.rooms, options.out
-            table.make(*folders, options.rows, options.seeds, options.speakers)
-            return 0
-        if options.command == "few":
-            few.make(options.data, options.init, options.out, options.seeds)
-            return 0
-        if options.command == "centers":
-            folders = options.data, options.noise, options.unseen, options.out
-            centers.make(*folders, options.rows, options.seeds)
-            return 0
-        if options.command == "ablation":
-            folders = options.data, options.noise, options.rooms, options.out
-            ablation.make(*folders, options.rows, options.seeds)
-            return 0
-        return _rivals(options)
-    except subprocess.CalledProcessError as error:
-        return int(error.returncode)
-    except VoxedgeError as error:
-        complain(error)
-        return error.exit_code
+    """Run the command line; its exit code, that of a command of ``voxedge`` where one failed."""
+    return cli.run(app, "python -m bench.accuracy", arguments)
 
 
-def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.accuracy", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    one = commands.add_parser("rivals", help="a linear discriminant, and Resemblyzer")
-    one.add_argument("--run", type=Path, help="take the clips and the split of this run")
-    one.add_argument("--data", type=Path, help="without a run: the corpus; with one: if it moved")
-    one.add_argument("--seed", type=int, default=0, help="of the split, without a run (default: 0)")
-    one.add_argument("--out", type=Path, required=True, help="folder to write to")
-    one.add_argument("--split", choices=("validation", "test"), default="test")
-    one.add_argument("--stress", default="all", help="all, none, or names with commas")
-    one.add_argument("--noise", type=Path, default=DATA / "noise", help="folder of noises")
-    one.add_argument("--rooms", type=Path, default=DATA / "rir", help="folder of responses")
-    one.add_argument("--only", choices=tuple(rivals.METHODS), help="one of them")
-    whole = _trainings(commands, "table", "all rows, trained and judged", table.ROWS)
-    without = _trainings(commands, "ablation", "the default without each part", ablation.VARIANTS)
-    pull = _trainings(commands, "centers", "forms and weights of the center loss", centers.VARIANTS)
-    little = _trainings(commands, "few", "few clips a speaker, from nothing and from a run")
-    whole.add_argument("--speakers", type=int, default=0, help="the first so many; default: all")
-    for command in (whole, without, pull):
-        command.add_argument("--data", type=Path, default=DATA / "speechocean762" / "known")
-        command.add_argument("--noise", type=Path, default=DATA / "noise", help="folder of noises")
-    for command in (whole, without):
-        command.add_argument("--rooms", type=Path, default=DATA / "rir", help="folder of responses")
-    pull.add_argument("--unseen", type=Path, default=DATA / "speechocean762" / "unseen")
-    little.add_argument("--data", type=Path, default=DATA / "arabic_commands")
-    little.add_argument(
-        "--init", type=Path, required=True, help="a run or model file to start from"
-    )
-    options = parser.parse_args(arguments)
-    if options.command == "rivals" and not options.run and not options.data:
-        parser.error("--run or --data is needed")
-    return options
-
-
-def _trainings(
-    commands: Any,  # argparse does not name its type
-    name: str,
-    help_: str,
-    rows: Iterable[str] = (),
-) -> argparse.ArgumentParser:
-    """A command that trains many networks, which goes on where it was stopped."""
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, help=f"{help_}; goes on if stopped"
-    )
-    command.add_argument("--out", type=Path, required=True, help="folder to write to")
-    command.add_argument("--seeds", type=_seeds, default="0,1,2", help="default: 0,1,2")
-    if known := tuple(rows):
-        chosen = partial(_chosen, known)
-        command.add_argument("--rows", type=chosen, default=",".join(known), help="default: all")
-    return command
-
-
-def _seeds(text: str) -> list[int]:
-    if not all(seed.isdecimal() for seed in text.split(",")):
-        raise argparse.ArgumentTypeError(f"{text}: whole numbers, with commas")
-    return [int(seed) for seed in text.split(",")]
-
-
-def _chosen(known: Sequence[str], text: str) -> list[str]:
-    rows = text.split(",")
-    if unknown := set(rows) - set(known):
-        raise argparse.ArgumentTypeError(
-            f"no such rows: {', '.join(unknown)}; there are {', '.join(known)}"
-        )
-    return rows
-
-
-def _rivals(options: argparse.Namespace) -> int:
-    choose_conditions(options.stress, Environment())  # a mistyped name is said at once
-    clips, subject = _clips(options)
-    labels = tuple(sorted({clip.speaker for clip in clips}))
-    sides = {side: [clip for clip in clips if clip.split == side] for side in _SIDES}
-    say(", ".join(f"{len(own)} {side}" for side, own in sides.items()) + " clips")
-    around = Environment()
-    if options.stress != "none":
-        around = _surroundings(options.noise, options.rooms)
-    conditions, missing = choose_conditions(options.stress, around)
+@app.command("rivals")
+def rivals_command(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    run: Annotated[
+        Path | None, typer.Option(help="Use the clips and the split of this run.")
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Without --run: the corpus. With it: the corpus, if it moved."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the split, without --run.")] = 0,
+    split: Annotated[
+        Literal["validation", "test"], typer.Option(help="Which side is evaluated.")
+    ] = "test",
+    stress: Annotated[
+        str, typer.Option(help="Conditions: all, none, or names with commas.")
+    ] = "all",
+    noise: Noise = _DATA / "noise",
+    rooms: Rooms = _DATA / "rir",
+    only: Annotated[Name | None, typer.Option(help="Train this rival alone.")] = None,
+) -> None:
+    """Train a linear discriminant and Resemblyzer's centroids, and evaluate them like a run."""
+    choose_conditions(stress, Environment())  # a mistyped name is refused before clips are decoded
+    if run is None and data is None:
+        raise UsageError("--run or --data is needed")
+    clips, source = read_clips(run, data, seed)
+    environment = Environment() if stress == "none" else load_environment(noise, rooms)
+    conditions, missing = choose_conditions(stress, environment)
     if missing:
         warn(f"left out for want of noises or rooms: {', '.join(missing)}")
-    measured: dict[str, Any] = {}
-    for name in [options.only] if options.only else rivals.METHODS:
-        try:
-            with Progress(f"training {name}") as progress:
-                rival = rivals.train(
-                    name, labels, sides["train"], sides["validation"], progress.update
-                )
-        except MissingExtra as error:
-            warn(f"{name} is left out: {error}")
-            continue
-        own = subject | {"model": name, "kind": "rival", "split": options.split}
-        own |= {"train_seconds": rival.seconds, "clips_per_second": rival.clips_per_second}
-        with Progress(f"judging {name}") as progress:
-            evaluation = ask(
-                rival,
-                sides[options.split],
-                conditions,
-                around,
-                subject=own,
-                workers=available_processors(),
-                progress=progress.update,
-            )
-        folder = options.out / name
-        folder.mkdir(parents=True, exist_ok=True)
-        measured[name] = {"rival": rival, "figures": measure(evaluation)}
-        evaluation.write(folder / FILE, measured[name]["figures"])
-    if not measured:
-        raise MissingExtra("no rival can be trained here")
-    _show(measured)
-    first = options.run or "RUN"
-    say(f"next: voxedge compare {first} {' '.join(str(options.out / name) for name in measured)}")
-    return 0
+    names = [only] if only else list(METHODS)
+    evaluated = evaluate_rivals(names, clips, split, conditions, environment, source, out)
+    for name, one in evaluated.items():
+        _show(name, one)
+    folders = " ".join(str(out / name) for name in evaluated)
+    say(f"next: voxedge compare {run or 'RUN'} {folders}")
 
 
-_SIDES = ("train", "validation", "test")
+@app.command("table")
+def table_command(
+    out: Out,
+    data: Data = _KNOWN,
+    noise: Noise = _DATA / "noise",
+    rooms: Rooms = _DATA / "rir",
+    rows: Rows = None,
+    seeds: Seeds = _SEEDS,
+    speakers: Annotated[int, typer.Option(help="The first so many; 0 for all.")] = 0,
+) -> None:
+    """Train and evaluate every row of the table."""
+    chosen = cli.choose("--rows", rows, table.ROWS)
+    table.make(data, noise, rooms, out, chosen, _numbers(seeds), speakers)
 
 
-def _clips(options: argparse.Namespace) -> tuple[list[Clip], dict[str, Any]]:
-    """Every clip with its side, and what they are of."""
-    if options.run:
-        run = find_run(options.run)
-        return list(run.manifest(options.data).clips), {"data": run.folder.name}
-    with Progress("decoding") as progress:
-        corpus = load_corpus(
-            read_manifest(options.data),
-            rivals.RATE,
-            min_clips=3,
-            workers=available_processors(),
-            progress=progress.update,
-        )
-    made = split_for(Recipe(data=DataRecipe(split_seed=options.seed)), corpus)
-    clips = [replace(entry.clip, split=made.sides[entry.clip.name]) for entry in corpus.entries]
-    return clips, {"data": f"{options.data}, seed {options.seed}"}
+@app.command("ablation")
+def ablation_command(
+    out: Out,
+    data: Data = _KNOWN,
+    noise: Noise = _DATA / "noise",
+    rooms: Rooms = _DATA / "rir",
+    rows: Rows = None,
+    seeds: Seeds = _SEEDS,
+) -> None:
+    """Train and evaluate the default recipe without each of its parts."""
+    chosen = cli.choose("--rows", rows, ablation.VARIANTS)
+    ablation.make(data, noise, rooms, out, chosen, _numbers(seeds))
 
 
-def _surroundings(noise: Path, rooms: Path) -> Environment:
-    """The halves that no network is trained with, of what there is."""
-    found: dict[str, Any] = {}
-    for name, load, folder in (
-        ("noises", sounds.load_noises, noise),
-        ("rooms", sounds.load_rooms, rooms),
-    ):
-        try:
-            found[name] = load(folder, rivals.RATE, "evaluation")
-        except CorpusError as error:
-            warn(str(error))
-    return Environment(**found)
+@app.command("centers")
+def centers_command(
+    out: Out,
+    data: Data = _KNOWN,
+    noise: Noise = _DATA / "noise",
+    unseen: Annotated[Path, typer.Option(help="Folder of other speakers.")] = _UNSEEN,
+    rows: Rows = None,
+    seeds: Seeds = _SEEDS,
+) -> None:
+    """Train and evaluate forms and weights of the contrastive-center loss."""
+    chosen = cli.choose("--rows", rows, centers.VARIANTS)
+    centers.make(data, noise, unseen, out, chosen, _numbers(seeds))
 
 
-def _show(measured: dict[str, Any]) -> None:
-    for name, own in measured.items():
-        rival, figures = own["rival"], own["figures"]
-        title = f"{name}: {figures['clips']} clips of {figures['speakers']} speakers"
-        show_conditions(title, figures["conditions"])
-        answer(f"  trained in {rival.seconds:.1f} s, {rival.clips_per_second:.1f} clips/s")
+@app.command("few")
+def few_command(
+    out: Out,
+    init: Annotated[Path, typer.Option(help="A run or model file to start from.")],
+    data: Data = _DATA / "arabic_commands",
+    seeds: Seeds = _SEEDS,
+) -> None:
+    """Train and evaluate on few clips of each speaker, from random weights and from a run."""
+    few.make(data, init, out, _numbers(seeds))
+
+
+def _numbers(seeds: str) -> list[int]:
+    numbers = seeds.split(",")
+    if not all(number.isdecimal() for number in numbers):
+        raise UsageError(f"--seeds: whole numbers with commas, not {seeds}")
+    return [int(number) for number in numbers]
+
+
+def _show(name: str, one: Evaluated) -> None:
+    title = f"{name}: {one.metrics['clips']} clips of {one.metrics['speakers']} speakers"
+    show_conditions(title, one.metrics["conditions"])
+    rival = one.rival
+    answer(f"  trained in {rival.seconds:.1f} s, {rival.clips_per_second:.1f} clips/s")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What the contrastive-center loss does: its forms and weights beside training without it.
+"""What the contrastive-center loss contributes: its forms and weights, and training without it.
 
 Small networks, so that many can be trained: 60 speakers with 8 clips each, images of 48 x 48, 12
-epochs, no discriminant at the end. Each is judged on other clips of its speakers, clean and in
-noise, and on the embeddings of people that it never heard: how well pairs of clips are told apart
-(EER), and how often the right one of 30 is named after one clip or five. A folder each in OUT;
-what is finished is not done again, and what was stopped goes on.
+epochs, no discriminant at the end. Each is evaluated on other clips of its speakers, clean and in
+noise, and on the embeddings of unseen speakers: verification (EER), and how often the right one of
+30 is named from one enrolled clip or five. A folder each in OUT; a finished run is not repeated,
+and a stopped one goes on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import matplotlib
 import numpy as np
 
 from bench.accuracy.few import list_clips
-from bench.accuracy.table import compare, settings, train_all
+from bench.accuracy.table import print_comparison, settings, train_all
 from voxedge.cli.console import answer
 from voxedge.evaluation.answers import FILE, folder_of
 from voxedge.evaluation.verification import SHOTS
@@ -26,7 +26,7 @@ from voxedge.evaluation.verification import SHOTS
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-SPEAKERS = (60, 8, 2, 6)  # and clips of each to train on, to validate by, and to judge by
+SPEAKERS = (60, 8, 2, 6)  # speakers, and training, validation and test clips of each
 SMALL = ("--image-size", "48", "--epochs", "12")
 _WITHOUT = "none"
 _NAMES = ("mean", "deviation")
@@ -37,7 +37,7 @@ def _variant(form: str, weight: float, unit: bool, **others: float) -> dict[str,
     return {f"loss.{name}": str(value) for name, value in (values | others).items()}
 
 
-#: What the recipe is told, by name: the form, whether lengths count, and the weight.
+#: Changes of the recipe by name: the form, whether embeddings are normalised, and the weight.
 VARIANTS: dict[str, dict[str, str]] = {
     _WITHOUT: {"loss.center": "none"},
     **{f"paper-{w}": _variant("paper", w, unit=False) for w in (1, 10, 100, 1000)},
@@ -53,11 +53,11 @@ VARIANTS: dict[str, dict[str, str]] = {
 def make(
     data: Path, noise: Path, unseen: Path, out: Path, variants: Sequence[str], seeds: Sequence[int]
 ) -> None:
-    """Train and evaluate every variant with every seed, tell, and draw.
+    """Train and evaluate every variant with every seed, then compare and plot them.
 
     Args:
         data: folder of speakers with 16 clips each.
-        noise: folder of noises, to judge by.
+        noise: folder of noises, for the evaluation.
         unseen: folder of other speakers.
         out: folder to write to.
         variants: keys of ``VARIANTS``; differences are to the first.
@@ -68,18 +68,18 @@ def make(
     """
     out.mkdir(parents=True, exist_ok=True)
     listed = list_clips(data, out / "clips.csv", *SPEAKERS)
-    alone = {"loss.refit": "false"}
-    own = {variant: (*SMALL, *settings(alone | VARIANTS[variant])) for variant in variants}
-    judged = ("--stress", "noise10", "--noise", str(noise), "--unseen", str(unseen))
-    runs = train_all(listed, own, seeds, out, judged)
-    found = {variant: [_verification(run) for run in its] for variant, its in runs.items()}
+    common = {"loss.refit": "false"}
+    flags = {variant: (*SMALL, *settings(common | VARIANTS[variant])) for variant in variants}
+    evaluate = ("--stress", "noise10", "--noise", str(noise), "--unseen", str(unseen))
+    runs = train_all(listed, flags, seeds, out, evaluate)
+    found = {variant: [_verification(run) for run in own] for variant, own in runs.items()}
     answer(table(found))
     draw(found, out / "centers.svg")
-    compare(runs)
+    print_comparison(runs)
 
 
 def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Markdown: each variant on unseen speakers, the means over its seeds (and their extremes)."""
+    """Markdown: each variant on unseen speakers, the mean over its seeds (and their range)."""
     lines = ["| | EER % | one clip % | five clips % | cosine, same | cosine, different |"]
     lines.append("|---" * 6 + "|")
     for variant, own in found.items():
@@ -94,11 +94,11 @@ def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
 
 
 def draw(found: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
-    """How near clips of one unseen speaker are to each other, and those of two; mean, deviation.
+    """Plot the cosines of clip pairs of the same and of different unseen speakers.
 
     Args:
         found: verification of every seed, by variant.
-        path: the SVG to write; equal figures give equal bytes.
+        path: the SVG to write; equal values give equal bytes.
     """
     with pyplot.rc_context({"svg.hashsalt": "voxedge", "svg.fonttype": "none"}):
         figure, axes = pyplot.subplots(figsize=(8, 0.3 * len(found) + 1.2), layout="constrained")
@@ -108,7 +108,7 @@ def draw(found: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
             axes.errorbar(spreads[:, 0], range(len(found)), xerr=spreads[:, 1], **looks)
         axes.set_yticks(range(len(found)), list(found))
         axes.invert_yaxis()
-        axes.set_xlabel("cosine of two clips of people never heard: mean, deviation")
+        axes.set_xlabel("cosine of two clips of unseen speakers: mean, standard deviation")
         axes.legend()
         figure.savefig(path, format="svg", metadata={"Date": None})
         pyplot.close(figure)

@@ -1,8 +1,8 @@
 """Little data, as users have it: ten speakers with six clips each, five with a minute each.
 
-Each is trained from nothing and from a trained run or model file (``--init``), with every seed,
-and judged on clips of the same speakers that neither has heard. A folder each in OUT; what is
-finished is not done again, and what was stopped goes on.
+Each is trained from random weights and from a run or model file (``--init``), with every seed, and
+evaluated on clips of the same speakers that neither was trained on. A folder each in OUT; a
+finished run is not repeated, and a stopped one goes on.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.accuracy.table import compare, train_all
+from bench.accuracy.table import print_comparison, train_all
 
-#: Speakers, and clips of each to train on, to validate by, and to judge by.
+#: Speakers, and training, validation and test clips of each.
 SIZES = {"10x6": (10, 5, 1, 40), "5x60s": (5, 48, 12, 40)}
 
 
@@ -34,17 +34,19 @@ def make(data: Path, init: Path, out: Path, seeds: Sequence[int]) -> None:
     for size in SIZES:
         listed = list_clips(data, out / f"{size}.csv", *SIZES[size])
         variants = {f"{size}-from-nothing": (), f"{size}-init": ("--init", str(init))}
-        compare(train_all(listed, variants, seeds, out, ("--stress", "none")), "--markdown")
+        print_comparison(
+            train_all(listed, variants, seeds, out, ("--stress", "none")), "--markdown"
+        )
 
 
 def list_clips(data: Path, path: Path, speakers: int, *counts: int) -> Path:
-    """Write a manifest of the first speakers' clips, in an order that only their names decide.
+    """Write a manifest of the first speakers; which clips it takes depends on their names only.
 
     Args:
         data: folder of speakers.
         path: the CSV to write; it is returned.
         speakers: how many.
-        counts: clips of each to train on, to validate by, and to judge by.
+        counts: training, validation and test clips of each.
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)

@@ -1,12 +1,12 @@
-"""The rivals: what a person would try first, trained on the clips that a run is trained on.
+"""The rivals: what one would try first, trained on the same clips as a run.
 
 - ``mfcc-lda``: means and deviations of MFCCs over time, a linear discriminant with Ledoit-Wolf
   shrinkage (scikit-learn). 60 coefficients were best on a validation split, see
   docs/experiments.md.
-- ``resemblyzer``: a network pretrained on 8,000 strangers (Wan et al. 2018, "Generalized
+- ``resemblyzer``: a network pretrained on 8,000 other speakers (Wan et al. 2018, "Generalized
   end-to-end loss for speaker verification"), and the nearest centroid of each speaker's clips.
 
-Each is a ``voxedge.evaluation.answers.Model``, so that ``voxedge compare`` lays it beside ours.
+Each is a ``voxedge.evaluation.model.Model``, so that ``voxedge compare`` can compare it with ours.
 Shapes: N clips, D features, K classes, S samples.
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import librosa
 import numpy as np
@@ -32,18 +32,19 @@ from voxedge.train.temperature import fit_temperature
 
 RATE = 16_000  # Hz; what Resemblyzer takes
 
+Name: TypeAlias = Literal["mfcc-lda", "resemblyzer"]
 Features: TypeAlias = npt.NDArray[np.floating]  # [N, D], or [D] of one clip
 Classes: TypeAlias = npt.NDArray[np.int64]  # [N]
 Describe: TypeAlias = Callable[[Samples], Features]  # [S] -> [D]
 Classify: TypeAlias = Callable[[Features], Features]  # [N, D] -> probabilities [N, K]
 
 _COEFFICIENTS = 60
-_SCALE = 30.0  # of cosines, so that the temperature lies within the range that is searched
+_SCALE = 30.0  # of cosines, so that the best temperature is within the range of the search
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Described clips with their classes."""
+    """Features of clips, and their classes."""
 
     features: Features
     classes: Classes
@@ -51,7 +52,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Method:
-    """A way to describe a clip, and a way to learn from described clips."""
+    """Features of a clip, and a classifier of features."""
 
     load: Callable[[], Describe]
     fit: Callable[[Examples, Examples], Classify]  # on training and validation clips
@@ -63,10 +64,10 @@ class Rival:
 
     Args:
         labels: the speakers, in class order.
-        describe: see ``Method``.
-        classify: see ``Method``.
-        seconds: that training took, decoding aside.
-        clips_per_second: that were described in it.
+        describe: a clip's features.
+        classify: probabilities of features.
+        seconds: of training, without decoding.
+        clips_per_second: of computing the features.
     """
 
     labels: tuple[str, ...]
@@ -84,7 +85,7 @@ class Rival:
 
 
 def train(
-    name: str,
+    name: Name,
     labels: tuple[str, ...],
     training: Sequence[Clip],
     validation: Sequence[Clip],
@@ -95,8 +96,8 @@ def train(
     Args:
         name: of the method.
         labels: the speakers, in class order.
-        training: what it learns from.
-        validation: for the temperature alone.
+        training: what the classifier is fitted to.
+        validation: for the temperature only.
         progress: called with (clips done, clips in all).
 
     Raises:
@@ -106,22 +107,47 @@ def train(
     method = METHODS[name]
     describe = method.load()
     classes = {label: index for index, label in enumerate(labels)}
-    every = [*training, *validation]
+    clips = [*training, *validation]
     features: list[Features] = []
     spent = 0.0
-    for done, clip in enumerate(every, 1):
+    for done, clip in enumerate(clips, 1):
         samples = load_audio(clip.path, RATE)
         start = time.perf_counter()
         features.append(describe(samples))
         spent += time.perf_counter() - start
-        progress(done, len(every))
-    found = np.stack(features)
-    truth = np.array([classes[clip.speaker] for clip in every])
-    cut = len(training)
+        progress(done, len(clips))
+    stacked = np.stack(features)
+    truth = np.array([classes[clip.speaker] for clip in clips])
+    ours, held_out = slice(len(training)), slice(len(training), None)
     start = time.perf_counter()
-    classify = method.fit(Examples(found[:cut], truth[:cut]), Examples(found[cut:], truth[cut:]))
+    classify = method.fit(
+        Examples(stacked[ours], truth[ours]), Examples(stacked[held_out], truth[held_out])
+    )
     seconds = spent + time.perf_counter() - start
-    return Rival(labels, describe, classify, round(seconds, 1), round(len(every) / spent, 1))
+    return Rival(labels, describe, classify, round(seconds, 1), round(len(clips) / spent, 1))
+
+
+def load_resemblyzer() -> Describe:
+    """Resemblyzer's embedding of a clip; its voice activity detector cuts out pauses.
+
+    Raises:
+        MissingExtra: Resemblyzer is not installed.
+    """
+    try:
+        from resemblyzer import VoiceEncoder, preprocess_wav
+    except ImportError as error:
+        raise MissingExtra(
+            f"Resemblyzer is not installed ({error})",
+            "pip install --no-deps Resemblyzer webrtcvad-wheels",
+        ) from None
+    encoder = VoiceEncoder("cpu", verbose=False)
+
+    def describe(samples: Samples) -> Features:
+        voiced = preprocess_wav(samples)  # normalises the level, too
+        embedding: Features = encoder.embed_utterance(voiced if len(voiced) else samples)
+        return embedding
+
+    return describe
 
 
 def _mfcc_statistics(samples: Samples) -> Features:
@@ -145,24 +171,6 @@ def _discriminant(training: Examples, _validation: Examples) -> Classify:
     return classify
 
 
-def _resemblyzer() -> Describe:
-    try:
-        from resemblyzer import VoiceEncoder, preprocess_wav
-    except ImportError as error:
-        raise MissingExtra(
-            f"Resemblyzer is not installed ({error})",
-            "pip install --no-deps Resemblyzer webrtcvad-wheels",
-        ) from None
-    encoder = VoiceEncoder("cpu", verbose=False)
-
-    def describe(samples: Samples) -> Features:
-        voiced = preprocess_wav(samples)  # level, and pauses cut out
-        embedding: Features = encoder.embed_utterance(voiced if len(voiced) else samples)
-        return embedding
-
-    return describe
-
-
 def _nearest_centroid(training: Examples, validation: Examples) -> Classify:
     """Softmax of the cosines to the mean of each speaker's unit-length embeddings."""
     sums = np.zeros((int(training.classes.max()) + 1, training.features.shape[1]))
@@ -178,7 +186,7 @@ def _nearest_centroid(training: Examples, validation: Examples) -> Classify:
 
 
 #: The rivals by name.
-METHODS: dict[str, Method] = {
+METHODS: dict[Name, Method] = {
     "mfcc-lda": Method(lambda: _mfcc_statistics, _discriminant),
-    "resemblyzer": Method(_resemblyzer, _nearest_centroid),
+    "resemblyzer": Method(load_resemblyzer, _nearest_centroid),
 }

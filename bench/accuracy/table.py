@@ -1,7 +1,7 @@
-"""The table of docs/experiments.md: every contestant on the same split, clean and under stress.
+"""The table of docs/experiments.md: every row on the same split, clean and degraded.
 
-Each row is a folder in OUT; what is finished is not done again, and a run that was stopped goes on,
-so that the table can grow over several days.
+Each row is a folder in OUT. A finished run is not repeated and a stopped one goes on, so that the
+table can grow over several days.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from bench.accuracy.rivals import METHODS
 from voxedge.cli.console import say
 from voxedge.evaluation.answers import FILE, folder_of
 
-#: Rows by name: what ``voxedge train`` is told, beside the data and the seed.
+#: Rows by name: arguments of ``voxedge train`` in addition to the data and the seed.
 ROWS = {
     "seed-baseline": ("--recipe", "seed-baseline", "--init", "random"),
     "seed-ccl-adagrad": ("--recipe", "seed-ccl-adagrad", "--init", "random"),
@@ -24,7 +24,7 @@ ROWS = {
     "default-cross-entropy": ("--loss", "cross-entropy"),
 }
 RIVALS = "rivals"
-_OURS = "default"  # rows that begin so hear recorded noises and rooms; the seed's hear none at all
+_OURS = "default"  # rows of this prefix are trained with recorded noises and rooms, the seed's not
 
 
 def make(
@@ -45,23 +45,25 @@ def make(
         out: folder of the rows.
         rows: keys of ``ROWS``.
         seeds: of the weights and the order.
-        speakers: the first so many alone; 0 for all.
+        speakers: only the first so many; 0 for all.
 
     Raises:
         subprocess.CalledProcessError: a command failed; what was finished stays.
     """
-    around = ["--noise", str(noise), "--rooms", str(rooms)]
-    heard = settings({"augment.noise_folder": noise, "augment.rooms_folder": rooms})
-    alike = settings({"data.speakers": speakers})
-    own = {row: (*ROWS[row], *alike, *(heard if row.startswith(_OURS) else ())) for row in rows}
-    runs = train_all(data, own, seeds, out, around)
+    environment = ("--noise", str(noise), "--rooms", str(rooms))
+    recorded = settings({"augment.noise_folder": noise, "augment.rooms_folder": rooms})
+    subset = settings({"data.speakers": speakers})
+    variants = {
+        row: (*ROWS[row], *subset, *(recorded if row.startswith(_OURS) else ())) for row in rows
+    }
+    runs = train_all(data, variants, seeds, out, environment)
     for rival in METHODS:
         if not (out / RIVALS / rival / FILE).is_file():
             run = out / f"{rows[0]}-{seeds[0]}"
             command = ["rivals", "--run", str(run), "--out", str(out / RIVALS), "--only", rival]
-            _run(sys.executable, "-m", "bench.accuracy", *command, *around)
+            _run(sys.executable, "-m", "bench.accuracy", *command, *environment)
     rivals = [str(out / RIVALS / rival) for rival in METHODS if (out / RIVALS / rival).is_dir()]
-    compare(runs, *rivals, "--markdown")
+    print_comparison(runs, *rivals, "--markdown")
 
 
 def train_all(
@@ -69,46 +71,54 @@ def train_all(
     variants: Mapping[str, Sequence[str]],
     seeds: Sequence[int],
     out: Path,
-    judged: Sequence[str],
+    evaluate: Sequence[str],
 ) -> dict[str, list[Path]]:
-    """Every variant with every seed, trained and evaluated; their runs, by variant.
+    """Train and evaluate every variant with every seed.
 
     Args:
         data: a corpus, or a manifest of it.
-        variants: what ``voxedge train`` is told, by name.
+        variants: name -> arguments of ``voxedge train``.
         seeds: of the weights and the order; the split is the same for all.
         out: gets a folder for each.
-        judged: what ``voxedge evaluate`` is told.
+        evaluate: arguments of ``voxedge evaluate``.
+
+    Returns:
+        The runs of each variant.
 
     Raises:
         subprocess.CalledProcessError: a command failed; what was finished stays.
     """
     for seed in seeds:
         for name, flags in variants.items():
-            own = (str(data), *flags, "--seed", str(seed))
-            train_and_evaluate(out / f"{name}-{seed}", own, judged)
+            train = (str(data), *flags, "--seed", str(seed))
+            train_and_evaluate(out / f"{name}-{seed}", train, evaluate)
     return {name: [out / f"{name}-{seed}" / "latest" for seed in seeds] for name in variants}
 
 
-def compare(runs: Mapping[str, Sequence[Path]], *others: str) -> None:
-    """``voxedge compare`` of the means over seeds; what else it is told comes after them."""
+def print_comparison(runs: Mapping[str, Sequence[Path]], *others: str) -> None:
+    """Print what ``voxedge compare`` says of the means over seeds, if there is more than one row.
+
+    Args:
+        runs: the runs of each variant.
+        others: further evaluations, and flags.
+    """
     named = [f"{name}=" + ",".join(map(str, own)) for name, own in runs.items()]
     if len([*named, *(word for word in others if not word.startswith("--"))]) > 1:
         voxedge("compare", *named, *others)
 
 
 def settings(values: Mapping[str, object]) -> list[str]:
-    """What of a recipe is to be otherwise, as the command line takes it."""
+    """Changes of a recipe as arguments of the command line."""
     return [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
 
 
 def train_and_evaluate(folder: Path, train: Sequence[str], evaluate: Sequence[str]) -> None:
-    """One run in a folder of its own, unless it is finished; one that was stopped goes on.
+    """Train and evaluate one run, unless it is finished; one that was stopped goes on.
 
     Args:
-        folder: of that run.
-        train: what ``voxedge train`` is told, beside the folder.
-        evaluate: what ``voxedge evaluate`` is told then.
+        folder: of this run alone.
+        train: arguments of ``voxedge train``, without the folder.
+        evaluate: arguments of ``voxedge evaluate``, without the folder.
 
     Raises:
         subprocess.CalledProcessError: a command failed.
@@ -123,10 +133,10 @@ def train_and_evaluate(folder: Path, train: Sequence[str], evaluate: Sequence[st
 
 
 def voxedge(*arguments: str) -> None:
-    """The command line, as users have it.
+    """Run the command line, as users have it.
 
     Raises:
-        subprocess.CalledProcessError: it failed, and has said why.
+        subprocess.CalledProcessError: it failed, and has reported why.
     """
     _run(sys.executable, "-m", "voxedge", *arguments)
 
