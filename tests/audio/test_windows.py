@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voxedge.audio.windows import LOW_ENERGY_RMS, batches, cut, is_low_energy, window_starts
+from voxedge.audio.windows import LOW_ENERGY_RMS, batches, cut_windows, is_low_energy, window_starts
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_first_takes_one_window():
 
 def test_cut_covers_every_sample():
     samples = np.arange(777, dtype=np.float32)
-    parts = cut(samples, 100)
+    parts = cut_windows(samples, 100)
     assert all(len(part) == 100 for part in parts)
     np.testing.assert_array_equal(np.unique(np.concatenate(parts)), samples)
 

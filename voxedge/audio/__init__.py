@@ -1,1 +1,1 @@
-"""Any audio file to float32 mono samples at the model's rate: decoding, limits, windows."""
+"""From any audio file to float32 mono samples at the model's rate: decode, limit, cut."""

@@ -1,7 +1,7 @@
-"""A clip's blocks to mono, to the rate asked for (soxr), and into one array.
+"""Decode a clip block by block: to mono, to the requested sample rate, into one array.
 
-What a file says of its length is held against what comes out of it. A clip is in memory once, mono,
-at the rate asked for.
+The length that the file declares is compared with the frames that really come. Memory holds one
+copy of the clip, mono and at the requested rate.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from voxedge.errors import OutsideLimits, TruncatedAudio, UnreadableAudio
 _BLOCK = 1 << 16  # samples decoded at a time, over all channels
 
 
-class Source(Protocol):
-    """Gives the frames of an opened file: ``audio.pcm`` or ``audio.libsndfile``."""
+class FrameSource(Protocol):
+    """An opened file that gives its frames in order: ``audio.pcm`` or ``audio.libsndfile``."""
 
     @property
     def rate(self) -> int:
@@ -27,61 +27,70 @@ class Source(Protocol):
 
     @property
     def channels(self) -> int:
-        """Of a frame."""
+        """Samples of a frame."""
 
     @property
-    def declared(self) -> int:
-        """Frames, by the header; 0 where it does not say."""
+    def declared_frames(self) -> int:
+        """Frames by the header; 0 where it does not say."""
 
     @property
-    def slack(self) -> int:
-        """Frames by which less may come than is declared."""
+    def frame_tolerance(self) -> int:
+        """How many frames fewer than declared are no fault."""
 
     @property
     def cut_off(self) -> str:
-        """What the decoder noticed of missing data when it opened the file."""
+        """What the decoder reported about missing data when it opened the file, or ""."""
 
-    def block(self, out: Samples) -> tuple[Samples, str]:
-        """The next frames, into ``out`` [F, channels]; and why they are the last, if it stumbled.
+    def read_block(self, out: Samples) -> tuple[Samples, str]:
+        """Read the next frames into ``out`` [F, channels].
 
-        None are left when no frame comes.
+        Returns:
+            The part of ``out`` that was filled, empty at the end; and why decoding failed, or "".
         """
 
 
 def read_mono(
-    source: Source, sample_rate: int, limits: Limits, strict: bool, warnings: list[str]
+    source: FrameSource, sample_rate: int, limits: Limits, strict: bool, warnings: list[str]
 ) -> tuple[Samples, float]:
-    """Samples [S] at ``sample_rate`` Hz, and seconds as decoded; adds to ``warnings``.
+    """Decode all of a source to samples [S] at ``sample_rate`` Hz, and its length in seconds.
+
+    Args:
+        source: at its first frame.
+        sample_rate: of the result, Hz.
+        limits: a longer clip is cut at ``max_seconds``.
+        strict: raise what is otherwise added to ``warnings``.
+        warnings: gets what is wrong with a clip that can be used all the same.
 
     Raises:
         AudioError: one of its kinds.
     """
-    rate, declared = source.rate, source.declared
+    rate, declared = source.rate, source.declared_frames
     check_header(rate, source.channels, limits)
     cap = int(limits.max_seconds * rate)
+    too_long = f"longer than {limits.max_seconds:g} s"
     if declared > cap and strict:
-        raise OutsideLimits(f"longer than {limits.max_seconds:g} s")
+        raise OutsideLimits(too_long)
     if source.cut_off:
-        warnings.append(f"cut off, or its header lies: {source.cut_off}")
+        warnings.append(f"cut off, or its header is wrong: {source.cut_off}")
         if strict:
             raise TruncatedAudio(warnings[-1])
-    sink = _Sink(int(min(declared, cap) * sample_rate / rate) + 1)
-    resampled = Resampler(rate, sample_rate)
+    decoded = _GrowingArray(int(min(declared, cap) * sample_rate / rate) + 1)
+    resampler = Resampler(rate, sample_rate)
     frames = 0
-    for mono in _blocks(source, cap, warnings):
+    for mono in _mono_blocks(source, cap, warnings):
         frames += len(mono)
-        sink.put(resampled(mono))
-    sink.put(resampled(np.empty(0, np.float32), last=True))
-    if frames + source.slack < min(declared, cap):
+        decoded.append(resampler(mono))
+    decoded.append(resampler(np.empty(0, np.float32), last=True))
+    if frames + source.frame_tolerance < min(declared, cap):
         message = f"cut off: {declared} frames declared, {frames} decoded"
         if strict:
             raise TruncatedAudio(message)
         warnings.append(message)
     if frames == cap != declared:
-        warnings.append(f"longer than {limits.max_seconds:g} s: the rest is left out")
+        warnings.append(f"{too_long}: the rest is left out")
         if strict:
-            raise OutsideLimits(f"longer than {limits.max_seconds:g} s")
-    samples = sink.taken()
+            raise OutsideLimits(too_long)
+    samples = decoded.finish()
     check_values(samples)
     if frames == 0 and (declared > 0 or source.cut_off):
         raise TruncatedAudio(f"cut off: {declared} frames declared, none decoded")
@@ -89,39 +98,40 @@ def read_mono(
     return samples, frames / rate
 
 
-def _blocks(source: Source, cap: int, warnings: list[str]) -> Iterator[Samples]:
-    """Mono blocks up to ``cap`` frames; a decoder that stumbles ends the audio, with a warning."""
+def _mono_blocks(source: FrameSource, cap: int, warnings: list[str]) -> Iterator[Samples]:
+    """Yield mono blocks of ``cap`` frames at most; a decoder that fails ends the clip."""
     buffer = np.empty((max(1, _BLOCK // source.channels), source.channels), np.float32)
     left = cap
     while left > 0:
-        block, reason = source.block(buffer[:left])
-        if reason and len(block) == 0 and left == cap:
-            raise UnreadableAudio(f"cannot be decoded: {reason}")
+        block, failure = source.read_block(buffer[:left])
+        if failure and len(block) == 0 and left == cap:
+            raise UnreadableAudio(f"cannot be decoded: {failure}")
         left -= len(block)
         if len(block):
             check_values(block)
             yield block[:, 0] if source.channels == 1 else block.mean(axis=1)
-        if reason:
+        if failure:
             seconds = (cap - left) / source.rate
-            warnings.append(f"decoding stopped after {seconds:.2f} s: {reason}")
-        if reason or len(block) == 0:
+            warnings.append(f"decoding stopped after {seconds:.2f} s: {failure}")
+        if failure or len(block) == 0:
             return
 
 
-class _Sink:
-    """One growing array: an hour of audio is held once, not once in blocks and once joined."""
+class _GrowingArray:
+    """An array that blocks are appended to in place: an hour of audio is in memory only once."""
 
     def __init__(self, capacity: int) -> None:
         self._array = np.empty(capacity, np.float32)  # untouched pages cost nothing
         self._used = 0
 
-    def put(self, block: Samples) -> None:
+    def append(self, block: Samples) -> None:
         end = self._used + len(block)
         if end > len(self._array):
             self._array.resize(max(end, 2 * self._used), refcheck=False)
         self._array[self._used : end] = block
         self._used = end
 
-    def taken(self) -> Samples:
+    def finish(self) -> Samples:
+        """Give back the unused capacity, and the array."""
         self._array.resize(self._used, refcheck=False)
         return self._array

@@ -1,7 +1,7 @@
-"""libsndfile, read forward only and taken at less than its word (see ``decoder.Source``).
+"""Read audio with libsndfile, front to back, without trusting the length it reports.
 
-Loaded where a clip needs it: a plain WAV does without, and its import costs a tenth of the time
-that ``identify`` needs to start.
+Imported only for a clip that needs it: plain WAV files do not, and importing soundfile takes a
+tenth of the time in which ``voxedge identify`` starts.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import soundfile
 from voxedge.audio.limits import Samples
 from voxedge.errors import UnreadableAudio
 
-_MP3_SLACK = 2 * 1152  # encoder delay and padding make an MP3's declared length inexact
-_UNKNOWN_FRAMES = (1 << 63) - 1  # of a FLAC that was written to a pipe
+_MP3_TOLERANCE = 2 * 1152  # frames: encoder delay and padding make an MP3's length inexact
+_UNKNOWN_FRAMES = (1 << 63) - 1  # the length of a FLAC that was written to a pipe
 
-#: What libsndfile says in its log only, where a file is shorter than its container claims.
+#: Lines of libsndfile's log about a file that is shorter than its container claims.
 _CUT_OFF = re.compile(
     r"^.*(?:\(should be|end-of-stream bit|after the last page|truncated file).*$", re.MULTILINE
 )
 
 
-def opened(target: Any) -> LibsndfileSource:  # noqa: ANN401
-    """A source of a descriptor or any file-like object; a context manager that frees the decoder.
+def open_source(target: Any) -> LibsndfileSource:  # noqa: ANN401
+    """Open a file descriptor or a file-like object, which stays open when the source is closed.
 
     Raises:
-        UnreadableAudio: libsndfile does not know it.
+        UnreadableAudio: libsndfile does not recognise it.
     """
     try:
         return LibsndfileSource(target, closefd=False)
@@ -38,7 +38,7 @@ def opened(target: Any) -> LibsndfileSource:  # noqa: ANN401
 
 
 class LibsndfileSource(soundfile.SoundFile):  # type: ignore[misc]
-    """A ``decoder.Source``."""
+    """A ``decoder.FrameSource``; closing it frees the decoder."""
 
     @property
     def rate(self) -> int:
@@ -46,30 +46,30 @@ class LibsndfileSource(soundfile.SoundFile):  # type: ignore[misc]
         return int(self.samplerate)
 
     @property
-    def declared(self) -> int:
-        """Frames, by the header; 0 where it does not say."""
+    def declared_frames(self) -> int:
+        """Frames by the header; 0 where it does not say."""
         return 0 if self.frames == _UNKNOWN_FRAMES else max(0, int(self.frames))
 
     @property
-    def slack(self) -> int:
-        """Frames by which less may come than is declared."""
-        return _MP3_SLACK if self.format == "MP3" else 0
+    def frame_tolerance(self) -> int:
+        """How many frames fewer than declared are no fault."""
+        return _MP3_TOLERANCE if self.format == "MP3" else 0
 
     @property
     def cut_off(self) -> str:
-        """What the log says of missing data, WAV aside: wav.parse has said it already."""
+        """The log's line about missing data; "" for WAV, which ``wav.parse`` has checked."""
         cut = None if self.format.startswith("WAV") else _CUT_OFF.search(self.extra_info)
         return cut[0].strip() if cut else ""
 
     def seekable(self) -> bool:
-        """soundfile would seek after every block: slow, and an error where a FLAC's header lies."""
+        """Report False: soundfile would seek after each block, slowly, and fail on bad headers."""
         return False
 
-    def block(self, out: Samples) -> tuple[Samples, str]:
-        """The next frames, and why they are the last, if the decoder stumbled."""
-        out.fill(np.nan)  # stays where a decoder that stumbles has not come
+    def read_block(self, out: Samples) -> tuple[Samples, str]:
+        """Read the next frames into ``out`` [F, channels]; see ``decoder.FrameSource``."""
+        out.fill(np.nan)  # marks what a failing decoder has not written
         try:
             return self.read(out=out), ""
         except soundfile.LibsndfileError as error:
-            done = int(np.isnan(np.append(out[:, 0], np.nan)).argmax())
-            return out[:done], error.error_string.rstrip(".")
+            written = int(np.isnan(np.append(out[:, 0], np.nan)).argmax())
+            return out[:written], error.error_string.rstrip(".")

@@ -1,9 +1,9 @@
-"""Any audio file -> float32 mono samples in [-1, 1] at the model's rate, or one clear error.
+"""Load any audio file as float32 mono samples in [-1, 1] at a given rate, or raise one clear error.
 
-NumPy reads plain WAV, libsndfile decodes all else (in one wheel, where torchaudio would bring torch
-and ffmpeg), soxr resamples. They accept anything: rates of 1 Hz, 65,535 channels, NaN samples,
-headers that claim years. So limits are checked before memory is spent, and values before they are
-used.
+NumPy reads plain WAV, libsndfile decodes everything else (it is in the soundfile wheel; torchaudio
+would bring torch and ffmpeg), soxr resamples. These libraries accept rates of 1 Hz, 65,535
+channels, NaN samples and headers that declare years of audio. So limits are checked before memory
+is spent, and values before they are used.
 
 Shapes: S samples; float32 throughout.
 """
@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxedge.audio import wav
-from voxedge.audio.decoder import read_mono
+from voxedge.audio.decoder import FrameSource, read_mono
 from voxedge.audio.limits import Limits, Samples, check_header, check_length, check_values
 from voxedge.audio.pcm import PcmSource
 from voxedge.audio.resample import Resampler
@@ -41,7 +41,7 @@ from voxedge.errors import (
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 
-#: File name endings that libsndfile decodes, for finding clips in folders.
+#: File name endings of the formats that are decoded, for finding clips in folders.
 SUFFIXES = frozenset(
     f".{name}"
     for name in (
@@ -51,11 +51,11 @@ SUFFIXES = frozenset(
 )
 
 _EMPTY_ID3 = b"ID3\x03\0\0\0\0\0\x0a" + bytes(10)
-_MAX_ID3 = 16
+_MAX_ID3 = 16  # tags in front of a file
 _OTHER_CONTAINERS = {b"ftyp": "MP4/M4A", b"\x1aE\xdf\xa3": "WebM/Matroska"}
 
-#: How the formats of SUFFIXES begin, WAV and MP3 aside. libsndfile takes two dozen more, whose old
-#: readers believe almost anything, and one of which (SDS) prints to stdout.
+#: How the formats of SUFFIXES begin, WAV and MP3 aside. libsndfile has two dozen more, whose old
+#: readers accept almost any bytes; one of them (SDS) prints to stdout.
 _KNOWN = re.compile(
     rb"fLaC|OggS|FORM....AIF[FC]|[.]snd|dns[.]|caff....desc|Creative Voi|NIST_1A"
     rb"|riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb",  # W64
@@ -67,8 +67,8 @@ _KNOWN = re.compile(
 class Audio:
     """A decoded clip."""
 
-    samples: Samples  # [S], mono, at the rate asked for
-    seconds: float  # length as decoded
+    samples: Samples  # [S], mono, at the requested rate
+    seconds: float  # as decoded
     source_rate: int  # Hz, of the file
     channels: int  # of the file
     warnings: tuple[str, ...] = ()
@@ -91,28 +91,31 @@ def decode(
     Args:
         source: a path, the bytes of a file, or a seekable binary file.
         sample_rate: of the result, Hz.
-        limits: what to refuse.
-        strict: refuse what is otherwise only warned of (cut-off files, over-long ones).
+        limits: which clips are accepted.
+        strict: refuse cut-off and over-long files instead of warning.
 
     Raises:
         AudioError: one of its kinds, for anything that is not usable audio.
     """
     try:
-        return _decoded(source, sample_rate, limits or Limits(), strict)
-    except OSError as error:  # a disk that fails in the middle
+        return _decode(source, sample_rate, limits or Limits(), strict)
+    except OSError as error:  # while reading: a failing disk, a lost network share
         raise UnreadableAudio(f"cannot be read: {error.strerror or error}") from None
 
 
 def from_array(
     array: npt.ArrayLike, rate: int, sample_rate: int, limits: Limits | None = None
 ) -> Audio:
-    """Samples that are already in memory, checked and brought to ``sample_rate``.
+    """Check samples that are already in memory, downmix and resample them.
 
     Args:
         array: [S] or [S, channels]; float in [-1, 1], or an integer type (scaled by its range).
         rate: of ``array``, Hz.
         sample_rate: of the result, Hz.
-        limits: what to refuse.
+        limits: which clips are accepted.
+
+    Raises:
+        AudioError: one of its kinds, for anything that is not usable audio.
     """
     limits = limits or Limits()
     values = np.asarray(array)
@@ -123,7 +126,7 @@ def from_array(
         )
     channels = 1 if values.ndim == 1 else values.shape[1]
     check_header(rate, channels, limits)
-    with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf, refused below
+    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite: refused below
         if values.dtype.kind == "u":
             half = float(1 << (8 * values.dtype.itemsize - 1))
             values = (values.astype(np.float32) - half) / half
@@ -138,58 +141,25 @@ def from_array(
     return Audio(np.ascontiguousarray(mono), len(values) / rate, rate, channels)
 
 
-def _decoded(source: Source, sample_rate: int, limits: Limits, strict: bool) -> Audio:
-    with _opened(source) as file:
+def _decode(source: Source, sample_rate: int, limits: Limits, strict: bool) -> Audio:
+    with _open_file(source) as file:
         size = file.seek(0, io.SEEK_END)
         if size > limits.max_bytes:
             raise OutsideLimits(f"{size} bytes; at most {limits.max_bytes} are read")
         if size == 0:
             raise UnreadableAudio("the file is empty")
-        body: Any = file
-        if start := _end_of_tags(file):
-            body, size = wav.Spliced(b"", file, start, size - start), size - start
-        body.seek(0)
-        head = body.read(12).ljust(12, b"\0")
         warnings: list[str] = []
-        if head[:4] in wav.MAGICS:
-            layout = wav.parse(body, size)
-            check_header(layout.rate, layout.channels, limits)
-            if layout.truncated and strict:
-                raise TruncatedAudio(layout.warnings[0])
-            if layout.data_bytes == 0:
-                raise TooShort("the file holds no samples")
-            warnings += layout.warnings
-            target: Any = PcmSource(body, layout) if layout.dtype else layout.clean(body)
-        elif _is_mp3(head):
-            # A bare MP3 stream: before it looks for one, libsndfile would take any "._" file of
-            # the current folder for a resource fork (its issue 1112). An empty tag settles it.
-            target = wav.Spliced(_EMPTY_ID3, file, start, size)
-        elif name := _OTHER_CONTAINERS.get(head[4:8]) or _OTHER_CONTAINERS.get(head[:4]):
-            raise UnreadableAudio(
-                f"{name} is not decoded here", "convert it first: ffmpeg -i CLIP clip.wav"
-            )
-        elif not _KNOWN.match(head):
-            raise UnreadableAudio("not a sound file of a kind that is read here")
-        else:
-            target = body
-            body.seek(0)
-            if body is file and isinstance(source, str | os.PathLike):
-                target = file.fileno()  # libsndfile reads it directly: no Python call per block
-                os.lseek(target, 0, os.SEEK_SET)  # the file object's seek only moves its buffer
-        if not isinstance(target, PcmSource):
-            from voxedge.audio import libsndfile
-
-            target = libsndfile.opened(target)
-        with target as found:
-            rate, channels = found.rate, found.channels
-            samples, seconds = read_mono(found, sample_rate, limits, strict, warnings)
+        is_path = isinstance(source, str | os.PathLike)
+        with _frame_source(file, size, is_path, limits, strict, warnings) as frames:
+            rate, channels = frames.rate, frames.channels
+            samples, seconds = read_mono(frames, sample_rate, limits, strict, warnings)
     return Audio(samples, seconds, rate, channels, tuple(warnings))
 
 
-def _opened(source: Source) -> contextlib.AbstractContextManager[BinaryIO]:
-    """A seekable binary file of a regular file or of bytes; never blocks on a FIFO or a device.
+def _open_file(source: Source) -> contextlib.AbstractContextManager[BinaryIO]:
+    """Open a source as a seekable binary file, without ever blocking on a FIFO or a device.
 
-    The caller's own file stays open.
+    A file object of the caller stays open.
     """
     if isinstance(source, bytes):
         return io.BytesIO(source)
@@ -204,12 +174,64 @@ def _opened(source: Source) -> contextlib.AbstractContextManager[BinaryIO]:
     mode = os.fstat(handle).st_mode
     if not stat.S_ISREG(mode):
         os.close(handle)
-        raise NotAFile(f"a {_kind(mode)}, not an audio file")
+        raise NotAFile(f"a {_file_type(mode)}, not an audio file")
     return os.fdopen(handle, "rb")
 
 
+def _frame_source(
+    file: BinaryIO, size: int, is_path: bool, limits: Limits, strict: bool, warnings: list[str]
+) -> contextlib.AbstractContextManager[FrameSource]:
+    """Recognise the format by its first bytes, and open it with the reader of that format."""
+    start = _end_of_tags(file)
+    body: Any = wav.Spliced(b"", file, start, size - start) if start else file
+    body.seek(0)
+    head = body.read(12).ljust(12, b"\0")
+    if head[:4] in wav.MAGICS:
+        return _wav_source(body, size - start, limits, strict, warnings)
+    if _is_mp3(head):
+        # Before it looks for a bare MP3 stream, libsndfile would take any "._" file of the current
+        # folder for a resource fork (its issue 1112). An empty tag in front prevents that.
+        return _libsndfile_source(wav.Spliced(_EMPTY_ID3, file, start, size - start))
+    if name := _OTHER_CONTAINERS.get(head[4:8]) or _OTHER_CONTAINERS.get(head[:4]):
+        raise UnreadableAudio(
+            f"{name} cannot be decoded", "convert it first: ffmpeg -i CLIP clip.wav"
+        )
+    if not _KNOWN.match(head):
+        raise UnreadableAudio("not an audio file of a supported format")
+    if is_path and body is file:  # libsndfile reads the descriptor: no Python call per block
+        os.lseek(file.fileno(), 0, os.SEEK_SET)  # file.seek() only moves the buffer
+        return _libsndfile_source(file.fileno())
+    body.seek(0)
+    return _libsndfile_source(body)
+
+
+def _wav_source(
+    file: Any,  # noqa: ANN401 - a binary file, or a part of one
+    size: int,
+    limits: Limits,
+    strict: bool,
+    warnings: list[str],
+) -> contextlib.AbstractContextManager[FrameSource]:
+    layout = wav.parse(file, size)
+    check_header(layout.rate, layout.channels, limits)
+    if layout.truncated and strict:
+        raise TruncatedAudio(layout.warnings[0])
+    if layout.data_bytes == 0:
+        raise TooShort("the file holds no samples")
+    warnings += layout.warnings
+    return PcmSource(file, layout) if layout.dtype else _libsndfile_source(layout.rebuilt(file))
+
+
+def _libsndfile_source(
+    target: Any,  # noqa: ANN401 - a descriptor, or a binary file
+) -> contextlib.AbstractContextManager[FrameSource]:
+    from voxedge.audio import libsndfile
+
+    return libsndfile.open_source(target)
+
+
 def _end_of_tags(file: BinaryIO) -> int:
-    """Where a file begins behind its ID3v2 tags; 0 without any."""
+    """Offset behind the ID3v2 tags in front of a file; 0 without any."""
     end = 0
     for _ in range(_MAX_ID3):
         file.seek(end)
@@ -224,7 +246,7 @@ def _end_of_tags(file: BinaryIO) -> int:
 
 
 def _is_mp3(head: bytes) -> bool:
-    """An MPEG frame to libsndfile: sync, and a version, layer, bitrate and rate that exist."""
+    """Whether libsndfile would see an MPEG frame: sync, valid version, layer, bitrate and rate."""
     sync, version, layer = head[0] == 0xFF and head[1] >= 0xE0, head[1] & 0x18, head[1] & 0x06
     return sync and version != 8 and layer != 0 and head[2] < 0xF0 and head[2] & 0x0C != 0x0C
 
@@ -239,12 +261,12 @@ def _cannot_open(error: OSError | ValueError) -> AudioError:
     return UnreadableAudio(f"cannot be opened: {error.strerror}")
 
 
-def _kind(mode: int) -> str:
-    kinds = {
+def _file_type(mode: int) -> str:
+    names = {
         stat.S_IFDIR: "directory",
         stat.S_IFIFO: "FIFO",
         stat.S_IFCHR: "device",
         stat.S_IFBLK: "device",
         stat.S_IFSOCK: "socket",
     }
-    return kinds.get(stat.S_IFMT(mode), "special file")
+    return names.get(stat.S_IFMT(mode), "special file")

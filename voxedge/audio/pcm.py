@@ -1,4 +1,4 @@
-"""The samples of a plain WAV file, by NumPy: bit for bit what libsndfile makes of them."""
+"""Read the samples of a plain WAV file with NumPy: bit for bit what libsndfile returns."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from voxedge.audio.wav import WavLayout
 
 
 class PcmSource(AbstractContextManager["PcmSource"]):
-    """A ``decoder.Source``, of a layout that has a ``dtype``."""
+    """A ``decoder.FrameSource`` of a WAV file whose layout has a ``dtype``."""
 
-    slack = 0
-    cut_off = ""  # wav.parse has said it already
+    frame_tolerance = 0
+    cut_off = ""  # wav.parse has compared the header with the file already
 
     def __init__(self, file: BinaryIO, layout: WavLayout) -> None:
         self.rate, self.channels = layout.rate, layout.channels
         self._file, self._type = file, np.dtype(layout.dtype)
         self._frame = self.channels * self._type.itemsize
-        self.declared = layout.data_bytes // self._frame
-        self._left = self.declared
+        self.declared_frames = layout.data_bytes // self._frame
+        self._left = self.declared_frames
         file.seek(layout.data_start)
 
-    def block(self, out: Samples) -> tuple[Samples, str]:
-        """The next frames, into ``out`` [F, channels]; fewer at the end."""
+    def read_block(self, out: Samples) -> tuple[Samples, str]:
+        """Read the next frames into ``out`` [F, channels]; fewer than F at the end."""
         wanted = min(len(out), self._left) * self._frame
         raw = self._file.read(wanted)
-        while raw and len(raw) < wanted:  # an unbuffered file may give less than it has
+        while raw and len(raw) < wanted:  # an unbuffered file may return less than it has
             if not (more := self._file.read(wanted - len(raw))):
                 break
             raw += more
         values = np.frombuffer(raw, self._type, len(raw) // self._frame * self.channels)
-        done = out[: len(values) // self.channels]
-        self._left -= len(done)
-        with np.errstate(over="ignore"):  # float64 beyond float32 becomes inf, refused later
-            done[:] = values.reshape(done.shape)
+        block = out[: len(values) // self.channels]
+        self._left -= len(block)
+        with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite: refused later
+            block[:] = values.reshape(block.shape)
         if self._type.kind == "u":
-            done -= 128
+            block -= 128
         if self._type.kind != "f":
-            done *= np.float32(2.0 ** (1 - 8 * self._type.itemsize))
-        return done, ""
+            block *= np.float32(2.0 ** (1 - 8 * self._type.itemsize))
+        return block, ""
 
     def __exit__(
         self,
@@ -51,4 +51,4 @@ class PcmSource(AbstractContextManager["PcmSource"]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        pass  # whoever opened the file closes it
+        """Leave the file open: its owner closes it."""

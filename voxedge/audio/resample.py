@@ -1,4 +1,4 @@
-"""Sample rate conversion of a clip that comes in blocks, by soxr.
+"""Convert the sample rate of a clip that arrives in blocks, with soxr.
 
 Shapes: S samples of a block.
 """
@@ -11,27 +11,36 @@ import numpy as np
 
 from voxedge.audio.limits import Samples
 
-_NOTHING = 1e-20  # 400 dB below full scale
+_INAUDIBLE = 1e-20  # 400 dB below full scale
 
 
 class Resampler:
-    """soxr over blocks, without the clip's offset: else a constant would ring at both its ends."""
+    """Resample mono blocks of one clip.
+
+    The mean of the first block is subtracted before and added after: the filter would ring at both
+    ends of a clip with a constant offset. Equal rates pass through, and soxr is not loaded.
+
+    Args:
+        rate: of the blocks, Hz.
+        sample_rate: of the result, Hz.
+    """
 
     def __init__(self, rate: int, sample_rate: int) -> None:
         self._stream: Any = None
         if rate != sample_rate:
-            import soxr  # most clips are at the model's rate already
+            import soxr
 
             self._stream = soxr.ResampleStream(rate, sample_rate, 1, dtype="float32")
         self._offset: np.float32 | None = None
 
     def __call__(self, mono: Samples, last: bool = False) -> Samples:
+        """Resample the next block [S]; ``last`` also returns what the filter still holds."""
         if self._stream is None:
             return mono
         if self._offset is None:
             self._offset = mono.mean() if len(mono) else np.float32(0)
-        level = mono - self._offset
-        if len(level) and max(level.max(), -level.min()) < _NOTHING:
-            level[:] = 0  # some processors take forty times as long over denormals
-        block: Samples = self._stream.resample_chunk(level, last=last)
+        centred = mono - self._offset
+        if len(centred) and max(centred.max(), -centred.min()) < _INAUDIBLE:
+            centred[:] = 0  # some processors take forty times as long over denormals
+        block: Samples = self._stream.resample_chunk(centred, last=last)
         return block + self._offset

@@ -1,9 +1,9 @@
-"""What a RIFF/WAVE header says, held against what the file really holds.
+"""Parse a RIFF/WAVE header, and compare what it declares with what the file really holds.
 
-libsndfile believes headers, hides short reads, and has hung on crafted ones. So we walk the chunks
-ourselves, decide, and hand it a clean file: a rebuilt 12-byte RIFF head, the ``fmt`` chunk as it
-stood, and the bytes of ``data`` that exist. Layout: Microsoft, "Multimedia Programming Interface
-and Data Specifications 1.0" (RIFF, RIFX); EBU Tech 3306 (RF64).
+libsndfile believes headers, hides short reads, and has hung on crafted files. So the chunks are
+walked here, and libsndfile gets a rebuilt file: a new 12-byte RIFF head, the ``fmt`` chunk as it
+was, and the bytes of ``data`` that exist. Layout: Microsoft, "Multimedia Programming Interface and
+Data Specifications 1.0" (RIFF, RIFX); EBU Tech 3306 (RF64).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from voxedge.errors import UnreadableAudio
 
 MAGICS = (b"RIFF", b"RIFX", b"RF64")
 _MAX_CHUNKS = 65_536
-_UNKNOWN = 0xFFFFFFFF  # the size that is written where the length is not known yet
+_UNKNOWN = 0xFFFFFFFF  # the size that a recorder writes before it knows the length
 _SAMPLE_CODES = {1, 3, 6, 7}  # PCM, IEEE float, A-law, mu-law: one frame is one block
 _EXTENSIBLE = 0xFFFE
 _PLAIN = {(1, 8): "u1", (1, 16): "i2", (1, 32): "i4", (3, 32): "f4", (3, 64): "f8"}  # code, bits
@@ -25,26 +25,26 @@ _PLAIN = {(1, 8): "u1", (1, 16): "i2", (1, 32): "i4", (3, 32): "f4", (3, 64): "f
 
 @dataclass(frozen=True)
 class WavLayout:
-    """Where the audio of a WAV file lies, and what is wrong around it."""
+    """Where the audio of a WAV file is, in which format, and what is wrong with the file."""
 
-    order: str  # "<" or ">", as struct spells it
-    fmt: bytes  # the fmt chunk's body
-    data_start: int
-    data_bytes: int  # those that exist and are declared
+    order: str  # byte order, "<" or ">" as in struct
+    fmt: bytes  # body of the fmt chunk
+    data_start: int  # offset of the samples
+    data_bytes: int  # that are declared and exist
     channels: int
-    rate: int
+    rate: int  # Hz
     warnings: tuple[str, ...]
-    truncated: bool
+    truncated: bool  # fewer bytes exist than are declared
 
     @property
     def dtype(self) -> str | None:
-        """NumPy's name of the samples, where they stand there plain; None: a decoder is needed."""
+        """NumPy's name of the sample type; None where the samples have to be decoded."""
         tag, *_, bits = struct.unpack(self.order + "HHIIHH", self.fmt[:16])
         name = _PLAIN.get((tag, bits))
         return name and self.order + name
 
-    def clean(self, file: BinaryIO) -> io.RawIOBase:
-        """A view of ``file`` as a WAV without anything that lies."""
+    def rebuilt(self, file: BinaryIO) -> io.RawIOBase:
+        """A view of ``file`` as a WAV whose header is true, with these samples and nothing else."""
         size = struct.pack(self.order + "I", 4 + 8 + len(self.fmt) + 8 + self.data_bytes)
         head = (b"RIFX" if self.order == ">" else b"RIFF") + size + b"WAVE"
         head += b"fmt " + struct.pack(self.order + "I", len(self.fmt)) + self.fmt
@@ -53,7 +53,11 @@ class WavLayout:
 
 
 def parse(file: BinaryIO, size: int) -> WavLayout:
-    """Walk the chunks of a seekable file of ``size`` bytes that starts with one of ``MAGICS``.
+    """Walk the chunks of a seekable file that starts with one of ``MAGICS``.
+
+    Args:
+        file: the WAV file.
+        size: of it, in bytes.
 
     Raises:
         UnreadableAudio: the header contradicts itself, or there is no audio.
@@ -105,10 +109,13 @@ def parse(file: BinaryIO, size: int) -> WavLayout:
         raise UnreadableAudio("the RF64 file has no ds64 chunk")
     if fmt is None or data is None:
         raise UnreadableAudio(f"the WAV file has no {'data' if fmt else 'fmt'} chunk")
-    return _judge(order, fmt, data, size, leftover)
+    return _check_sizes(order, fmt, data, size, leftover)
 
 
-def _judge(order: str, fmt: bytes, data: tuple[int, int], size: int, leftover: int) -> WavLayout:
+def _check_sizes(
+    order: str, fmt: bytes, data: tuple[int, int], size: int, leftover: int
+) -> WavLayout:
+    """Compare the sizes that the header declares with each other and with the file's."""
     tag, channels, rate, _, block, bits = struct.unpack(order + "HHIIHH", fmt[:16])
     if tag == _EXTENSIBLE and len(fmt) >= 26:
         tag = struct.unpack(order + "H", fmt[24:26])[0]
@@ -118,25 +125,25 @@ def _judge(order: str, fmt: bytes, data: tuple[int, int], size: int, leftover: i
             f" {block} bytes"
         )
     start, declared = data
-    there = size - start
+    available = size - start
     warnings: list[str] = []
     truncated = False
     if declared == _UNKNOWN:
         warnings.append("the header does not say how long the audio is: read to the end")
-        declared = there
-    elif declared > there:
-        warnings.append(f"cut off: {declared} bytes of audio declared, {max(there, 0)} there")
+        declared = available
+    elif declared > available:
+        warnings.append(f"cut off: {declared} bytes of audio declared, {max(available, 0)} exist")
         truncated = True
     elif leftover > 8:
         warnings.append(f"{leftover} bytes after the declared audio are not used")
-    usable = max(0, min(declared, there))
+    usable = max(0, min(declared, available))
     if tag in _SAMPLE_CODES and block:
         usable -= usable % block
     return WavLayout(order, fmt, start, usable, channels, rate, tuple(warnings), truncated)
 
 
 class Spliced(io.RawIOBase):
-    """Read-only: ``head`` followed by a span of ``file``; nothing is copied to memory."""
+    """A read-only file of ``head`` followed by a span of another file, which is not copied."""
 
     def __init__(self, head: bytes, file: BinaryIO, start: int, length: int) -> None:
         self._head, self._file, self._start, self._length = head, file, start, length
@@ -159,18 +166,18 @@ class Spliced(io.RawIOBase):
     def readinto(self, buffer: object) -> int:
         view = memoryview(buffer).cast("B")  # type: ignore[arg-type]
         wanted = max(0, min(len(view), self._end - self._position))
-        done = 0
+        copied = 0
         if self._position < len(self._head):
             part = self._head[self._position : self._position + wanted]
             view[: len(part)] = part
-            done = len(part)
-        if done < wanted:
-            self._file.seek(self._start + self._position + done - len(self._head))
-            rest = self._file.read(wanted - done)
-            view[done : done + len(rest)] = rest
-            done += len(rest)
-        self._position += done
-        return done
+            copied = len(part)
+        if copied < wanted:
+            self._file.seek(self._start + self._position + copied - len(self._head))
+            rest = self._file.read(wanted - copied)
+            view[copied : copied + len(rest)] = rest
+            copied += len(rest)
+        self._position += copied
+        return copied
 
     @property
     def _end(self) -> int:

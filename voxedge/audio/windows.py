@@ -1,7 +1,7 @@
-"""How a long clip becomes windows, and the windows of many clips become batches.
+"""Cut clips into windows, and group the windows of many clips into batches.
 
-NumPy only: training, export and the device cut clips the same way.
-Shapes: S samples of a clip, W samples of a window, B windows of a batch, K classes.
+Training, evaluation, export and inference all cut clips here, with NumPy alone.
+Shapes: S samples of a clip, W samples of a window, B windows of a batch.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import numpy.typing as npt
 
 from voxedge.audio.limits import Samples
 
-Policy: TypeAlias = Literal["all", "first"]
+Policy: TypeAlias = Literal["all", "first"]  # which windows of a long clip
 Key = TypeVar("Key")
 
-#: Root mean square, mean removed, below which a window is not speech: -80 dBFS, about three
-#: quantisation steps of 16-bit audio.
+#: A window whose standard deviation is lower holds no speech: -80 dBFS, about three quantisation
+#: steps of 16-bit audio.
 LOW_ENERGY_RMS = 1e-4
 
-_STRIDE = 17  # odd, so that no common period of a sound hides between
+_STRIDE = 17  # odd, so that it is no multiple of a sound's period
 
 
 def window_starts(samples: int, window: int, policy: Policy = "all") -> list[int]:
-    """Where windows begin: half overlapping, the last one flush with the end of the clip.
+    """First sample of each window: they overlap by half, and the last one ends with the clip.
 
-    A clip no longer than one window has a single one, which the model pads.
+    A clip that is no longer than one window has a single one, which the model pads.
     """
     if samples <= window or policy == "first":
         return [0]
@@ -36,39 +36,43 @@ def window_starts(samples: int, window: int, policy: Policy = "all") -> list[int
     return [*range(0, last, max(1, window // 2)), last]
 
 
-def cut(samples: Samples, window: int, policy: Policy = "all") -> list[Samples]:
-    """The windows of a clip [S] as views of at most W samples."""
+def cut_windows(samples: Samples, window: int, policy: Policy = "all") -> list[Samples]:
+    """The windows of a clip [S], as views of at most W samples."""
     starts = window_starts(len(samples), window, policy)
     return [samples[start : start + window] for start in starts]
 
 
-def speech(samples: Samples, window: int, policy: Policy = "all") -> list[Samples]:
-    """The windows of a clip [S] that hold sound at all; none for silence or no samples."""
-    return [part for part in cut(samples, window, policy) if not is_low_energy(part)]
+def active_windows(samples: Samples, window: int, policy: Policy = "all") -> list[Samples]:
+    """The windows of a clip [S] that are not of low energy; none for a silent or empty clip."""
+    return [part for part in cut_windows(samples, window, policy) if not is_low_energy(part)]
 
 
 def is_low_energy(samples: Samples) -> bool:
     """Whether samples [S] hold nothing but silence, a constant, or denormals."""
     if not len(samples):
         return True
-    few = samples[::_STRIDE]  # all deviate at least by as much as a few of them do: mostly enough
-    if np.std(few, dtype=np.float64) ** 2 * len(few) > LOW_ENERGY_RMS**2 * len(samples):
+    # The sum of squared deviations of a subset is a lower bound of that of all samples.
+    some = samples[::_STRIDE]
+    if np.std(some, dtype=np.float64) ** 2 * len(some) > LOW_ENERGY_RMS**2 * len(samples):
         return False
     return float(np.std(samples, dtype=np.float64)) < LOW_ENERGY_RMS
 
 
 @dataclass(frozen=True)
 class Batch(Generic[Key]):
-    """Windows of several clips, ready for the model."""
+    """Windows of one or more clips, ready for the model."""
 
-    pcm: Samples  # [B, W], rows shorter than W zero-filled
-    lengths: npt.NDArray[np.int64]  # [B], the valid samples of each row
-    keys: tuple[Key, ...]  # [B], of the clip that each row is a window of
-    number: int = 0  # of those made before it
+    pcm: Samples  # [B, W], rows of fewer samples are filled up with zeros
+    lengths: npt.NDArray[np.int64]  # [B], valid samples of each row
+    keys: tuple[Key, ...]  # [B], of the clip that each row belongs to
+    number: int = 0  # batches that were made before this one
 
 
 def batches(windows: Iterable[tuple[Key, Samples]], size: int, window: int) -> Iterator[Batch[Key]]:
-    """Group (key, window) pairs into batches of ``size`` rows of ``window`` samples, in order."""
+    """Group (key, window) pairs into batches of ``size`` rows of W = ``window`` samples, in order.
+
+    The last batch may have fewer rows.
+    """
     held: list[tuple[Key, Samples]] = []
     for pair in windows:
         held.append(pair)
@@ -80,7 +84,7 @@ def batches(windows: Iterable[tuple[Key, Samples]], size: int, window: int) -> I
 
 
 def make_batch(pairs: Sequence[tuple[Key, Samples]], window: int, number: int = 0) -> Batch[Key]:
-    """One batch of (key, window) pairs, each of at most ``window`` samples."""
+    """Make one batch of (key, samples) pairs, each of at most W = ``window`` samples."""
     pcm = np.zeros((len(pairs), window), np.float32)
     for row, (_, samples) in zip(pcm, pairs, strict=True):
         row[: len(samples)] = samples
@@ -89,9 +93,12 @@ def make_batch(pairs: Sequence[tuple[Key, Samples]], window: int, number: int = 
 
 
 def as_buffer(pcm: Samples, dtype: str, channels: int) -> npt.NDArray[Any]:
-    """Mono samples [B, S] as a device holds them: [B, S * channels], interleaved.
+    """Convert mono samples [B, S] to a device's buffer: [B, S * channels], interleaved.
 
-    ``int16`` has full scale 32,768; ``float32`` stays as it is.
+    Args:
+        pcm: in [-1, 1].
+        dtype: ``int16``, with full scale 32,768, or ``float32``.
+        channels: each gets the same samples.
     """
     values: npt.NDArray[Any] = np.ascontiguousarray(pcm, np.float32)
     if dtype == "int16":
