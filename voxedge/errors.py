@@ -1,7 +1,8 @@
-"""Every way in which voxedge can fail on purpose: one exception tree.
+"""Every error that voxedge raises on purpose: one tree of exceptions.
 
-The library raises, only the command line prints. Each class owns the stable ``code`` that programs
-see in ``--json`` records and the ``exit_code`` of the process (docs/design.md, "The command line").
+The library raises them, and only the command line prints. Each class owns the stable ``code`` that
+programs see in ``--json`` records, and the ``exit_code`` of the process. ``docs/errors.md`` is made
+from the docstrings: what happened, and what to do.
 """
 
 from __future__ import annotations
@@ -10,7 +11,13 @@ from typing import ClassVar
 
 
 class VoxedgeError(Exception):
-    """A failure that is explained to the user; ``hint`` says what to do about it."""
+    """Something else failed: a full disk, a read-only folder, or a fault in voxedge itself.
+    Free the disk, or run ``voxedge --debug`` again and report what it shows.
+
+    Args:
+        message: what happened.
+        hint: what to do about it, for people; may be empty.
+    """
 
     code: ClassVar[str] = "internal"
     exit_code: ClassVar[int] = 1
@@ -25,125 +32,140 @@ class VoxedgeError(Exception):
 
 
 class UsageError(VoxedgeError):
-    """The command or call itself makes no sense."""
+    """The command, a flag or a recipe makes no sense. Correct it; ``--help`` lists the flags."""
 
     code, exit_code = "usage", 2
 
 
 class AudioError(VoxedgeError):
-    """A clip that cannot be used; the other clips of a call are not affected."""
+    """A clip cannot be used. Leave it out; the other clips of the call are not affected."""
 
     code, exit_code = "audio", 3
 
 
 class AudioNotFound(AudioError):
+    """There is no file at this path. Check the name and the current folder."""
+
     code = "not_found"
 
 
 class NotAFile(AudioError):
-    """A directory, FIFO, device or socket where a regular file is needed."""
+    """The path is a folder, FIFO, device or socket. Give the path of a regular file."""
 
     code = "not_a_file"
 
 
 class PermissionDenied(AudioError):
+    """The file may not be read by this user. Change its permissions."""
+
     code = "permission_denied"
 
 
 class UnreadableAudio(AudioError):
-    """The bytes are not audio that can be decoded."""
+    """The file is not audio that can be decoded. Convert it to WAV or FLAC, or copy it again."""
 
     code = "unreadable"
 
 
 class TruncatedAudio(AudioError):
-    """Less audio than the header declares; an error only where ``strict`` asks for it."""
+    """The file holds less audio than its header declares. Copy it again, or leave out
+    ``--strict``: then what can be decoded is used, with a warning.
+    """
 
     code = "truncated"
 
 
 class OutsideLimits(AudioError):
-    """A header or a size beyond the stated limits."""
+    """The sample rate, channel count, length or size is beyond a limit. Convert the file."""
 
     code = "outside_limits"
 
 
 class TooShort(AudioError):
+    """The clip is shorter than the model's minimum, or ``--min-seconds``. Record a longer one."""
+
     code = "too_short"
 
 
 class BadSamples(AudioError):
-    """NaN, infinite, or far outside [-1, 1]."""
+    """Samples are NaN, infinite, or far outside [-1, 1]. Scale integers by their type's range."""
 
     code = "bad_samples"
 
 
 class CorpusError(AudioError):
-    """A folder or manifest from which nothing can be trained or measured."""
+    """A folder, manifest or evaluation cannot be used for training or measuring. Correct it."""
 
     code = "corpus"
 
 
 class ModelError(VoxedgeError):
-    """A model file that is missing or must not be trusted."""
+    """The model file is not a voxedge model, is damaged or unsafe. Copy or export it again."""
 
     code, exit_code = "model_refused", 4
 
 
 class ModelNotFound(ModelError):
+    """There is no model file. Name one by ``--model`` or ``$VOXEDGE_MODEL``, or export one."""
+
     code = "model_not_found"
 
 
 class NonFiniteOutput(ModelError):
-    """The model answered NaN or infinity for good input; no name may be drawn from that."""
+    """The model's answer is NaN or infinite, so no speaker is named. Export the model again."""
 
     code = "non_finite_output"
 
 
 class RunError(ModelError):
-    """A run folder or checkpoint that is missing, damaged or of another architecture."""
+    """A run folder or checkpoint is missing, damaged, or does not fit. Name another, or train."""
 
     code = "run_refused"
 
 
 class ParityError(ModelError):
-    """The exported graph does not compute what the trained network computes."""
+    """The exported graph answers differently from the trained network, so no file was written.
+    Export in a higher precision, or report it.
+    """
 
     code = "parity"
 
 
 class SomeFilesFailed(VoxedgeError):
-    """Some of several files failed; each was reported where it stood."""
+    """Some of the clips could not be used; each has its own error. The other answers are right."""
 
     code, exit_code = "some_files_failed", 5
 
 
 class ProviderUnavailable(VoxedgeError):
-    """An execution provider (or ONNX Runtime itself) that was asked for and is not there."""
+    """ONNX Runtime, or the requested execution provider, does not load. See ``voxedge doctor``."""
 
     code, exit_code = "provider_unavailable", 6
 
 
 class MissingExtra(VoxedgeError):
-    """A part of voxedge whose optional dependencies are not installed."""
+    """Something that this command needs is not installed. The hint says how to install it."""
 
     code, exit_code = "missing_extra", 2
 
 
 class TrainingError(VoxedgeError):
-    """Training cannot go on, a loss that is not finite for one; the last good state is kept."""
+    """Training cannot go on: the loss is not finite. Lower the learning rate, then ``--resume``."""
 
     code = "training"
 
 
 class RunBusy(TrainingError):
-    """Another process trains in the same run folder."""
+    """Another process is training in the same run folder. Wait for it, or use another folder."""
 
     code, exit_code = "run_busy", 2
 
 
 class Interrupted(VoxedgeError):
-    """A signal asked the process to stop; what was done is saved. The exit code is 128 + signal."""
+    """A signal stopped the process. ``voxedge train --resume`` goes on from what was saved.
+
+    The exit code is 128 + the signal's number.
+    """
 
     code = "interrupted"
 
@@ -153,4 +175,5 @@ class Interrupted(VoxedgeError):
 
     @property
     def status(self) -> int:
+        """The exit code of the process."""
         return 128 + self.signum
