@@ -1,1 +1,1 @@
-"""The model file: metadata, seal, and the reader that refuses what cannot be trusted."""
+"""The model file: its metadata, its seal, and a reader that refuses what is not safe to run."""

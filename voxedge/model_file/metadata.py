@@ -1,6 +1,6 @@
-"""What a model file says of itself: one metadata entry, a JSON object, checked when it is made.
+"""The metadata of a model file: one JSON object, checked whenever it is made or read.
 
-Names, rates, window and parity are in the file, so that a device needs nothing beside it
+Speaker names, sample rate, window and parity are in the file, so that a device needs no other
 (docs/design.md, "The model file").
 """
 
@@ -9,45 +9,70 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, TypedDict
 
+from voxedge.audio.limits import (
+    MAX_CHANNELS,
+    MAX_RATE,
+    MAX_WINDOW_SECONDS,
+    MIN_RATE,
+    MIN_WINDOW_SECONDS,
+)
 from voxedge.errors import ModelError
+from voxedge.install import DISTRIBUTION
 
 SUFFIX = ".onnx"
 SCHEMA = 1
-KEY = "voxedge"
-DIGEST_BLANK = "0" * 64  # in the digest's place while the digest is computed
+KEY = "voxedge"  # of the metadata entry in the ONNX file
+DIGEST_BLANK = "0" * 64  # stands for the digest while it is computed
 
-_MIN_WINDOW = 0.25  # seconds, as in recipes: shorter ones would cut a clip into millions
+_MAX_EMBEDDING_DIM = 1 << 16
+_MAX_TEMPERATURE = 1e6
 
 
-def require(condition: bool, what: str) -> None:
-    """Refuse a model file.
+def require(condition: bool, problem: str) -> None:
+    """Refuse a model file unless a condition holds.
 
     Raises:
-        ModelError: the condition does not hold.
+        ModelError: it does not.
     """
     if not condition:
-        raise ModelError(f"the model file is refused: {what}")
+        raise ModelError(f"the model file is refused: {problem}")
+
+
+class InputDescription(TypedDict, total=False):
+    """What the ``pcm`` input holds; without it, mono float32 at ``sample_rate``."""
+
+    dtype: str  # ``float32`` in [-1, 1], or ``int16``
+    rate: int  # Hz, as ``sample_rate``
+    channels: int  # interleaved
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a voxedge model file says of itself (schema 1)."""
+    """What a voxedge model file says about itself, in schema 1.
 
-    labels: tuple[str, ...]  # in class order
+    A reader reads every schema up to its own and refuses a newer one. It ignores the keys that it
+    does not know. So a field that is added to a schema has a default, with which the files that
+    lack it keep their meaning; a change that an old reader must not overlook is a new schema.
+
+    ``frontend``, ``thresholds``, ``parity``, ``metrics`` and ``training`` are for people and
+    reports: no answer depends on them, and what another program wrote there is not checked.
+    """
+
+    labels: tuple[str, ...]  # the speakers, in class order
     sample_rate: int  # Hz, of the ``pcm`` input
     window_seconds: float
-    min_seconds: float
+    min_seconds: float  # a shorter clip is refused
     embedding_dim: int
     temperature: float  # logits are divided by it before the softmax
-    input: dict[str, Any] = field(default_factory=dict)  # of ``pcm``: dtype, rate, channels
-    frontend: dict[str, Any] = field(default_factory=dict)
-    thresholds: dict[str, Any] = field(default_factory=dict)
+    input: InputDescription = field(default_factory=InputDescription)
+    frontend: dict[str, Any] = field(default_factory=dict)  # settings of the recipe
+    thresholds: dict[str, Any] = field(default_factory=dict)  # not written by this version
     precision: str = "fp32"
-    parity: dict[str, Any] = field(default_factory=dict)
-    metrics: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
+    parity: dict[str, Any] = field(default_factory=dict)  # what the export measured
+    metrics: dict[str, Any] = field(default_factory=dict)  # on the test split
+    training: dict[str, Any] = field(default_factory=dict)  # recipe, data, versions
     licence: str = ""
     digest: str = DIGEST_BLANK
     schema: int = SCHEMA
@@ -56,32 +81,35 @@ class Metadata:
         require(len(self.labels) >= 2, "fewer than two labels")
         require(len(set(self.labels)) == len(self.labels), "the same label twice")
         require(all(self.labels), "an empty label")
-        require(4_000 <= self.sample_rate <= 384_000, f"sample_rate {self.sample_rate}")
-        require(_MIN_WINDOW <= self.window_seconds <= 60, f"window_seconds {self.window_seconds}")
+        require(MIN_RATE <= self.sample_rate <= MAX_RATE, f"sample_rate {self.sample_rate}")
+        require(
+            MIN_WINDOW_SECONDS <= self.window_seconds <= MAX_WINDOW_SECONDS,
+            f"window_seconds {self.window_seconds}",
+        )
         require(0 < self.min_seconds <= self.window_seconds, f"min_seconds {self.min_seconds}")
-        require(0 < self.embedding_dim <= 1 << 16, f"embedding_dim {self.embedding_dim}")
-        require(0 < self.temperature < 1e6, f"temperature {self.temperature}")
-        require(self.input.get("dtype", "float32") in ("float32", "int16"), "an unknown dtype")
-        channels = self.input.get("channels", 1)
-        require(type(channels) is int and 1 <= channels <= 32, f"channels {channels!r}")
+        require(0 < self.embedding_dim <= _MAX_EMBEDDING_DIM, f"embedding_dim {self.embedding_dim}")
+        require(0 < self.temperature < _MAX_TEMPERATURE, f"temperature {self.temperature}")
+        require(self.dtype in ("float32", "int16"), "an unknown dtype")
+        channels: object = self.input.get("channels", 1)
+        require(type(channels) is int and 1 <= channels <= MAX_CHANNELS, f"channels {channels!r}")
 
     @property
     def dtype(self) -> str:
-        """Of the ``pcm`` input: ``float32``, or ``int16`` with full scale 32,768."""
+        """Type of the ``pcm`` input: ``float32``, or ``int16`` with full scale 32,768."""
         return str(self.input.get("dtype", "float32"))
 
     @property
     def channels(self) -> int:
-        """Of the ``pcm`` input, interleaved."""
+        """Interleaved channels of the ``pcm`` input."""
         return int(self.input.get("channels", 1))
 
     @property
     def window(self) -> int:
-        """W, the samples of one window."""
+        """W: samples of one window."""
         return round(self.window_seconds * self.sample_rate)
 
     def to_json(self) -> str:
-        """Canonical JSON: sorted keys, no spaces, so that the same model has the same bytes."""
+        """Write canonical JSON, so that equal metadata has equal bytes."""
         return json.dumps(
             asdict(self),
             sort_keys=True,
@@ -92,10 +120,10 @@ class Metadata:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Metadata:
-        """Parse and check.
+        """Parse the JSON of a model file, and check its values.
 
         Raises:
-            ModelError: not JSON, a newer schema, missing or impossible values.
+            ModelError: it is not JSON, of a newer schema, or has missing or impossible values.
         """
         try:
             value = json.loads(
@@ -112,12 +140,12 @@ class Metadata:
         if schema > SCHEMA:
             raise ModelError(
                 f"the model file has metadata schema {schema}; this voxedge reads up to {SCHEMA}",
-                "upgrade voxedge",
+                f"upgrade {DISTRIBUTION}",
             )
         known = {item.name: str(item.type) for item in fields(cls)}
         for name, kind in known.items():
             if name in value:
-                require(_fits(value[name], kind), f"{name} is not of the right type")
+                require(_has_type(value[name], kind), f"{name} is not of the right type")
         try:
             chosen = {name: value[name] for name in known if name in value}
             chosen["labels"] = tuple(value["labels"])
@@ -140,11 +168,12 @@ def _finite(text: str) -> float:
     return value
 
 
-def _fits(value: object, kind: str) -> bool:
-    if kind.startswith("tuple[str"):
+def _has_type(value: object, annotation: str) -> bool:
+    """Whether a value parsed from JSON has the type that a field is annotated with."""
+    if annotation == "tuple[str, ...]":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if kind.startswith("dict"):
-        return isinstance(value, dict)
-    if kind == "float":
+    if annotation == "float":
         return type(value) in (int, float)
-    return type(value).__name__ == kind
+    if annotation in ("int", "str"):
+        return type(value).__name__ == annotation
+    return isinstance(value, dict)

@@ -1,8 +1,9 @@
-"""Reads an ONNX file's skeleton from its protobuf bytes, without the onnx package.
+"""Read the skeleton of an ONNX file from its protobuf bytes, without the onnx package.
 
-A device has NumPy and ONNX Runtime only, and what must be refused (external data, control flow,
-metadata that lies) has to be seen before the runtime opens the file. Wire format: the protobuf
-encoding guide; field numbers: ``onnx.proto`` of ONNX 1.23 (IR version 10 and later add none here).
+The skeleton is what decides whether a file is refused: operators, opsets, external data, and where
+the metadata is. A device has NumPy and ONNX Runtime only, and the runtime must not open the file
+before. Wire format: the protobuf encoding guide; field numbers: ``onnx.proto`` of ONNX 1.23 (later
+IR versions than 10 add no fields that matter here).
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 _MAX_DEPTH = 16
-_MAX_FIELDS = 500_000  # of one file; a ResNet has some thousand
+_MAX_FIELDS = 500_000  # of one file; that of a ResNet has a few thousand
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
-# message type -> field number -> the type of the message in that field
+#: Message type -> field number -> type of the message in that field.
 _CHILDREN: dict[str, dict[int, str]] = {
     "Model": {7: "Graph", 8: "Opset", 14: "Entry", 20: "Training", 25: "Function"},
     "Training": {1: "Graph", 2: "Graph"},
@@ -39,21 +40,21 @@ class WireError(ValueError):
 
 @dataclass
 class Skeleton:
-    """What a reader wants to know of a model before it trusts it."""
+    """What is known about a model before its weights are read."""
 
     ir_version: int = 0
-    opsets: dict[str, int] = field(default_factory=dict)
-    metadata: list[tuple[bytes, int, int]] = field(default_factory=list)  # key, start, end of value
-    operators: set[str] = field(default_factory=set)
-    external_data: bool = False
-    fields: int = 0
+    opsets: dict[str, int] = field(default_factory=dict)  # domain -> version
+    metadata: list[tuple[bytes, int, int]] = field(default_factory=list)  # key, offsets of value
+    operators: set[str] = field(default_factory=set)  # of all graphs and functions
+    external_data: bool = False  # a tensor refers to another file
+    fields: int = 0  # that were read
 
 
 def skeleton(data: bytes | memoryview) -> Skeleton:
-    """Walk a serialised ModelProto, graphs inside graphs included; tensors are stepped over.
+    """Walk a serialised ModelProto and the graphs inside its graphs, without reading weights.
 
     Raises:
-        WireError: the bytes are not such a message, or messages are nested beyond reason.
+        WireError: the bytes are not such a message, or are nested too deeply, or too many.
     """
     found = Skeleton()
     view = memoryview(data)
@@ -62,6 +63,7 @@ def skeleton(data: bytes | memoryview) -> Skeleton:
 
 
 def _walk(view: memoryview, start: int, end: int, kind: str, found: Skeleton, depth: int) -> None:
+    """Add what a message of type ``kind`` holds, and the messages inside it, to ``found``."""
     if depth > _MAX_DEPTH:
         raise WireError("messages nested too deep")
     children = _CHILDREN.get(kind, {})
@@ -94,7 +96,7 @@ def _walk(view: memoryview, start: int, end: int, kind: str, found: Skeleton, de
 
 
 def _fields(view: memoryview, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """(field number, wire type, start, end) of bytes fields; (.., value, value) of varints."""
+    """Yield (field number, wire type, start, end), or (.., value, value) for a varint."""
     while position < end:
         tag, position = _varint(view, position, end)
         number, wire = tag >> 3, tag & 7
