@@ -1,41 +1,40 @@
-"""How this installation came to be, and the pip command that adds to it.
+"""How this installation was made, and the pip command that adds an extra to it.
 
-The name ``voxedge`` on the package index belongs to another project (a voice-conversation toolkit),
-so no hint may name it: ``pip install voxedge`` would fetch a stranger's code.
+The distribution is not called ``voxedge``: on the package index that name belongs to another
+project (a voice conversion toolkit). A hint that gave pip that name would fetch and run its code.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from voxedge.errors import MissingExtra
 
 DISTRIBUTION = "voxedge-speaker"
-_FOREIGN = "voxedge"  # the other project's distribution, whose import package has our name
+_FOREIGN = "voxedge"  # the other project's distribution; its import package has our name
 
 
 def install_command(extra: str) -> str:
-    """The command that installs an extra where this installation came from.
+    """The command that adds an extra to this installation, from where it was installed.
 
-    From a clone it names the clone's folder, from a wheel that file; what came from an index is
-    asked for by the distribution's own name.
+    That is a folder (``-e`` where the installation is editable), a wheel file, a URL, or the
+    package index, where the distribution has its own name.
     """
-    return f"pip install {shlex.quote(f'{_origin()}[{extra}]')}"
+    import shlex
+
+    return f"pip install {shlex.join(_requirement(extra))}"
 
 
 @contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
-    """Around imports that a device install does not have.
+    """Surround imports that a device install does not have.
 
     Raises:
-        MissingExtra: one of them is missing; it names the command that installs it.
+        MissingExtra: a module is missing; the hint is the command that installs it.
     """
     try:
         yield
@@ -46,46 +45,73 @@ def needs_extra(extra: str) -> Iterator[None]:
 
 
 def foreign_distribution() -> str | None:
-    """Where another project's ``voxedge`` is installed, if it is: its files shadow ours.
+    """The metadata folder of a distribution named ``voxedge``, if one is installed.
 
-    File names alone are looked at: this runs at every start of the command line.
+    Only file names are compared, because this runs whenever the command line starts.
     """
     for folder in dict.fromkeys(sys.path):
         try:
-            names = os.listdir(folder or os.curdir)  # noqa: PTH208 - loads no pathlib work
+            names = os.listdir(folder or os.curdir)  # noqa: PTH208 - faster than pathlib
         except OSError:
             continue
         for name in names:
             if name.startswith(f"{_FOREIGN}-") and name.endswith((".dist-info", ".egg-info")):
-                return os.path.join(folder, name)  # noqa: PTH118 - loads no pathlib work
+                return os.path.join(folder, name)  # noqa: PTH118
     return None
 
 
 def foreign_warning(found: str) -> str:
-    """What to tell people who have both."""
+    """The warning to those who have installed both distributions.
+
+    Args:
+        found: by ``foreign_distribution``.
+    """
     return (
-        f"another project's distribution {_FOREIGN!r} is installed ({found}) and replaces files of"
-        f" {DISTRIBUTION}: pip uninstall {_FOREIGN} {DISTRIBUTION}, then install the latter again"
+        f"another distribution named {_FOREIGN!r} is installed ({found}), and its files replace"
+        f" those of {DISTRIBUTION}: pip uninstall {_FOREIGN} {DISTRIBUTION}, then install"
+        f" {DISTRIBUTION} again"
     )
 
 
-def _origin() -> str:
+def _requirement(extra: str) -> list[str]:
+    """The arguments of ``pip install``, by the record that pip keeps of its source (PEP 610)."""
+    import json
     from importlib import metadata
 
-    clone = Path(__file__).resolve().parents[1]
-    try:
-        recorded = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
-    except metadata.PackageNotFoundError:
-        return _as_typed(clone)
-    if recorded is None:
-        return DISTRIBUTION
-    path = Path(unquote(urlsplit(json.loads(recorded)["url"]).path))
-    return _as_typed(path)
+    # A clone may hold the folder of an earlier build, which has no record.
+    found = metadata.distributions(name=DISTRIBUTION)
+    text = next(filter(None, (each.read_text("direct_url.json") for each in found)), None)
+    if text is None:
+        clone = Path(__file__).resolve().parents[1]
+        if (clone / "pyproject.toml").is_file():  # it runs without being installed
+            return ["-e", f"{_as_typed(clone)}[{extra}]"]
+        return [f"{DISTRIBUTION}[{extra}]"]  # from an index
+    record = json.loads(text)
+    if (path := _local_path(record["url"])) is None:
+        return [f"{DISTRIBUTION}[{extra}] @ {_vcs_prefix(record)}{record['url']}"]
+    editable = record.get("dir_info", {}).get("editable", False)
+    return [*(["-e"] if editable else []), f"{_as_typed(path)}[{extra}]"]
+
+
+def _local_path(url: str) -> Path | None:
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    parts = urlsplit(url)
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" else None
+
+
+def _vcs_prefix(record: dict[str, dict[str, str]]) -> str:
+    """``git+`` for a URL that was cloned by git."""
+    return f"{record['vcs_info']['vcs']}+" if "vcs_info" in record else ""
 
 
 def _as_typed(path: Path) -> str:
-    """As one would type it in the current folder, and as pip takes it for a path."""
-    here = Path.cwd()
+    """A path relative to the current folder where it lies below, in a form that pip accepts."""
+    try:
+        here = Path.cwd()
+    except OSError:  # the folder was deleted
+        return str(path)
     if path == here:
         return "."
     return f"./{path.relative_to(here)}" if path.is_relative_to(here) else str(path)
