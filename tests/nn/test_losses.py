@@ -41,7 +41,7 @@ def test_split_form_by_hand():
     assert terms.loss.item() == pytest.approx(expected)
 
 
-def test_seed_form_is_drowned_by_cross_entropy_as_its_authors_found():
+def test_seed_form_is_negligible_next_to_cross_entropy_as_its_authors_found():
     torch.manual_seed(0)
     loss = ContrastiveCenterLoss(200, 512, "seed")
     value = loss(torch.randn(64, 512).relu(), torch.arange(64)).loss.item()
@@ -79,25 +79,25 @@ def test_gradient_is_finite_when_an_embedding_sits_on_its_center():
 
 def test_the_margin_widens_the_true_angle_alone():
     angles = torch.tensor([[0.3, 1.2, 2.0], [1.0, 3.1, 0.5]])
-    judged = with_margin(30 * torch.cos(angles), torch.tensor([1, 2]), 30.0, 0.2)
+    widened = with_margin(30 * torch.cos(angles), torch.tensor([1, 2]), 30.0, 0.2)
     expected = torch.tensor([[0.3, 1.4, 2.0], [1.0, 3.1, 0.7]])
-    torch.testing.assert_close(judged, 30 * torch.cos(expected))
+    torch.testing.assert_close(widened, 30 * torch.cos(expected))
 
 
-def test_beyond_a_half_turn_the_margin_still_costs():
+def test_beyond_a_half_turn_the_margin_still_lowers_the_logit():
     logits = 30 * torch.cos(torch.tensor([[0.1, 3.1]]))
-    judged = with_margin(logits, torch.tensor([1]), 30.0, 0.2)
-    assert judged[0, 1] < logits[0, 1]
-    assert torch.equal(judged[0, 0], logits[0, 0])
+    widened = with_margin(logits, torch.tensor([1]), 30.0, 0.2)
+    assert widened[0, 1] < logits[0, 1]
+    assert torch.equal(widened[0, 0], logits[0, 0])
 
 
-def test_the_margin_comes_when_something_is_learned():
+def test_the_margin_grows_between_three_and_six_tenths_of_the_training():
     assert [margin_at(0.2, p) for p in (0.0, 0.3, 0.45, 0.6, 1.0)] == pytest.approx(
         [0, 0, 0.1, 0.2, 0.2]
     )
 
 
-def test_unit_length_makes_distances_of_directions():
+def test_with_unit_length_distances_depend_on_directions_only():
     loss = worked_example("split", unit=True)
     with torch.no_grad():
         loss.centers.copy_(torch.tensor([[5.0, 0], [0, 7], [-3, 0]]))

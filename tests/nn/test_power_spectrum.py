@@ -13,7 +13,7 @@ from voxedge.nn.power_spectrum import PowerSpectrum
 @pytest.mark.parametrize(
     ("n_fft", "win_length", "hop_length"),
     [(512, 400, 160), (512, 512, 128), (256, 201, 77), (512, 399, 160), (64, 2, 16), (64, 63, 64)],
-    ids=["default", "whole frame", "odd, prime hop", "odd", "two samples", "but one sample"],
+    ids=["default", "whole frame", "odd, prime hop", "odd", "two samples", "all but one sample"],
 )
 def test_power_is_the_ffts(n_fft, win_length, hop_length, bins):
     bins = torch.arange(n_fft // 2 + 1)[bins]

@@ -12,9 +12,11 @@ from voxedge.nn.speaker_net import (
     VoiceStatistics,
 )
 from voxedge.train.build import build_net
-from voxedge.train.recipe import FrontendRecipe, Recipe
+from voxedge.train.recipe import FrontendRecipe, ModelRecipe, Recipe
 
-TINY = Recipe(frontend=FrontendRecipe(image_size=32, window_seconds=0.5))
+TINY = Recipe(
+    frontend=FrontendRecipe(image_size=32, window_seconds=0.5), model=ModelRecipe(statistics=False)
+)
 
 
 def test_outputs_have_the_shapes_and_scales_of_the_contract():
@@ -26,7 +28,7 @@ def test_outputs_have_the_shapes_and_scales_of_the_contract():
     torch.testing.assert_close(embedding.norm(dim=1), torch.ones(3))
 
 
-def test_the_seed_decides_the_first_weights():
+def test_the_seed_decides_the_initial_weights():
     one, same = build_net(TINY, 5), build_net(TINY, 5)
     other = build_net(TINY.with_values({"training.seed": 1}), 5)
     assert torch.equal(one.head.weight, same.head.weight)
@@ -43,7 +45,7 @@ def test_a_cosine_head_compares_angles():
     assert head(torch.zeros(1, 16)).isfinite().all()
 
 
-def test_a_cosine_head_can_judge_a_part_of_the_embedding():
+def test_a_cosine_head_can_use_some_dimensions_only():
     head = CosineHead(16, 5, scale=30.0)
     embedding = torch.randn(4, 16)
     expected = torch.cosine_similarity(embedding[:, None, 4:], head.weight[None, :, 4:], dim=2)
@@ -115,13 +117,13 @@ def test_each_map_of_a_discriminant_has_its_share_for_clips_like_its_own():
     torch.testing.assert_close(deaf(logits, evidence), quiet)
 
 
-def test_modesty_shrinks_the_logits_of_what_fills_half_a_window():
+def test_the_duration_exponent_shrinks_the_logits_of_short_clips():
     net = build_net(TINY, 5).eval()
     window = net.frontend.window.samples
     pcm = 0.1 * torch.randn(2, window, generator=torch.Generator().manual_seed(0))
     lengths = torch.tensor([window // 2, window])
     plain, embedding = net(pcm, lengths)
-    net.modesty = 0.5
+    net.duration_exponent = 0.5
     modest, same = net(pcm, lengths)
     torch.testing.assert_close(modest, plain * torch.tensor([[0.5**0.5], [1.0]]))
     assert torch.equal(embedding, same)

@@ -18,13 +18,13 @@ def weights(trunk):
 @pytest.mark.parametrize("width", [1.0, 0.25])
 @pytest.mark.parametrize("name", TRUNKS)
 def test_every_trunk_learns_from_the_smallest_image(name, width):
-    trunk, entries = TRUNKS[name](width)
+    trunk, embedding_dim = TRUNKS[name](width)
     pixels = 32
     image = torch.randn(2, 1, pixels, pixels)
     frontend = build_frontend(FrontendRecipe(image_size=pixels))
-    net = SpeakerNet(frontend, trunk, nn.Linear(entries, 3))
+    net = SpeakerNet(frontend, trunk, nn.Linear(embedding_dim, 3))
     logits, embedding = net.classify(image)
-    assert embedding.shape == (2, entries)
+    assert embedding.shape == (2, embedding_dim)
     torch.nn.functional.cross_entropy(logits, torch.tensor([0, 2])).backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in trunk.parameters())
 
@@ -42,8 +42,8 @@ def test_a_resnet_of_full_width_is_torchvisions_and_others_begin_alike(name):
     torch.manual_seed(0)
     theirs = getattr(torchvision.models, name)().state_dict()
     assert all(torch.equal(value, theirs[key]) for key, value in trunk.state_dict().items())
-    half, entries = TRUNKS[name](0.5)
-    assert entries == 256
+    half, embedding_dim = TRUNKS[name](0.5)
+    assert embedding_dim == 256
     shapes = {key: value.shape for key, value in half.state_dict().items()}
     assert shapes.keys() == trunk.state_dict().keys()
     assert shapes["conv1.weight"] == (32, 3, 7, 7)

@@ -1,1 +1,1 @@
-"""The parts of the network that PyTorch trains: front end, trunk, losses, augmentation."""
+"""The network in PyTorch: front ends, trunks, heads, losses and augmentation."""

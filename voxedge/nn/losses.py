@@ -1,7 +1,8 @@
-"""Losses for compact classes, far from each other: the angular margin, and learned centers.
+"""Losses that make classes compact and separate: the angular margin and the center loss.
 
-The contrastive-center loss pulls an embedding to the center of its class and away from the other
-centers, which are learned (Qi and Su 2017, "Contrastive-center loss for deep neural networks").
+The contrastive-center loss pulls an embedding to the learned center of its class and away from the
+other centers (Qi and Su 2017, "Contrastive-center loss for deep neural networks").
+
 Shapes: B batch, E embedding, K classes.
 """
 
@@ -16,16 +17,16 @@ from torch import Tensor, nn
 
 CenterForm: TypeAlias = Literal["paper", "seed", "split"]
 
-_MARGIN_STARTS, _MARGIN_FULL = 0.3, 0.6  # of the training
+_MARGIN_STARTS, _MARGIN_FULL = 0.3, 0.6  # fractions of the training
 _SEED_EPSILON = 1e-6
 _SEED_SCALE = 0.1
 
 
 def margin_at(margin: float, progress: float) -> float:
-    """The margin at a point of training: none at first, since it keeps a new network from learning.
+    """Margin at a point of training: none at first, as it keeps an untrained network from learning.
 
     Args:
-        margin: the full one, radians.
+        margin: the full margin, radians.
         progress: fraction of all steps done.
     """
     risen = (progress - _MARGIN_STARTS) / (_MARGIN_FULL - _MARGIN_STARTS)
@@ -33,10 +34,16 @@ def margin_at(margin: float, progress: float) -> float:
 
 
 def with_margin(logits: Tensor, labels: Tensor, scale: float, margin: float) -> Tensor:
-    """Scaled cosines [B, K], the true class's angle widened by ``margin`` radians.
+    """Add an angular margin to the true class: ``s cos(theta + m)`` (Deng et al. 2019, "ArcFace").
 
-    ``s cos(theta + m)`` (Deng et al. 2019, "ArcFace", eq. 3); beyond a half-turn, where that would
-    rise again, ``s (cos(theta) - m sin(m))`` as in the authors' code.
+    Beyond a half-turn, where eq. 3 would rise again, it is ``s (cos(theta) - m sin(m))`` as in the
+    authors' code.
+
+    Args:
+        logits: scaled cosines [B, K].
+        labels: true classes, int64 [B].
+        scale: s.
+        margin: m, radians.
     """
     own = logits.gather(1, labels.unsqueeze(1)) / scale
     angle = torch.acos(own.clamp(-1 + 1e-6, 1 - 1e-6))
@@ -47,22 +54,22 @@ def with_margin(logits: Tensor, labels: Tensor, scale: float, margin: float) -> 
 
 
 class CenterTerms(NamedTuple):
-    """The loss and what it is made of."""
+    """The center loss and its two distances."""
 
     loss: Tensor  # scalar
-    intra: Tensor  # scalar: mean squared distance to the own center, no gradient
-    inter: Tensor  # scalar: mean squared distance to the other centers, no gradient
+    intra: Tensor  # scalar: mean squared distance to the own center, detached
+    inter: Tensor  # scalar: mean squared distance to the other centers, detached
 
 
 class ContrastiveCenterLoss(nn.Module):
-    """Centers [K, E] and the loss in one of three forms.
+    """Learned centers [K, E], and the loss in one of three forms.
 
     - ``paper``: ``1/2 sum_i ||x_i - c_yi||^2 / (sum_{j != yi} ||x_i - c_j||^2 + delta)`` (eq. 6).
     - ``seed``: the ratio of the batch's sums, ``(1 / 2B) intra / (inter + 1e-6) / 0.1``, as the
-      seed system computes it; about 2e-4 for 200 classes, so that it does next to nothing.
-    - ``split``: the two parts weighted on their own, each a mean over the batch:
+      seed system computes it; about 2e-4 for 200 classes, so it does next to nothing.
+    - ``split``: two terms with their own weights, each a mean over the batch:
       ``intra_weight / 2 * ||x_i - c_yi||^2`` and ``inter_weight / (d_i + delta)``, where ``d_i`` is
-      the mean of ``||x_i - c_j||^2`` over j != yi; the inverse keeps the pushing part bounded.
+      the mean of ``||x_i - c_j||^2`` over j != yi; the inverse keeps the second term bounded.
 
     Args:
         classes: K.
@@ -71,8 +78,8 @@ class ContrastiveCenterLoss(nn.Module):
         delta: keeps the ratio finite.
         intra_weight: of the split form.
         inter_weight: of the split form.
-        unit: whether embeddings and centers are brought to unit length first, so that distances
-            are angles and no class can get away from another by growing.
+        unit: whether embeddings and centers are normalised to unit length first, so that distances
+            are angles and classes cannot be separated by growing.
     """
 
     def __init__(
@@ -95,10 +102,10 @@ class ContrastiveCenterLoss(nn.Module):
 
     def forward(self, embedding: Tensor, labels: Tensor) -> CenterTerms:
         """Embeddings [B, E] and classes int64 [B] -> the loss and its two distances."""
-        # explicit differences, not the expanded square: that one loses the small intra distances
         centers: Tensor = self.centers
         if self.unit:
             embedding, centers = F.normalize(embedding), F.normalize(centers)
+        # Explicit differences: the expanded square rounds small distances away.
         distances = torch.cdist(embedding, centers, compute_mode="donot_use_mm_for_euclid_dist")
         squares = distances.square()
         own = squares.gather(1, labels.unsqueeze(1)).squeeze(1)

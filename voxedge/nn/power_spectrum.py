@@ -1,19 +1,19 @@
-"""Power spectra of overlapping frames as two batches of small matrix products.
+"""Power spectra of overlapping frames, by two batches of small matrix products.
 
-They are one step of the FFT (Cooley and Tukey 1965). With sample C a + b of a frame as the a-th of
-part b, and Y[b] the DFT of part b over R = n_fft / C points,
+The products are one step of the FFT, a decimation in time (Cooley and Tukey 1965). With C a + b
+the index of sample a of phase b, and Y[b] the DFT of phase b over R = n_fft / C points,
 
     X[k] = sum over b of exp(-2 pi i k b / n_fft) Y[b, k mod R].
 
-The samples are real, so that Y[b, R - r] is the conjugate of Y[b, r], and R numbers hold all of it.
-With R about the square root of n_fft that is a seventh of the DFT's multiplications. Another step
-would save more of them, but moves everything through the memory once more.
+The samples are real, so Y[b, R - r] is the conjugate of Y[b, r], and R real numbers hold all of
+Y[b]. With R near the square root of n_fft that is a seventh of the DFT's multiplications. Another
+step would save more of them, but would move everything through memory once more.
 
-Power does not know where a frame began, so a frame begins where its window does. No bin is computed
-that nobody asked for.
+The power does not depend on where a frame begins, so frames begin where their Hann window does.
+Only the bins that are asked for are computed.
 
-Shapes: B batch, T frames, C and R as above, K samples of a part that the window does not set to
-zero, Q = C K T, G = R / 2 pairs of r and R - r, L bins of a pair (at most), N bins in all.
+Shapes: B batch, T frames, C and R as above, K samples of a phase inside the Hann window,
+Q = C K T, G = R / 2 pairs of r and R - r, L bins of a pair (at most), N bins in all.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ from torch import Tensor, nn
 class PowerSpectrum(nn.Module):
     """Squared magnitude of the windowed DFT of each frame, [B, Q] -> [B, G L, T].
 
-    ``positions`` says which samples it takes, and ``places`` where each bin is in what it gives.
+    ``positions`` are the samples that it takes; ``places`` are the rows of its output where the
+    bins are, in the order of ``bins``.
 
     Args:
         frames: T.
         n_fft: points of the DFT; a power of two.
         win_length: samples of the periodic Hann window, centred in ``n_fft``.
         hop_length: samples between frames.
-        bins: which of the DFT's, int64 [N].
+        bins: of the DFT, int64 [N].
     """
 
     offsets: Tensor
-    parts: Tensor
+    phases: Tensor
     starts: Tensor
     first: Tensor
     second: Tensor
@@ -49,14 +50,14 @@ class PowerSpectrum(nn.Module):
         self, frames: int, n_fft: int, win_length: int, hop_length: int, bins: Tensor
     ) -> None:
         super().__init__()
-        residues = 1 << (n_fft.bit_length() // 2)
-        width = n_fft // residues
-        count = -(-win_length // width)
+        residues = 1 << (n_fft.bit_length() // 2)  # R
+        width = n_fft // residues  # C
+        count = -(-win_length // width)  # K
         begin = (n_fft - win_length) // 2
         start = min(begin, n_fft - count * width)
-        self.register_buffer("offsets", _counted(width)[:, None, None] + start, persistent=False)
-        self.register_buffer("parts", _counted(count)[:, None] * width, persistent=False)
-        self.register_buffer("starts", _counted(frames) * hop_length, persistent=False)
+        self.register_buffer("offsets", _arange(width)[:, None, None] + start, persistent=False)
+        self.register_buffer("phases", _arange(count)[:, None] * width, persistent=False)
+        self.register_buffer("starts", _arange(frames) * hop_length, persistent=False)
         window = torch.hann_window(win_length, periodic=True, dtype=torch.float64)
         window = F.pad(window, (begin - start, start + count * width - begin - win_length))
         first = _first_step(window.reshape(count, width), residues)
@@ -68,33 +69,34 @@ class PowerSpectrum(nn.Module):
 
     @property
     def positions(self) -> Tensor:
-        """Where the samples are that ``forward`` takes, int32 [Q]; some of them more than once."""
-        return (self.offsets + self.parts + self.starts).flatten()
+        """Indices of the samples that ``forward`` takes, int32 [Q]; frames that overlap repeat."""
+        return (self.offsets + self.phases + self.starts).flatten()
 
     def forward(self, samples: Tensor) -> Tensor:
-        """[B, Q] -> power [B, G L, T]."""
+        """Samples at ``positions`` [B, Q] -> power [B, G L, T]."""
         width, residues, count = self.first.shape
         batch, groups, frames = samples.shape[0], residues // 2, len(self.starts)
-        parts = self.first @ samples.reshape(batch, width, count, frames)  # [B, C, R, T]
-        pairs = parts.reshape(batch, width, groups, 2 * frames).transpose(1, 2)
+        phases = self.first @ samples.reshape(batch, width, count, frames)  # [B, C, R, T]
+        pairs = phases.reshape(batch, width, groups, 2 * frames).transpose(1, 2)
         spectrum = self.second @ pairs.reshape(batch, groups, 2 * width, frames)  # [B, G, 2 L, T]
         squares = (spectrum * spectrum).reshape(batch, groups, 2, -1)
         return squares.sum(dim=2).reshape(batch, self.size, frames)
 
 
-def _counted(size: int) -> Tensor:
+def _arange(size: int) -> Tensor:
     return torch.arange(size, dtype=torch.int32)
 
 
 def _first_step(window: Tensor, residues: int) -> Tensor:
-    """Samples of each part -> real and imaginary part of Y[b, r] for r < R / 2, [C, R, K].
+    """Samples of each phase -> real and imaginary part of Y[b, r] for r < R / 2, [C, R, K].
 
-    The window [K, C] is in it. Y[b, 0] is real, as is Y[b, R / 2], which stands beside it.
+    The Hann window [K, C] is part of it. Y[b, 0] is real, as is Y[b, R / 2], which therefore takes
+    the place of its imaginary part.
     """
-    part = torch.arange(len(window), dtype=torch.float64)
-    angles = 2 * math.pi / residues * torch.arange(residues // 2)[:, None] * part
+    sample = torch.arange(len(window), dtype=torch.float64)
+    angles = 2 * math.pi / residues * torch.arange(residues // 2)[:, None] * sample
     waves = torch.stack([torch.cos(angles), -torch.sin(angles)], dim=1)  # [G, 2, K]
-    waves[0, 1] = torch.cos(math.pi * part)
+    waves[0, 1] = torch.cos(math.pi * sample)
     return waves.reshape(1, residues, -1) * window.T.unsqueeze(1)
 
 
@@ -111,7 +113,7 @@ def _second_step(bins: Tensor, n_fft: int, residues: int) -> tuple[Tensor, Tenso
     sign[residue % groups == 0] = 0
     real = torch.stack([cosine, sign * sine], dim=2)  # [N, C, 2]
     imaginary = torch.stack([-sine, sign * cosine], dim=2)
-    half = residue == groups  # its Y is where others have the imaginary part
+    half = residue == groups  # Y[b, R / 2], in place of the imaginary part of Y[b, 0]
     real[half], imaginary[half] = real[half].flip(2), imaginary[half].flip(2)
     matrix = torch.zeros(groups, 2, largest, 2 * len(offset), dtype=torch.float64)
     matrix[group, 0, place], matrix[group, 1, place] = real.flatten(1), imaginary.flatten(1)

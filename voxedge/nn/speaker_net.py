@@ -1,6 +1,6 @@
 """The network: front end -> trunk -> embedding -> class logits.
 
-Shapes: B batch, S samples, P pixels of a side, E embedding, K classes.
+Shapes: B batch, S samples, P pixels of a side, E embedding, K classes, F evidence.
 """
 
 from __future__ import annotations
@@ -20,27 +20,32 @@ _COEFFICIENTS = 30
 _VARIANCE_FLOOR = 1e-3  # nothing to correlate where nothing moves
 _SHARPNESS = 3.0  # of soft minima and maxima, per unit of the image
 _LOUD = 1.0  # units of the image: what is quieter is flattened in the second half of the statistics
-_TINY = 1e-12  # keeps a length of zero from dividing
+_TINY = 1e-12  # length that is not divided by
 
 
 class CosineHead(nn.Module):
-    """Embedding [B, E] -> ``scale`` times its cosines with K directions, [B, K].
+    """Embedding [B, E] -> ``scale`` times its cosines with K class directions, [B, K].
 
-    Lengths carry no information here, so that embeddings can be compared by their angle (Deng et
-    al. 2019, "ArcFace", sec. 2.1). Batch normalisation centres the trunk's output first, which is
-    never negative and would else point one way for everybody.
+    Only angles count, so embeddings can be compared by their cosine (Deng et al. 2019, "ArcFace",
+    sec. 2.1). ``SpeakerNet`` centres the embedding by batch normalisation first: the trunk's output
+    is never negative, and all of it would point the same way.
+
+    Args:
+        embedding_dim: E.
+        classes: K.
+        scale: of the cosines.
     """
 
-    def __init__(self, in_features: int, classes: int, scale: float) -> None:
+    def __init__(self, embedding_dim: int, classes: int, scale: float) -> None:
         super().__init__()
-        self.in_features = in_features
+        self.in_features = embedding_dim  # as nn.Linear calls it
         self.scale = scale
-        self.weight = nn.Parameter(torch.empty(classes, in_features))
+        self.weight = nn.Parameter(torch.empty(classes, embedding_dim))
         nn.init.xavier_normal_(self.weight)
 
-    def forward(self, embedding: Tensor, part: slice = slice(None)) -> Tensor:
-        """Embeddings [B, E] -> logits [B, K], of some of the entries alone if asked."""
-        embedding, directions = embedding[:, part], self.weight[:, part]
+    def forward(self, embedding: Tensor, dimensions: slice = slice(None)) -> Tensor:
+        """Embeddings [B, E] -> logits [B, K], optionally from some of the dimensions only."""
+        embedding, directions = embedding[:, dimensions], self.weight[:, dimensions]
         directions = directions / directions.norm(dim=1, keepdim=True)
         length = embedding.norm(dim=1, keepdim=True).clamp(min=_TINY)
         cosines: Tensor = embedding / length @ directions.T
@@ -51,20 +56,19 @@ Head: TypeAlias = nn.Linear | CosineHead
 
 
 class SpeakerNet(nn.Module):
-    """Raw samples in, logits and embedding out.
+    """Raw samples -> logits and embedding.
 
     Args:
         frontend: samples -> one-channel image.
         trunk: three-channel image -> features [B, E].
-        head: embedding -> logits; before one of angles the features are batch-normalised.
-        statistics: how many of the embedding's entries, the last ones, come from
+        head: embedding -> logits; before a ``CosineHead`` the features are batch-normalised.
+        statistics: how many of the embedding's dimensions, the last ones, come from
             ``VoiceStatistics`` and not from the trunk.
 
-    ``discriminant``, where training ends with one, is asked beside the head. ``modesty`` is the
-    power of the share of its window that a clip fills by which its logits shrink: half a second is
-    not as good as three (probabilities that know of durations: Mandasari et al. 2013, "Quality
-    measure functions for calibration of speaker recognition systems in various duration
-    conditions").
+    ``discriminant``, where training ends with one, is asked beside the head. The logits of a short
+    clip are multiplied by (clip length / window length) ** ``duration_exponent``, so that its
+    probabilities are less confident (Mandasari et al. 2013, "Quality measure functions for
+    calibration of speaker recognition systems in various duration conditions").
     """
 
     def __init__(
@@ -79,12 +83,12 @@ class SpeakerNet(nn.Module):
         self.trunk = trunk
         self.bypass: VoiceStatistics | None = None
         if statistics:
-            self.bypass = VoiceStatistics(frontend.rows.shape[0], statistics)
+            self.bypass = VoiceStatistics(frontend.image_size, statistics)
         cosine = isinstance(head, CosineHead)
         self.neck = nn.BatchNorm1d(head.in_features) if cosine else nn.Identity()
         self.head = head
         self.discriminant: Discriminant | None = None
-        self.modesty = 0.0
+        self.duration_exponent = 0.0
 
     @property
     def evidence(self) -> nn.Module:
@@ -102,14 +106,14 @@ class SpeakerNet(nn.Module):
     def forward(self, pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Samples [B, S], valid lengths int64 [B] -> logits [B, K], embedding [B, E]."""
         logits, embedding = self.classify(self.frontend(pcm, lengths))
-        if self.modesty:
-            filled = self.frontend.window.filled(pcm, lengths).unsqueeze(1)
-            logits = logits * filled**self.modesty
+        if self.duration_exponent:
+            filled = self.frontend.window.filled_fraction(pcm, lengths).unsqueeze(1)
+            logits = logits * filled**self.duration_exponent
         return logits, embedding
 
     def classify(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Image [B, 1, P, P] of a full window -> logits [B, K], embedding [B, E] as it is."""
-        embedding, evidence = self._looked_at(image)
+        """Image [B, 1, P, P] of a full window -> logits [B, K], embedding [B, E]."""
+        embedding, evidence = self._embedding_and_evidence(image)
         logits = self.head(embedding)
         if self.discriminant is not None:
             logits = self.discriminant(logits, evidence)
@@ -117,7 +121,7 @@ class SpeakerNet(nn.Module):
 
     def embed(self, image: Tensor) -> Tensor:
         """Image [B, 1, P, P] -> embedding [B, E]."""
-        return self._looked_at(image)[0]
+        return self._embedding_and_evidence(image)[0]
 
     def perceive(self, image: Tensor) -> Tensor:
         """Image [B, 1, P, P] -> evidence [B, F]; the trunk runs only where it must."""
@@ -126,8 +130,7 @@ class SpeakerNet(nn.Module):
         figures: Tensor = self.bypass.norm(self.bypass.figures(image))
         return figures
 
-    def _looked_at(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Embedding, and what ``evidence`` gives."""
+    def _embedding_and_evidence(self, image: Tensor) -> tuple[Tensor, Tensor]:
         features = self.trunk(torch.cat([image, image, image], dim=1))
         if self.bypass is None:
             embedding: Tensor = self.neck(features)
@@ -169,7 +172,7 @@ class Discriminant(nn.Module):
 
 class VoiceStatistics(nn.Module):
     """How the image's cepstral coefficients are distributed over time; ``norm`` and ``linear`` map
-    these figures onto E entries of the embedding.
+    these figures onto E dimensions of the embedding.
 
     The mean and the deviation of each coefficient, and how any two of them go together; the same,
     but for the mean, of their changes from one column to the next; all of that once more of the
@@ -180,14 +183,14 @@ class VoiceStatistics(nn.Module):
 
     Args:
         pixels: P.
-        entries: E.
+        embedding_dim: E.
     """
 
     cosines: Tensor
     centring: Tensor
     pairs: Tensor
 
-    def __init__(self, pixels: int, entries: int) -> None:
+    def __init__(self, pixels: int, embedding_dim: int) -> None:
         super().__init__()
         count = min(_COEFFICIENTS, pixels)
         order = torch.arange(count, dtype=torch.float64).unsqueeze(1)
@@ -199,7 +202,7 @@ class VoiceStatistics(nn.Module):
         self.register_buffer("pairs", above[0] * count + above[1], persistent=False)
         figures = 2 * (3 * count + 2 * len(self.pairs)) + 2 * pixels
         self.norm = nn.BatchNorm1d(figures)
-        self.linear = nn.Linear(figures, entries)
+        self.linear = nn.Linear(figures, embedding_dim)
 
     def figures(self, image: Tensor) -> Tensor:
         """Image [B, 1, P, P] -> the statistics themselves, in float32 even under autocast."""
@@ -235,7 +238,12 @@ def _centring(columns: int) -> Tensor:
 
 
 class ExportedNet(nn.Module):
-    """What the model file computes: the network with calibrated probabilities beside it."""
+    """The network of the model file: adds probabilities and gives the embedding unit length.
+
+    Args:
+        net: see there.
+        temperature: the logits are divided by it before the softmax.
+    """
 
     def __init__(self, net: SpeakerNet, temperature: float) -> None:
         super().__init__()
@@ -243,7 +251,7 @@ class ExportedNet(nn.Module):
         self.temperature = temperature
 
     def forward(self, pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Samples [B, S], lengths -> logits, probabilities [B, K], unit-length embedding [B, E]."""
+        """Samples [B, S], lengths [B] -> logits, probabilities [B, K], unit embedding [B, E]."""
         logits, embedding = self.net(pcm, lengths)
         probabilities = torch.softmax(logits / self.temperature, dim=1)
         length = embedding.norm(dim=1, keepdim=True).clamp(min=_TINY)

@@ -1,6 +1,6 @@
-"""The trunks: torchvision's image networks without their classifiers, at any width.
+"""Trunks: torchvision's image networks without their classifiers, at any width.
 
-Shapes: B batch, P pixels of a side, E entries of the embedding.
+Shapes: B batch, P pixels of a side, E embedding.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import torch
 from torch import nn
 from torchvision.models import mobilenet_v3_small, resnet18, resnet34, vgg
 
-_COLOURS = 3  # of the image, at any width
-_MULTIPLE = 8  # of channels: what vector units work on at a time
+_IMAGE_CHANNELS = 3  # at any width
+_MULTIPLE = 8  # channels are a multiple of it, as vector units work on so many at a time
 
-#: Width, a share of the channels of every layer -> a module [B, 3, P, P] -> [B, E], and its E.
+#: Width, a factor for the channels of every layer -> a module [B, 3, P, P] -> [B, E], and E.
 Builder: TypeAlias = Callable[[float], tuple[nn.Module, int]]
 
 
-def _share(channels: int, width: float) -> int:
+def _scaled(channels: int, width: float) -> int:
     return max(_MULTIPLE, round(channels * width / _MULTIPLE) * _MULTIPLE)
 
 
@@ -29,45 +29,45 @@ def _resnet(build: Callable[[], nn.Module], width: float) -> tuple[nn.Module, in
     trunk = build()
     trunk.fc = nn.Identity()
     if width != 1:
-        _resize(trunk, width)
-    return trunk, _share(512, width)
+        _scale_channels(trunk, width)
+    return trunk, _scaled(512, width)
 
 
-def _resize(trunk: nn.Module, width: float) -> None:
-    """Give every layer its share of the channels, with weights drawn as torchvision draws them."""
+def _scale_channels(trunk: nn.Module, width: float) -> None:
+    """Scale the channels of every layer; new weights are initialised as torchvision does it."""
     for parent in list(trunk.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, nn.Conv2d):
-                if layer.in_channels != _COLOURS:
-                    layer.in_channels = _share(layer.in_channels, width)
-                layer.out_channels = _share(layer.out_channels, width)
+                if layer.in_channels != _IMAGE_CHANNELS:
+                    layer.in_channels = _scaled(layer.in_channels, width)
+                layer.out_channels = _scaled(layer.out_channels, width)
                 shape = (layer.out_channels, layer.in_channels, *layer.kernel_size)
                 layer.weight = nn.Parameter(torch.empty(shape))
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             elif isinstance(layer, nn.BatchNorm2d):
-                setattr(parent, name, nn.BatchNorm2d(_share(layer.num_features, width)))
+                setattr(parent, name, nn.BatchNorm2d(_scaled(layer.num_features, width)))
 
 
 def _vgg11_bn(width: float) -> tuple[nn.Module, int]:
-    """Without its classifier, 120 of its 129 million weights; its 7 x 7 pool becomes a mean."""
-    plan = [_share(n, width) if isinstance(n, int) else n for n in vgg.cfgs["A"]]
+    """Without its classifier, 120 of its 129 million weights; a mean replaces its 7 x 7 pool."""
+    plan = [_scaled(n, width) if isinstance(n, int) else n for n in vgg.cfgs["A"]]
     features = vgg.make_layers(plan, batch_norm=True)
     for layer in features:
-        if isinstance(layer, nn.Conv2d) and layer.bias is not None:  # as torchvision begins
+        if isinstance(layer, nn.Conv2d) and layer.bias is not None:  # as torchvision initialises
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             nn.init.zeros_(layer.bias)
     layers = {"features": features, "avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
-    return nn.Sequential(OrderedDict(layers)), _share(512, width)
+    return nn.Sequential(OrderedDict(layers)), _scaled(512, width)
 
 
 def _mobilenet_v3_small(width: float) -> tuple[nn.Module, int]:
     trunk = mobilenet_v3_small(width_mult=width)
-    entries: int = trunk.classifier[0].in_features
+    embedding_dim: int = trunk.classifier[0].in_features
     trunk.classifier = nn.Identity()
-    return trunk, entries
+    return trunk, embedding_dim
 
 
-#: Trunks by torchvision's names. All halve the image five times, so that P is at least 32.
+#: Trunks by torchvision's names. All halve the image five times, so P is at least 32.
 TRUNKS: Mapping[str, Builder] = {
     "resnet18": partial(_resnet, resnet18),
     "resnet34": partial(_resnet, resnet34),

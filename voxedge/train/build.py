@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 
 import torch
@@ -12,9 +12,11 @@ from voxedge.audio.limits import Samples
 from voxedge.data.sounds import load_noises, load_rooms
 from voxedge.errors import RunError
 from voxedge.nn.augment import Degradations, WaveAugment
-from voxedge.nn.frontend import Frontend, Window
+from voxedge.nn.features import LogPower, SeedFeatures
+from voxedge.nn.frontend import Frontend
 from voxedge.nn.losses import ContrastiveCenterLoss
 from voxedge.nn.speaker_net import STATISTICS, CosineHead, Discriminant, SpeakerNet
+from voxedge.nn.window import Window
 from voxedge.train.checkpoint import (
     load_checkpoint,
     refuse_other_signal_path,
@@ -27,7 +29,23 @@ from voxedge.train.weights import build_trunk, restore_statistics
 
 def build_frontend(recipe: FrontendRecipe) -> Frontend:
     """The signal path of a recipe."""
-    return Frontend(**asdict(recipe))
+    window = Window(round(recipe.window_seconds * recipe.sample_rate), recipe.padding)
+    names = ("n_fft", "win_length", "hop_length", "n_mels")
+    sizes = {name: getattr(recipe, name) for name in names}
+    features: LogPower | SeedFeatures
+    if recipe.feature == "seed":
+        features = SeedFeatures(window, **sizes)
+    else:
+        features = LogPower(
+            window,
+            feature=recipe.feature,
+            sample_rate=recipe.sample_rate,
+            f_min=recipe.f_min,
+            f_max=recipe.f_max,
+            **sizes,
+        )
+    antialias = recipe.feature != "seed"  # the seed system resizes without
+    return Frontend(features, recipe.normalise, recipe.image_size, antialias)
 
 
 def build_net(recipe: Recipe, classes: int, init: str | None = None) -> SpeakerNet:
@@ -39,24 +57,24 @@ def build_net(recipe: Recipe, classes: int, init: str | None = None) -> SpeakerN
         init: instead of the recipe's own ``model.init``.
     """
     torch.manual_seed(recipe.training.seed)
-    trunk, entries = build_trunk(recipe.model, init)
+    trunk, embedding_dim = build_trunk(recipe.model, init)
     statistics = STATISTICS if recipe.model.statistics else 0
-    head = build_head(recipe.loss, classes, entries + statistics)
+    head = build_head(recipe.loss, classes, embedding_dim + statistics)
     net = SpeakerNet(build_frontend(recipe.frontend), trunk, head, statistics)
     if net.bypass is not None:
         restore_statistics(net.bypass, recipe.model.init if init is None else init)
     return net
 
 
-def build_head(recipe: LossRecipe, classes: int, entries: int) -> nn.Linear | CosineHead:
+def build_head(recipe: LossRecipe, classes: int, embedding_dim: int) -> nn.Linear | CosineHead:
     """What turns an embedding into logits."""
     if recipe.head == "cosine":
-        return CosineHead(entries, classes, recipe.scale)
-    return nn.Linear(entries, classes)
+        return CosineHead(embedding_dim, classes, recipe.scale)
+    return nn.Linear(embedding_dim, classes)
 
 
-def build_augment(recipe: Recipe, whole: Window) -> WaveAugment | None:
-    """What is done to the samples, if anything is; ``whole`` says how many are wanted.
+def build_augment(recipe: Recipe, window: Window) -> WaveAugment | None:
+    """What is done to the samples, if anything is; ``window`` says how many are needed.
 
     Raises:
         CorpusError: a folder of noises or rooms that holds none for training.
@@ -72,18 +90,18 @@ def build_augment(recipe: Recipe, whole: Window) -> WaveAugment | None:
     noises, rooms = ([torch.from_numpy(sound) for sound in kind] for kind in sounds)
     names = (each.name for each in fields(Degradations))
     degradations = Degradations(**{name: getattr(wanted, name) for name in names})
-    return WaveAugment(degradations, rate, whole, noises, rooms)
+    return WaveAugment(degradations, rate, window, noises, rooms)
 
 
 def build_center_loss(
-    recipe: LossRecipe, classes: int, entries: int
+    recipe: LossRecipe, classes: int, embedding_dim: int
 ) -> ContrastiveCenterLoss | None:
     """The center loss of a recipe, if it has one."""
     if recipe.center == "none":
         return None
     return ContrastiveCenterLoss(
         classes,
-        entries,
+        embedding_dim,
         recipe.center,
         recipe.delta,
         recipe.intra_weight,
@@ -109,6 +127,7 @@ def load_net(run: Run) -> SpeakerNet:
         hears = "net.discriminant.clean.weight" in checkpoint.tensors
         net.discriminant = Discriminant(figures, classes, shares, hears)
         net.head.scale = checkpoint.state["cosine_scale"]
-    net.modesty = checkpoint.state.get("modesty", 0.0)
+    state = checkpoint.state
+    net.duration_exponent = state.get("duration_exponent", state.get("modesty", 0.0))  # once called
     restore_module("net", net, checkpoint)
     return net.eval()

@@ -116,15 +116,15 @@ class _Trainer:
         self.net = build_net(recipe, len(self.labels), init).to(device)
         with_products(self.net.trunk)
         self.net.trunk.to(memory_format=torch.channels_last)
-        classes, entries = len(self.labels), self.net.head.in_features
+        classes, embedding_dim = len(self.labels), self.net.head.in_features
         self.view = View(recipe, self.net.frontend, classes, device)
         voices = self.view.voices
-        self.centers = build_center_loss(recipe.loss, voices, entries)
+        self.centers = build_center_loss(recipe.loss, voices, embedding_dim)
         if self.centers is not None:
             self.centers.to(device)
         self.learned = nn.ModuleDict({"net": self.net})
         if voices > classes:
-            others = build_head(recipe.loss, voices - classes, entries)
+            others = build_head(recipe.loss, voices - classes, embedding_dim)
             self.learned["others"] = others.to(device)
         self.averaged = copy.deepcopy(self.net) if recipe.training.average else self.net
         self.judge = Judge(self.averaged, corpus, split, device, workers, self._heed_signals)
@@ -273,7 +273,7 @@ class _Trainer:
         restore_module("net", self.averaged, best)
         augment = self.view.augment
         temperature = calibrate(self.judge, self.recipe.loss, augment, self._generator)
-        state = self._state() | {"modesty": self.averaged.modesty}
+        state = self._state() | {"duration_exponent": self.averaged.duration_exponent}
         if isinstance(self.averaged.head, CosineHead):
             state["cosine_scale"] = self.averaged.head.scale
         save_checkpoint(self.run.model, module_tensors("net", self.averaged), state)

@@ -42,9 +42,9 @@ def build_trunk(recipe: ModelRecipe, init: str | None = None) -> tuple[nn.Module
     name, init = recipe.trunk, recipe.init if init is None else init
     if name not in TRUNKS:
         raise UsageError(f"there is no trunk {name!r}; there are: {', '.join(TRUNKS)}")
-    trunk, entries = TRUNKS[name](recipe.width)
+    trunk, embedding_dim = TRUNKS[name](recipe.width)
     if init == "random":
-        return trunk, entries
+        return trunk, embedding_dim
     if init == "imagenet":
         state = _imagenet(name)
     elif earlier := _earlier(init):
@@ -63,7 +63,7 @@ def build_trunk(recipe: ModelRecipe, init: str | None = None) -> tuple[nn.Module
             f" {len(wrong)} entries differ, {sorted(wrong)[0]} for one"
         )
     trunk.load_state_dict(state)
-    return trunk, entries
+    return trunk, embedding_dim
 
 
 def restore_statistics(statistics: nn.Module, init: str) -> None:

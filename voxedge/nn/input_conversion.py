@@ -1,6 +1,7 @@
-"""What a device's own buffer holds -> the samples that the front end takes. Traced, never trained.
+"""Convert buffers of another input format to samples for the front end. Traced, never trained.
 
-Shapes: B batch, D values of a buffer, C channels, S samples at the device's rate, R at the model's.
+Shapes: B batch, C channels, S samples of a channel in the buffer, D = C S values of a buffer,
+R samples at the model's rate.
 """
 
 from __future__ import annotations
@@ -13,23 +14,24 @@ import torchaudio
 from torch import Tensor, nn
 
 _FULL_SCALE = 32_768.0
+# Resampling filters: resampy's "kaiser_best", as torchaudio documents it.
 _ZERO_CROSSINGS = 32  # of the sinc, on each side
-_ROLLOFF = 0.9475937167399596  # of the Nyquist frequency, and
-_BETA = 14.769656459379492  # of the window: resampy's "kaiser_best", as torchaudio documents it
+_ROLLOFF = 0.9475937167399596  # of the Nyquist frequency
+_BETA = 14.769656459379492  # of the Kaiser window
 
 
-class DeviceInput(nn.Module):
-    """Integers, interleaved channels and another sample rate, undone.
+class InputConversion(nn.Module):
+    """Scale integers, average interleaved channels, and resample to the model's rate.
 
-    Resampling is a convolution with one filter for each phase of the output, windowed sinc (Smith
-    2002, "Digital audio resampling"; the filters are torchaudio's), so that the graph needs nothing
-    but ``Conv``.
+    Resampling is a convolution with one windowed-sinc filter for each phase of the output (Smith
+    2002, "Digital audio resampling"; the filters are torchaudio's), so the graph needs only
+    ``Conv``.
 
     Args:
-        rate: Hz, of the device.
+        rate: Hz, of the buffer.
         sample_rate: Hz, of the model.
-        channels: C, interleaved; the mean of them is taken.
-        integers: int16 instead of float32.
+        channels: C, interleaved.
+        integers: whether the buffer holds int16 instead of float32.
     """
 
     kernel: Tensor
@@ -54,14 +56,14 @@ class DeviceInput(nn.Module):
             self.register_buffer("kernel", resample.kernel, persistent=False)  # [up, 1, taps]
             self.width = (int(resample.kernel.shape[2]) - self.down) // 2
 
-    def needed(self, samples: int) -> int:
-        """S that R samples are made from, the reach of the filters included."""
+    def input_length(self, samples: int) -> int:
+        """S that R samples are computed from, with what the filters reach beyond them."""
         if self.down == self.up:
             return samples
         return math.ceil(samples / self.up) * self.down + self.width + self.down
 
     def forward(self, pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Buffer [B, D] and valid samples int64 [B] or [1] -> samples [B, R], valid of them."""
+        """Buffer [B, D], valid samples of a channel int64 [B] or [1] -> samples [B, R], valid."""
         if self.integers:
             pcm = pcm.float() / _FULL_SCALE
         if self.channels > 1:
