@@ -38,7 +38,7 @@ def messy(tmp_path):
     return root
 
 
-def test_a_messy_corpus_is_told_apart(messy):
+def test_every_problem_of_a_messy_corpus_is_found(messy):
     corpus = load_corpus(read_manifest(messy), RATE, min_clips=3, workers=2)
     problems = {p.clip.name: p.code for p in corpus.problems}
     assert problems == {
@@ -55,7 +55,7 @@ def test_a_messy_corpus_is_told_apart(messy):
     assert len(corpus.entries) == 19
 
 
-def test_the_check_reports_the_same(messy):
+def test_the_check_reports_the_same_problems(messy):
     report = check_corpus(messy)
     assert len(report["problems"]) == 8
     assert report["usable"] == 19
@@ -65,7 +65,7 @@ def test_the_check_reports_the_same(messy):
     assert report["trainable"]
 
 
-def test_strict_stops_at_a_bad_clip(messy):
+def test_strict_raises_at_a_bad_clip(messy):
     with pytest.raises(CorpusError, match="problems in all"):
         load_corpus(read_manifest(messy), RATE, strict=True)
 
@@ -73,7 +73,7 @@ def test_strict_stops_at_a_bad_clip(messy):
 def test_the_first_speakers_in_order_can_be_asked_for(corpus_folder):
     corpus = load_corpus(read_manifest(corpus_folder), RATE, speakers=2)
     assert corpus.labels == ("ada", "ben")
-    with pytest.raises(CorpusError, match="9 speakers asked for, 4 there"):
+    with pytest.raises(CorpusError, match="9 speakers asked for, but there are 4"):
         load_corpus(read_manifest(corpus_folder), RATE, speakers=9)
 
 
@@ -85,7 +85,7 @@ def test_one_speaker_is_not_enough(tmp_path):
         load_corpus(read_manifest(root), RATE, min_clips=3)
 
 
-def test_memory_is_a_bound_and_changes_nothing_that_is_heard(corpus_folder):
+def test_the_memory_budget_is_kept_and_changes_no_sample(corpus_folder):
     manifest = read_manifest(corpus_folder)
     held = load_corpus(manifest, RATE, memory=1 << 30)
     none = load_corpus(manifest, RATE, memory=0)
@@ -97,7 +97,7 @@ def test_memory_is_a_bound_and_changes_nothing_that_is_heard(corpus_folder):
     assert held.digest == none.digest == some.digest
     for a, b in zip(held.entries, none.entries, strict=True):
         np.testing.assert_array_equal(held.samples(a), none.samples(b))
-        np.testing.assert_array_equal(held.samples(a), load_audio(a.clip.path))  # as identify hears
+        np.testing.assert_array_equal(held.samples(a), load_audio(a.clip.path))  # as inference does
 
 
 def test_clips_beyond_full_scale_are_not_clipped(tmp_path):
@@ -117,7 +117,7 @@ def test_names_that_are_not_utf_8_reach_the_run_folder(tmp_path):
     soundfile.write(odd, voice(110, 1, 77), RATE, format="WAV")
     corpus = load_corpus(read_manifest(root), RATE)
     run = Run(tmp_path / "run")
-    run.describe(load("default"), corpus, split_corpus(corpus.entries))
+    run.describe(load("default"), corpus, split_corpus(corpus.entries, 0.6, 0.2))
     assert any(
         clip.path.exists() and b"caf\xe9" in os.fsencode(clip.path) for clip in run.manifest().clips
     )
@@ -144,7 +144,7 @@ def test_manifest_from_csv(tmp_path, corpus_folder):
         ("path,speaker\na.wav,\n", "line 2: path or speaker is empty"),
         ("path,speaker,split\na.wav,x,dev\n", "split is 'dev'"),
         ("path,speaker,split\na.wav,x,train\nb.wav,x,\n", "for all clips or for none"),
-        ("path,speaker\na.wav,x\na.wav,y\n", "stands there twice"),
+        ("path,speaker\na.wav,x\na.wav,y\n", "is listed twice"),
     ],
 )
 def test_a_malformed_manifest_is_refused(tmp_path, text, message):
@@ -159,7 +159,7 @@ def test_folders_without_speakers_are_explained(tmp_path):
     with pytest.raises(CorpusError, match=r"data/<speaker>/<clip>\.wav"):
         read_manifest(tmp_path)
     soundfile.write(tmp_path / "loose.wav", voice(100, 1, 1), RATE)
-    with pytest.raises(CorpusError, match="1 clips lie in it directly"):
+    with pytest.raises(CorpusError, match="1 clips are directly in it"):
         read_manifest(tmp_path)
 
 
@@ -176,12 +176,12 @@ def training_set(folder, **changes) -> TrainingSet:
     return TrainingSet(corpus, corpus.entries, **options)
 
 
-def test_an_epoch_can_be_entered_in_the_middle(corpus_folder):
+def test_an_epoch_can_be_resumed_at_any_step(corpus_folder):
     whole = training_set(corpus_folder)
-    rest = list(whole.epoch(4))[3:]
-    entered = list(whole.epoch(4, first_step=3))
-    assert len(entered) == whole.steps - 3
-    for a, b in zip(rest, entered, strict=True):
+    expected = list(whole.epoch(4))[3:]
+    resumed = list(whole.epoch(4, first_step=3))
+    assert len(resumed) == whole.steps - 3
+    for a, b in zip(expected, resumed, strict=True):
         np.testing.assert_array_equal(a.pcm, b.pcm)
         assert a.keys == b.keys
 
@@ -194,18 +194,18 @@ def test_epochs_differ_and_seeds_differ(corpus_folder):
 
 
 def test_threads_change_no_batch(corpus_folder):
-    alone = training_set(corpus_folder, memory=0)
-    helped = training_set(corpus_folder, memory=0, workers=3)
-    for a, b in zip(alone.epoch(0), helped.epoch(0), strict=True):
+    single = training_set(corpus_folder, memory=0)
+    threaded = training_set(corpus_folder, memory=0, workers=3)
+    for a, b in zip(single.epoch(0), threaded.epoch(0), strict=True):
         np.testing.assert_array_equal(a.pcm, b.pcm)
 
 
-def test_a_left_over_single_clip_is_dropped(corpus_folder):
+def test_a_last_batch_of_one_window_is_dropped(corpus_folder):
     assert training_set(corpus_folder, largest_batch=31).steps == 1  # 32 clips
     assert training_set(corpus_folder, largest_batch=30).steps == 2
 
 
-def test_evaluation_sees_every_window_once(corpus_folder):
+def test_evaluation_batches_have_every_window_once(corpus_folder):
     corpus = load_corpus(read_manifest(corpus_folder), RATE)
     batches = list(evaluation_batches(corpus, corpus.entries, 7, window=8000))
     keys = [key for batch in batches for key in batch.keys]
@@ -217,9 +217,9 @@ def test_evaluation_sees_every_window_once(corpus_folder):
     ("min_steps", "batch_size", "steps"),
     [(1, 16, 2), (2, 16, 2), (3, 10, 4), (10, 8, 12), (4, 8, 4)],
 )
-def test_a_small_corpus_gets_steps_enough(corpus_folder, min_steps, batch_size, steps):
-    made = training_set(corpus_folder, largest_batch=16, min_steps=min_steps)
-    assert (made.batch_size, made.steps) == (batch_size, steps)
-    seen = [key for batch in made.epoch(0) for key in batch.keys]
-    assert len(seen) == made.clips
-    assert {seen.count(key) for key in range(4)} == {made.clips // 4}  # every clip as often
+def test_a_small_corpus_has_the_minimum_of_steps(corpus_folder, min_steps, batch_size, steps):
+    training = training_set(corpus_folder, largest_batch=16, min_steps=min_steps)
+    assert (training.batch_size, training.steps) == (batch_size, steps)
+    seen = [key for batch in training.epoch(0) for key in batch.keys]
+    assert len(seen) == training.clips
+    assert {seen.count(key) for key in range(4)} == {training.clips // 4}  # every clip as often

@@ -10,6 +10,8 @@ from voxedge.data.manifest import SIDES, Clip
 from voxedge.data.split import Split, assert_no_leak, split_corpus
 from voxedge.errors import CorpusError
 
+SIZES = (0.6, 0.2)  # training and validation
+
 
 def entry(speaker: str, number: int, session: str = "", side=None, digest: str = "") -> Entry:
     name = f"{speaker}/{session}/{number}.wav"
@@ -24,98 +26,100 @@ def corpus(speakers: int, clips: int, sessions: int = 1) -> list[Entry]:
     ]
 
 
-def test_sizes_are_near_the_ones_asked_for():
+def test_sizes_are_met_approximately():
     entries = corpus(100, 20)
-    made = split_corpus(entries, 0.6, 0.2)
-    shares = [len(made.of(entries, side)) / len(entries) for side in SIDES]
+    split = split_corpus(entries, *SIZES)
+    shares = [len(split.of(entries, side)) / len(entries) for side in SIDES]
     assert shares == pytest.approx([0.6, 0.2, 0.2], abs=0.06)
 
 
 @pytest.mark.parametrize("clips", [3, 4, 6, 12])
-def test_every_speaker_is_on_every_side_and_trained_on_its_share(clips):
+def test_every_speaker_is_on_every_side_with_its_share_in_training(clips):
     entries = corpus(50, clips)
-    made = split_corpus(entries, 0.6, 0.2)
+    split = split_corpus(entries, *SIZES)
     for speaker in {e.clip.speaker for e in entries}:
         own = [e for e in entries if e.clip.speaker == speaker]
-        counts = [len(made.of(own, side)) for side in SIDES]
+        counts = [len(split.of(own, side)) for side in SIDES]
         assert min(counts) >= 1
         assert counts[0] >= int(0.6 * clips)
 
 
-def test_same_seed_same_split_whatever_the_order():
+def test_same_seed_same_split_in_any_order():
     entries = corpus(20, 10)
     shuffled = random.Random(1).sample(entries, len(entries))
-    assert split_corpus(entries, seed=5).sides == split_corpus(shuffled, seed=5).sides
-    assert split_corpus(entries, seed=5).sides != split_corpus(entries, seed=6).sides
+    sides = split_corpus(entries, *SIZES, seed=5).sides
+    assert split_corpus(shuffled, *SIZES, seed=5).sides == sides
+    assert split_corpus(entries, *SIZES, seed=6).sides != sides
 
 
 def test_clips_keep_their_side_when_others_are_added():
     few, many = corpus(40, 16), corpus(40, 32)
-    before, after = split_corpus(few).sides, split_corpus(many).sides
+    before, after = split_corpus(few, *SIZES).sides, split_corpus(many, *SIZES).sides
     moved = [(side, after[name]) for name, side in before.items() if after[name] != side]
     assert len(moved) <= 0.05 * len(before)  # where a cut was moved, to train on enough clips
     assert moved.count(("train", "test")) <= 0.005 * len(before)
 
 
 def test_clips_keep_their_side_when_they_are_renamed():
-    before = split_corpus([entry("s", n, digest=f"d{n}") for n in range(12)]).sides
-    after = split_corpus([entry("s", n + 50, digest=f"d{n}") for n in range(12)]).sides
+    before = split_corpus([entry("s", n, digest=f"d{n}") for n in range(12)], *SIZES).sides
+    after = split_corpus([entry("s", n + 50, digest=f"d{n}") for n in range(12)], *SIZES).sides
     assert list(before.values()) == list(after.values())
 
 
 @pytest.mark.parametrize("sessions", [3, 5])
-def test_no_session_stands_on_two_sides(sessions):
+def test_no_session_is_on_two_sides(sessions):
     entries = corpus(30, 20, sessions)
-    made = split_corpus(entries)
+    split = split_corpus(entries, *SIZES)
     sides: dict[tuple[str, str], set[str]] = {}
     for e in entries:
-        sides.setdefault((e.clip.speaker, e.clip.session), set()).add(made.sides[e.clip.name])
+        sides.setdefault((e.clip.speaker, e.clip.session), set()).add(split.sides[e.clip.name])
     assert all(len(found) == 1 for found in sides.values())
-    assert made.describe() == "split 30 speakers by session"
+    assert split.describe() == "split 30 speakers by session"
 
 
-def test_of_two_sessions_one_is_the_test():
+def test_one_of_two_sessions_is_the_test_side():
     entries = corpus(30, 20, 2)
-    made = split_corpus(entries)
+    split = split_corpus(entries, *SIZES)
     for speaker in {e.clip.speaker for e in entries}:
         own = [e for e in entries if e.clip.speaker == speaker]
-        tested = {e.clip.session for e in made.of(own, "test")}
+        tested = {e.clip.session for e in split.of(own, "test")}
         assert len(tested) == 1
-        assert tested.isdisjoint(e.clip.session for e in own if e not in made.of(own, "test"))
-        assert made.of(own, "train")
-        assert made.of(own, "validation")
+        assert tested.isdisjoint(e.clip.session for e in own if e not in split.of(own, "test"))
+        assert split.of(own, "train")
+        assert split.of(own, "validation")
 
 
-def test_a_new_short_session_does_not_take_the_training_away():
+def test_the_shorter_of_two_sessions_is_the_test_side():
     for seed in range(10):
         entries = [entry("a", n, "long") for n in range(50)] + [
             entry("a", 99 + n, "short") for n in (1, 2)
         ]
-        made = split_corpus(entries, seed=seed)
-        assert {e.clip.session for e in made.of(entries, "test")} == {"short"}
-        assert len(made.of(entries, "train")) > 25
+        split = split_corpus(entries, *SIZES, seed=seed)
+        assert {e.clip.session for e in split.of(entries, "test")} == {"short"}
+        assert len(split.of(entries, "train")) > 25
 
 
-def test_speakers_with_one_session_are_split_by_utterance_and_it_is_said():
+def test_speakers_with_one_session_are_split_by_utterance():
     entries = corpus(3, 10) + [entry("far", n, f"day{n % 3}") for n in range(9)]
-    assert split_corpus(entries).describe() == "split 1 speaker by session, 3 speakers by utterance"
+    split = split_corpus(entries, *SIZES)
+    assert split.describe() == "split 1 speaker by session, 3 speakers by utterance"
 
 
-def test_a_given_split_is_kept():
+def test_a_prescribed_split_is_kept():
     entries = [entry("a", n, side=SIDES[n % 3]) for n in range(6)]
     entries += [entry("b", n, side=SIDES[n % 3]) for n in range(6)]
-    made = split_corpus(entries)
-    assert all(made.sides[e.clip.name] == e.clip.split for e in entries)
-    assert made.describe() == "split as the manifest says"
+    split = split_corpus(entries, *SIZES)
+    assert all(split.sides[e.clip.name] == e.clip.split for e in entries)
+    assert split.describe() == "split as the manifest says"
 
 
-def test_a_given_split_must_train_every_speaker():
+def test_a_prescribed_split_must_train_every_speaker():
     entries = [entry("a", n, side=SIDES[n % 3]) for n in range(6)] + [entry("b", 1, side="test")]
     with pytest.raises(CorpusError, match="b has no clip in the manifest's train split"):
-        split_corpus(entries)
+        split_corpus(entries, *SIZES)
 
 
-def test_equal_audio_on_two_sides_is_found():
+def test_the_same_audio_on_two_sides_is_an_error():
     entries = [entry("a", 1, digest="same"), entry("a", 2, digest="same")]
     leaking = Split({entries[0].clip.name: "train", entries[1].clip.name: "test"}, 0, 1)
     with pytest.raises(CorpusError, match="leaks"):
@@ -124,14 +128,14 @@ def test_equal_audio_on_two_sides_is_found():
 
 def test_two_clips_are_too_few():
     with pytest.raises(CorpusError, match="three are needed"):
-        split_corpus([entry("a", 1), entry("a", 2)])
+        split_corpus([entry("a", 1), entry("a", 2)], *SIZES)
 
 
 @pytest.mark.parametrize("sessions", [1, 2, 4])
-def test_sizes_that_make_up_one_leave_no_test_side(sessions):
+def test_sizes_that_sum_to_one_leave_no_test_side(sessions):
     entries = corpus(30, 12, sessions)
-    made = split_corpus(entries, 0.75, 0.25)
-    counts = [len(made.of(entries, side)) for side in SIDES]
+    split = split_corpus(entries, 0.75, 0.25)
+    counts = [len(split.of(entries, side)) for side in SIDES]
     assert counts[0] > counts[1] > 0
     assert counts[2] == 0
-    assert made.by_session == (30 if sessions == 4 else 0)
+    assert split.by_session == (30 if sessions == 4 else 0)

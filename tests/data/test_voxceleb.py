@@ -20,8 +20,9 @@ import pytest
 import soundfile
 
 from voxedge.data.manifest import read_manifest
-from voxedge.data.voxceleb import VoxCelebReport, arrange_voxceleb1
+from voxedge.data.voxceleb import NewSplit, VoxCelebReport, arrange_voxceleb1
 from voxedge.errors import CorpusError, MissingExtra, UsageError, VoxedgeError
+from voxedge.install import install_command
 
 SIDES = {"1": "train", "2": "validation", "3": "test"}
 
@@ -51,7 +52,7 @@ def build(root: Path, lines: list[str], audio: str = "wav") -> Path:
 
 
 def official() -> list[str]:
-    """Three speakers; one video of the second stands in train and in validation."""
+    """Three speakers; one video of the second is both in train and in validation."""
     return [
         *video("id10003", "vvvvvvvvvvv", "111"),
         *video("id10003", "-starts_odd", "33"),
@@ -133,7 +134,9 @@ def test_the_manifest_is_plain_sorted_csv_whatever_the_order_of_the_list(corpus)
     assert (corpus / "voxceleb1.csv").read_bytes() == written
 
 
-@pytest.mark.parametrize("options", [{}, {"resplit": True}, {"n_speakers": 2}, {"download": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"new_split": NewSplit()}, {"n_speakers": 2}, {"download": True}]
+)
 def test_nothing_but_the_manifest_is_touched(corpus, options):
     def state():
         return {p: (p.stat().st_mtime_ns, p.is_file() and p.read_bytes()) for p in before}
@@ -145,7 +148,7 @@ def test_nothing_but_the_manifest_is_touched(corpus, options):
     assert set(corpus.rglob("*")) - set(before) == {corpus / "voxceleb1.csv"}
 
 
-def test_paths_are_relative_to_a_manifest_that_stands_elsewhere(corpus, tmp_path):
+def test_paths_are_relative_to_a_manifest_in_another_folder(corpus, tmp_path):
     other = tmp_path / "a, b" / "deep"
     other.mkdir(parents=True)
     report = arrange_voxceleb1(corpus, manifest=other / "mine.csv")
@@ -156,7 +159,7 @@ def test_paths_are_relative_to_a_manifest_that_stands_elsewhere(corpus, tmp_path
         assert (other / row["path"]).read_bytes() == WAV
 
 
-def test_what_is_written_is_what_training_reads(corpus, tmp_path):
+def test_the_manifest_is_read_back_as_it_was_written(corpus, tmp_path):
     for manifest in (None, tmp_path / "elsewhere.csv"):
         read = read_manifest(arrange_voxceleb1(corpus, manifest=manifest).manifest)
         assert read.speakers == ["id10001", "id10002", "id10003"]
@@ -227,7 +230,7 @@ def test_the_first_speakers_in_the_order_of_their_ids(corpus):
     assert sorted(by_speaker(report.manifest)) == ["id10001", "id10002"]
 
 
-def test_speakers_without_audio_are_passed_over_and_named(corpus):
+def test_speakers_without_audio_are_skipped_and_reported(corpus):
     for path in (corpus / "wav" / "id10001").rglob("*.wav"):
         path.unlink()
     report = arrange_voxceleb1(corpus, n_speakers=2)
@@ -236,7 +239,7 @@ def test_speakers_without_audio_are_passed_over_and_named(corpus):
     assert report.missing == 7
 
 
-def test_files_missing_from_speakers_not_asked_for_do_not_count(corpus):
+def test_missing_files_of_speakers_not_asked_for_do_not_count(corpus):
     (corpus / "wav/id10003/wwwwwwwwwww/00001.wav").unlink()
     assert arrange_voxceleb1(corpus, n_speakers=2).missing == 0
     assert arrange_voxceleb1(corpus).missing == 1
@@ -258,9 +261,9 @@ def test_more_speakers_than_are_there(corpus):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_by_video_no_video_stands_on_two_sides(large, tmp_path, seed):
+def test_by_video_no_video_is_on_two_sides(large, tmp_path, seed):
     manifest = tmp_path / "m.csv"
-    report = arrange_voxceleb1(large, resplit=True, seed=seed, manifest=manifest)
+    report = arrange_voxceleb1(large, new_split=NewSplit(seed=seed), manifest=manifest)
     sides = defaultdict(set)
     for row in rows(manifest):
         sides[row["speaker"], row["session"]].add(row["split"])
@@ -273,7 +276,7 @@ def test_by_video_no_video_stands_on_two_sides(large, tmp_path, seed):
 
 def test_by_utterance_videos_leak_and_the_report_counts_them(large, tmp_path):
     manifest = tmp_path / "m.csv"
-    report = arrange_voxceleb1(large, resplit=True, split_by="utterance", manifest=manifest)
+    report = arrange_voxceleb1(large, new_split=NewSplit(split_by="utterance"), manifest=manifest)
     sides = defaultdict(set)
     for row in rows(manifest):
         sides[row["speaker"], row["session"]].add(row["split"])
@@ -285,10 +288,7 @@ def test_by_utterance_the_sizes_of_every_speaker_are_met(large, tmp_path, train,
     manifest = tmp_path / "m.csv"
     arrange_voxceleb1(
         large,
-        resplit=True,
-        split_by="utterance",
-        train_size=train,
-        val_size=val,
+        new_split=NewSplit(train, val, split_by="utterance"),
         manifest=manifest,
     )
     for theirs in by_speaker(manifest).values():
@@ -300,7 +300,7 @@ def test_by_utterance_the_sizes_of_every_speaker_are_met(large, tmp_path, train,
 @pytest.mark.parametrize("seed", range(5))
 def test_by_video_the_sizes_are_met_as_well_as_videos_allow(large, tmp_path, seed):
     manifest = tmp_path / "m.csv"
-    report = arrange_voxceleb1(large, resplit=True, seed=seed, manifest=manifest)
+    report = arrange_voxceleb1(large, new_split=NewSplit(seed=seed), manifest=manifest)
     total = sum(report.utterances.values())
     for split, share in (("train", 0.6), ("validation", 0.2), ("test", 0.2)):
         assert report.utterances[split] / total == pytest.approx(share, abs=0.03)
@@ -322,9 +322,7 @@ def test_three_videos_are_enough_for_three_sides(tmp_path, lengths, sizes):
     ]
     build(tmp_path, lines)
     for seed in range(4):
-        report = arrange_voxceleb1(
-            tmp_path, resplit=True, train_size=sizes[0], val_size=sizes[1], seed=seed
-        )
+        report = arrange_voxceleb1(tmp_path, new_split=NewSplit(*sizes, seed=seed))
         for theirs in by_speaker(report.manifest).values():
             assert {row["split"] for row in theirs} == set(SIDES.values())
 
@@ -335,16 +333,17 @@ def test_two_videos_give_train_and_test_and_one_gives_train(tmp_path):
         *video("id10002", "long", "3333333333"),
         *video("id10002", "short", "11"),
     ]
-    report = arrange_voxceleb1(build(tmp_path, lines), resplit=True)
+    report = arrange_voxceleb1(build(tmp_path, lines), new_split=NewSplit())
     found = {row["session"]: row["split"] for row in rows(report.manifest)}
     assert found == {"only": "train", "long": "train", "short": "test"}
 
 
 @pytest.mark.parametrize(("lengths", "possible"), [((4, 4, 4), 6), ((9, 8, 7), 2)])
-def test_chance_is_fair_among_equals(tmp_path, lengths, possible):
-    """Where sizes leave a choice, each comes up, and speakers do not move in step.
+def test_equal_videos_are_split_in_every_order(tmp_path, lengths, possible):
+    """Every possible split occurs among the speakers.
 
-    Three videos alike stand in any order; of 9, 8 and 7 utterances, only the 9 fit into train.
+    Three equal videos go to the sides in any order; of 9, 8 and 7 utterances, only the 9 fit into
+    train.
     """
     lines = [
         line
@@ -352,7 +351,7 @@ def test_chance_is_fair_among_equals(tmp_path, lengths, possible):
         for name, length in zip("abc", lengths, strict=True)
         for line in video(f"id{10000 + s}", name, "1" * length)
     ]
-    report = arrange_voxceleb1(build(tmp_path, lines), resplit=True)
+    report = arrange_voxceleb1(build(tmp_path, lines), new_split=NewSplit())
     orders = Counter(
         tuple({row["session"]: row["split"] for row in theirs}.items())
         for theirs in by_speaker(report.manifest).values()
@@ -361,13 +360,11 @@ def test_chance_is_fair_among_equals(tmp_path, lengths, possible):
 
 
 @pytest.mark.parametrize("split_by", ["video", "utterance"])
-def test_the_seed_decides_the_split_and_nothing_else_does(large, tmp_path, split_by):
+def test_the_split_depends_on_the_seed_alone(large, tmp_path, split_by):
     def split(seed, **options):
         report = arrange_voxceleb1(
             large,
-            resplit=True,
-            split_by=split_by,
-            seed=seed,
+            new_split=NewSplit(split_by=split_by, seed=seed),
             manifest=tmp_path / "m.csv",
             **options,
         )
@@ -377,16 +374,16 @@ def test_the_seed_decides_the_split_and_nothing_else_does(large, tmp_path, split
     assert split(0) == first
     others = [split(seed) for seed in range(1, 6)]
     assert all(other != first for other in others)
-    few = split(0, n_speakers=3)  # the other speakers have no say in a speaker's split
+    few = split(0, n_speakers=3)  # a speaker's split does not depend on the others
     assert few == {path: side for path, side in first.items() if path in few}
 
 
 def test_another_process_with_another_hash_seed_splits_alike(corpus):
-    report = arrange_voxceleb1(corpus, resplit=True, seed=7)
+    report = arrange_voxceleb1(corpus, new_split=NewSplit(seed=7))
     here = report.manifest.read_bytes()
     code = (
         "import sys; from pathlib import Path; from voxedge.data.voxceleb import *;"
-        "arrange_voxceleb1(Path(sys.argv[1]), resplit=True, seed=7);"
+        "arrange_voxceleb1(Path(sys.argv[1]), new_split=NewSplit(seed=7));"
         "assert not {'torch', 'torchaudio', 'onnx', 'matplotlib'} & set(sys.modules)"
     )
     for hash_seed in ("1", "2"):
@@ -407,14 +404,14 @@ def test_another_process_with_another_hash_seed_splits_alike(corpus):
         *[(math.nan, 0.2), (0.6, math.nan), (math.inf, 0.2), (-math.inf, 0.2)],
     ],
 )
-def test_impossible_sizes(corpus, train, val):
+def test_impossible_sizes(train, val):
     with pytest.raises(UsageError, match=r"leave no test split .both must be above 0"):
-        arrange_voxceleb1(corpus, resplit=True, train_size=train, val_size=val)
+        NewSplit(train, val)
 
 
-def test_unknown_way_to_split(corpus):
+def test_unknown_way_to_split():
     with pytest.raises(UsageError, match="by video or by utterance, not by 'speaker'"):
-        arrange_voxceleb1(corpus, resplit=True, split_by="speaker")
+        NewSplit(split_by="speaker")
 
 
 # Bad corpora
@@ -492,7 +489,7 @@ def test_everything_missing(corpus):
     assert not (corpus / "voxceleb1.csv").exists()
 
 
-def test_one_speaker_is_nobody_to_tell_apart(tmp_path):
+def test_one_speaker_is_not_enough(tmp_path):
     build(tmp_path, video("id10001", "v", "123"))
     with pytest.raises(CorpusError, match="1 of the speakers"):
         arrange_voxceleb1(tmp_path)
@@ -504,7 +501,7 @@ def test_an_empty_list(corpus):
         arrange_voxceleb1(corpus)
 
 
-def test_what_is_not_there_is_said(tmp_path):
+def test_what_is_missing_is_named(tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     for folder in (empty, tmp_path / "nowhere"):
@@ -514,10 +511,10 @@ def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(CorpusError, match=r"^no folder 'wav' in ") as caught:
         arrange_voxceleb1(listed)
     assert str(listed / "wav") in caught.value.hint
-    build(tmp_path / "heard", official())
-    (tmp_path / "heard" / "iden_split.txt").unlink()
+    build(tmp_path / "unlisted", official())
+    (tmp_path / "unlisted" / "iden_split.txt").unlink()
     with pytest.raises(CorpusError, match=r"^no iden_split\.txt in "):
-        arrange_voxceleb1(tmp_path / "heard")
+        arrange_voxceleb1(tmp_path / "unlisted")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFO here")
@@ -605,7 +602,7 @@ def test_a_manifest_cannot_take_the_place_of_the_corpus(corpus, name):
         arrange_voxceleb1(corpus, manifest=corpus / name)
 
 
-def test_a_manifest_where_it_cannot_be(corpus):
+def test_a_manifest_in_an_impossible_place(corpus):
     with pytest.raises(UsageError, match=r"no folder .*nowhere"):
         arrange_voxceleb1(corpus, manifest=corpus / "nowhere" / "m.csv")
     (corpus / "folder.csv").mkdir()
@@ -653,9 +650,7 @@ def test_download_fetches_a_list_that_alone_is_missing(torchaudio_class, corpus)
     assert len(torchaudio_class.calls) == 1
 
 
-def test_without_download_or_with_everything_there_torchaudio_stays_out(
-    torchaudio_class, corpus, tmp_path
-):
+def test_torchaudio_is_used_only_to_download_what_is_missing(torchaudio_class, corpus, tmp_path):
     arrange_voxceleb1(corpus)
     arrange_voxceleb1(corpus, download=True)
     with pytest.raises(CorpusError):
@@ -668,7 +663,7 @@ def test_without_download_or_with_everything_there_torchaudio_stays_out(
 
 
 def test_impossible_arguments_are_refused_before_the_download(torchaudio_class, tmp_path):
-    for options in ({"n_speakers": 1252}, {"train_size": 0.9, "val_size": 0.1}):
+    for options in ({"n_speakers": 1252}, {"manifest": tmp_path / "m.txt"}):
         with pytest.raises(UsageError):
             arrange_voxceleb1(tmp_path, download=True, **options)
     assert torchaudio_class.calls == []
@@ -701,7 +696,7 @@ def test_download_without_torchaudio_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torchaudio.datasets", None)
     with pytest.raises(MissingExtra) as caught:
         arrange_voxceleb1(tmp_path, download=True)
-    assert caught.value.hint == "pip install 'voxedge[train]'"
+    assert caught.value.hint == install_command("train")
 
 
 def test_the_real_class_of_torchaudio_with_only_its_network_replaced(monkeypatch, tmp_path):

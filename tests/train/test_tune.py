@@ -35,7 +35,7 @@ def tuner_of(folder, corpus, search=SEARCH) -> tune.Tuner:
     dimensions = tune.parse_search(search, TINY)
     folder.mkdir(exist_ok=True)
     study = tune.open_study(folder, TINY, dimensions, corpus.digest)
-    made = split_corpus(corpus.entries)
+    made = split_corpus(corpus.entries, 0.6, 0.2)
     device = torch.device("cpu")
     return tune.Tuner(study, TINY, dimensions, corpus, made, folder, device, False)
 

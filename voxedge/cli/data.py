@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,9 @@ from voxedge.cli import console, options
 from voxedge.errors import SomeFilesFailed, UsageError
 from voxedge.text import printable
 from voxedge.train.recipe import DataRecipe
+
+if TYPE_CHECKING:
+    from voxedge.data.check import CorpusReport
 
 _SHOWN = 20  # of a long list
 
@@ -53,7 +56,7 @@ def voxceleb1(
     seed: Annotated[int | None, typer.Option(help="With --resplit; 0.")] = None,
 ) -> None:
     """Write a manifest of VoxCeleb1's identification split, or of a new one."""
-    from voxedge.data.voxceleb import arrange_voxceleb1
+    from voxedge.data.voxceleb import NewSplit, arrange_voxceleb1
 
     options = {"train_size": train_size, "val_size": val_size, "split_by": split_by, "seed": seed}
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
@@ -61,7 +64,10 @@ def voxceleb1(
         flags = ", ".join("--" + key.replace("_", "-") for key in given)
         raise UsageError(f"{flags} need --resplit")
     report = arrange_voxceleb1(
-        dataset_dir, n_speakers=n_speakers, resplit=resplit, download=download, **given
+        dataset_dir,
+        n_speakers=n_speakers,
+        new_split=NewSplit(**given) if resplit else None,
+        download=download,
     )
     sides = ", ".join(f"{count} {side}" for side, count in report.utterances.items())
     console.answer(f"{report.manifest}: {report.speakers} speakers, {sides} utterances")
@@ -72,8 +78,8 @@ def voxceleb1(
     console.say(f"next: voxedge train {report.manifest}")
 
 
-def _show(report: dict[str, Any]) -> None:
-    """What ``voxedge data check`` found (``voxedge.data.check.check_corpus``)."""
+def _show(report: CorpusReport) -> None:
+    """What ``voxedge data check`` found."""
     speakers = report["speakers"]
     console.answer(
         f"{printable(report['path'])}: {len(speakers)} speakers, {report['usable']} usable"

@@ -1,26 +1,70 @@
-"""``voxedge data check``: a corpus looked at with the eyes of training, before training."""
+"""``voxedge data check``: what training would use of a corpus, and what it would leave out."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
-from voxedge.data.corpus import load_corpus
+from voxedge.data.corpus import Entry, load_corpus
 from voxedge.data.manifest import read_manifest
 from voxedge.threads import available_processors
 
-_RATE = 16_000
+_RATE = 16_000  # Hz, of the shipped recipes
+
+
+class SpeakerSummary(TypedDict):
+    """The usable clips of one speaker."""
+
+    clips: int
+    seconds: float
+    sessions: int
+
+
+class ClipWarning(TypedDict):
+    """What is wrong with a clip that is usable all the same."""
+
+    path: str
+    message: str
+
+
+class ClipProblem(TypedDict):
+    """Why a clip is left out; ``code`` is an error's code, or one of ``load_corpus``."""
+
+    path: str
+    speaker: str
+    code: str
+    message: str
+
+
+class CorpusReport(TypedDict):
+    """What ``voxedge data check --json`` prints."""
+
+    path: str
+    clips: int
+    usable: int
+    hours: float  # of usable clips
+    rates: dict[str, int]  # Hz -> usable clips
+    speakers: dict[str, SpeakerSummary]
+    trainable: bool  # two speakers have enough usable clips
+    ignored: list[str]  # files that are not audio
+    warnings: list[ClipWarning]
+    problems: list[ClipProblem]
 
 
 def check_corpus(
     data: Path, min_clips: int = 3, progress: Callable[[int, int], None] | None = None
-) -> dict[str, Any]:
-    """Decode everything and report, as plain values.
+) -> CorpusReport:
+    """Decode every clip of a corpus and report its speakers and problems.
+
+    Args:
+        data: a corpus folder or a CSV manifest.
+        min_clips: usable clips below which a speaker is left out.
+        progress: called with (clips done, all clips).
 
     Raises:
-        CorpusError: there is no corpus at all.
+        CorpusError: there is no corpus.
     """
     manifest = read_manifest(data)
     corpus = load_corpus(
@@ -31,38 +75,37 @@ def check_corpus(
         workers=available_processors(),
         progress=progress,
     )
-    speakers: defaultdict[str, dict[str, Any]] = defaultdict(
-        lambda: {"clips": 0, "seconds": 0.0, "sessions": set()}
-    )
-    for entry in corpus.entries:
-        own = speakers[entry.clip.speaker]
-        own["clips"] += 1
-        own["seconds"] += entry.seconds
-        own["sessions"].add(entry.clip.session)
-    usable = len(speakers)
+    entries = corpus.entries
     return {
         "path": str(data),
         "clips": len(manifest.clips),
-        "usable": len(corpus.entries),
-        "hours": round(sum(entry.seconds for entry in corpus.entries) / 3600, 3),
-        "rates": dict(sorted(Counter(str(entry.rate) for entry in corpus.entries).items())),
-        "speakers": {
-            name: {
-                "clips": own["clips"],
-                "seconds": round(own["seconds"], 1),
-                "sessions": len(own["sessions"]),
-            }
-            for name, own in sorted(speakers.items())
-        },
-        "trainable": usable >= 2,
+        "usable": len(entries),
+        "hours": round(sum(entry.seconds for entry in entries) / 3600, 3),
+        "rates": dict(sorted(Counter(str(entry.rate) for entry in entries).items())),
+        "speakers": _by_speaker(entries),
+        "trainable": len(corpus.labels) >= 2,
         "ignored": list(manifest.ignored),
         "warnings": [
             {"path": entry.clip.name, "message": message}
-            for entry in corpus.entries
+            for entry in entries
             for message in entry.warnings
         ],
         "problems": [
             {"path": p.clip.name, "speaker": p.clip.speaker, "code": p.code, "message": p.message}
             for p in corpus.problems
         ],
+    }
+
+
+def _by_speaker(entries: Sequence[Entry]) -> dict[str, SpeakerSummary]:
+    speakers: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        speakers[entry.clip.speaker].append(entry)
+    return {
+        name: {
+            "clips": len(own),
+            "seconds": round(sum(entry.seconds for entry in own), 1),
+            "sessions": len({entry.clip.session for entry in own}),
+        }
+        for name, own in sorted(speakers.items())
     }

@@ -1,16 +1,16 @@
-"""A corpus decoded once: what is usable, what is wrong with the rest, and the samples in memory.
+"""Decode a corpus once: its usable clips, the problems of the others, and the samples in memory.
 
-``voxedge data check`` and training look at a corpus with the same eyes, so what the one reports the
-other leaves out. Samples are held up to a stated budget, as 16-bit integers (exact for 16-bit
-files, -98 dB of rounding for others); clips beyond it are decoded again whenever they are needed,
-to the very same values.
+``voxedge data check`` and training both call ``load_corpus``, so training leaves out exactly what
+the check reports. Samples are kept in memory up to a budget, as 16-bit integers (exact for 16-bit
+files, a rounding error of -98 dB for others). Clips beyond the budget are decoded again whenever
+they are needed, and rounded in the same way.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,19 +38,19 @@ class Problem:
 
 @dataclass(frozen=True)
 class Entry:
-    """A usable clip."""
+    """A usable clip of a corpus."""
 
     clip: Clip
     seconds: float
     rate: int  # Hz, of the file
-    digest: str  # SHA-256 of the decoded samples: the same audio in another container is the same
+    digest: str  # SHA-256 of the decoded samples, whatever container they came in
     warnings: tuple[str, ...] = ()
-    held: npt.NDArray[Any] | None = field(default=None, repr=False, compare=False)
+    held: npt.NDArray[Any] | None = field(default=None, repr=False, compare=False)  # samples [S]
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """The usable clips of a manifest, by name, and the problems of the rest."""
+    """The usable clips of a manifest, in order of their names, and the problems of the others."""
 
     manifest: Manifest
     sample_rate: int
@@ -59,20 +59,20 @@ class Corpus:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The speakers with usable clips, sorted: the classes, in order."""
+        """The speakers with usable clips, sorted; the index of a label is its class."""
         return tuple(sorted({entry.clip.speaker for entry in self.entries}))
 
     @property
     def digest(self) -> str:
-        """SHA-256 over who says what, independent of file names."""
+        """SHA-256 over the samples and speakers of all clips, independent of file names."""
         lines = sorted(f"{entry.digest} {entry.clip.speaker}\n" for entry in self.entries)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def samples(self, entry: Entry) -> Samples:
-        """The clip's samples [S], from memory or decoded again."""
+        """Samples [S] of a clip, float32, from memory or decoded again."""
         held = entry.held
         if held is None:
-            held = _packed(audio.load_audio(entry.clip.path, self.sample_rate))
+            held = _as_int16(audio.load_audio(entry.clip.path, self.sample_rate))
         if held.dtype == np.int16:
             held = held.astype(np.float32) / np.float32(_FULL_SCALE)
         samples: Samples = held
@@ -91,46 +91,28 @@ def load_corpus(
     strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Corpus:
-    """Decode every clip, find what is wrong, keep what fits into memory.
+    """Decode every clip, find problems, and keep the samples that fit into memory.
 
     Args:
-        manifest: what to look at.
-        sample_rate: Hz, that clips are brought to.
-        min_clips: speakers with fewer usable clips are left out.
-        min_speakers: how many must be left.
-        speakers: keep the first so many in sorted order; 0 keeps all.
-        memory: bytes of samples to hold.
-        workers: threads that decode.
-        strict: raise at the first problem instead of leaving the clip out.
-        progress: called with (clips done, clips in all).
+        manifest: the clips to decode.
+        sample_rate: rate to resample to, in Hz.
+        min_clips: usable clips below which a speaker is left out.
+        min_speakers: speakers that must remain.
+        speakers: keep only this many speakers, the first in sorted order; 0 keeps all.
+        memory: bytes of samples to keep in memory.
+        workers: decoding threads.
+        strict: raise if a clip has a problem instead of leaving it out.
+        progress: called with (clips done, all clips).
 
     Raises:
-        CorpusError: too few speakers are left, or ``strict`` and a problem.
+        CorpusError: too few speakers remain, or ``strict`` and a clip has a problem.
     """
-    clips = manifest.clips
-    if speakers:
-        wanted = set(manifest.speakers[:speakers])
-        if len(wanted) < speakers:
-            raise CorpusError(f"{speakers} speakers asked for, {len(wanted)} there")
-        clips = tuple(clip for clip in clips if clip.speaker in wanted)
-    entries: list[Entry] = []
-    problems: list[Problem] = []
-    left = memory
-    results = ordered_map(lambda clip: _decode(clip, sample_rate, strict), clips, workers)
-    for done, result in enumerate(results, 1):
-        if isinstance(result, Problem):
-            problems.append(result)
-        elif result.held is not None and result.held.nbytes <= left:
-            left -= result.held.nbytes
-            entries.append(result)
-        else:
-            entries.append(replace(result, held=None))
-        if progress:
-            progress(done, len(clips))
-    entries, found = _without_duplicates(entries)
-    problems += found
-    entries, found = _without_small_speakers(entries, min_clips)
-    problems += found
+    clips = _clips_of_first(speakers, manifest) if speakers else manifest.clips
+    decoded = ordered_map(lambda clip: _decode(clip, sample_rate, strict), clips, workers)
+    entries, problems = _keep_in_memory(decoded, memory, progress, len(clips))
+    entries, duplicates = _without_duplicates(entries)
+    entries, too_few = _without_small_speakers(entries, min_clips)
+    problems += duplicates + too_few
     if strict and problems:
         first = problems[0]
         raise CorpusError(f"{first.clip.name}: {first.message}", f"{len(problems)} problems in all")
@@ -139,9 +121,38 @@ def load_corpus(
         raise CorpusError(
             f"{manifest.root}: {len(corpus.labels)} speakers have at least {min_clips} usable"
             f" clips; {min_speakers} speakers are needed",
-            f"voxedge data check {manifest.root} tells more" if problems else "",
+            f"voxedge data check {manifest.root} lists the problems" if problems else "",
         )
     return corpus
+
+
+def _clips_of_first(speakers: int, manifest: Manifest) -> tuple[Clip, ...]:
+    chosen = set(manifest.speakers[:speakers])
+    if len(chosen) < speakers:
+        raise CorpusError(f"{speakers} speakers asked for, but there are {len(chosen)}")
+    return tuple(clip for clip in manifest.clips if clip.speaker in chosen)
+
+
+def _keep_in_memory(
+    decoded: Iterable[Entry | Problem],
+    memory: int,
+    progress: Callable[[int, int], None] | None,
+    clips: int,
+) -> tuple[list[Entry], list[Problem]]:
+    """Collect decoded clips, dropping the samples of those that exceed ``memory`` bytes in all."""
+    entries: list[Entry] = []
+    problems: list[Problem] = []
+    for done, result in enumerate(decoded, 1):
+        if isinstance(result, Problem):
+            problems.append(result)
+        elif result.held is not None and result.held.nbytes <= memory:
+            memory -= result.held.nbytes
+            entries.append(result)
+        else:
+            entries.append(replace(result, held=None))
+        if progress:
+            progress(done, clips)
+    return entries, problems
 
 
 def _decode(clip: Clip, sample_rate: int, strict: bool) -> Entry | Problem:
@@ -152,30 +163,34 @@ def _decode(clip: Clip, sample_rate: int, strict: bool) -> Entry | Problem:
     if is_low_energy(decoded.samples):
         return Problem(clip, "silent", "silence")
     digest = hashlib.sha256(decoded.samples.data).hexdigest()
-    held = _packed(decoded.samples)
+    held = _as_int16(decoded.samples)
     return Entry(clip, decoded.seconds, decoded.source_rate, digest, decoded.warnings, held)
 
 
-def _packed(samples: Samples) -> npt.NDArray[Any]:
-    """16-bit integers, but for clips that go beyond full scale: those stay as they are."""
+def _as_int16(samples: Samples) -> npt.NDArray[Any]:
+    """Samples [S] as 16-bit integers; unchanged if they exceed full scale, as float files may."""
     scaled = np.rint(samples * _FULL_SCALE)
     if len(scaled) and (scaled.max() >= _FULL_SCALE or scaled.min() < -_FULL_SCALE):
         return samples
-    packed: npt.NDArray[Any] = scaled.astype(np.int16)
-    return packed
+    rounded: npt.NDArray[Any] = scaled.astype(np.int16)
+    return rounded
 
 
 def _without_duplicates(entries: list[Entry]) -> tuple[list[Entry], list[Problem]]:
-    """One of each audio; none where two speakers claim it, since either may be wrong."""
-    same: defaultdict[str, list[Entry]] = defaultdict(list)
+    """Keep one of several clips with the same audio; none if their speakers differ.
+
+    Which of the speakers is the wrong one cannot be known.
+    """
+    by_digest: defaultdict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        same[entry.digest].append(entry)
+        by_digest[entry.digest].append(entry)
     kept, problems = [], []
     for entry in entries:
-        first, *others = same[entry.digest]
-        rivals = [e for e in (first, *others) if e.clip.speaker != entry.clip.speaker]
-        if rivals:
-            message = f"the same audio as {rivals[0].clip.name}, of another speaker"
+        same_audio = by_digest[entry.digest]
+        first = same_audio[0]
+        conflicting = [e for e in same_audio if e.clip.speaker != entry.clip.speaker]
+        if conflicting:
+            message = f"the same audio as {conflicting[0].clip.name}, of another speaker"
             problems.append(Problem(entry.clip, "conflict", message))
         elif entry is not first:
             message = f"the same audio as {first.clip.name}"

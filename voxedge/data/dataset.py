@@ -1,7 +1,7 @@
-"""Batches of windows for training and measuring, from a corpus in memory or on disk.
+"""Batches of windows for training and evaluation.
 
-Order and crops of an epoch follow from the seed and the epoch's number alone, so training can go on
-from the middle of an epoch exactly as if it had never stopped.
+The order and the crops of an epoch depend only on the seed and the epoch's number, so a training
+that was stopped within an epoch resumes with exactly the batches that it had left.
 
 Shapes: B windows of a batch, W samples of a window.
 """
@@ -15,30 +15,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from voxedge.audio.limits import Samples
-from voxedge.audio.windows import Batch, Policy, batches, cut, speech
+from voxedge.audio.windows import Batch, Policy, active_windows, batches, cut_windows
 from voxedge.data.corpus import Corpus, Entry
 from voxedge.threads import ordered_map
 
-_SMALLEST_BATCH = 8  # that batch normalisation still works with
+_SMALLEST_BATCH = 8  # fewer windows give batch normalisation no usable statistics
 
 
 @dataclass(frozen=True)
 class TrainingSet:
     """The training side of a corpus.
 
-    A small corpus gives few steps a pass, too few for batch normalisation to settle. So where a
-    pass would have fewer than ``min_steps``, batches get smaller (down to 8), and then an epoch
-    is several passes.
+    One pass over a small corpus has too few steps for the running statistics of batch
+    normalisation to settle. If it has fewer than ``min_steps``, batches become smaller (down to
+    8), and if that is not enough an epoch becomes several passes.
 
     Args:
-        corpus: where the samples come from.
+        corpus: supplies the samples.
         entries: the clips to train on.
-        largest_batch: B, where there are clips enough.
+        largest_batch: B if there are enough clips.
         window: W.
-        random_crop: a random window of each longer clip, else its first.
-        seed: of order and crops.
-        min_steps: of an epoch.
-        workers: threads that decode the clips which memory does not hold; 0 for none.
+        random_crop: take a random window of each longer clip instead of its first.
+        seed: of the order and the crops.
+        min_steps: steps that an epoch has at least.
+        workers: threads that decode clips whose samples are not in memory; 0 for none.
     """
 
     corpus: Corpus
@@ -52,39 +52,40 @@ class TrainingSet:
 
     @property
     def batch_size(self) -> int:
-        """B."""
+        """B: ``largest_batch``, or less so that a pass has ``min_steps``."""
         enough = max(_SMALLEST_BATCH, len(self.entries) // self.min_steps)
         return min(self.largest_batch, enough) if self.min_steps > 1 else self.largest_batch
 
     @property
     def clips(self) -> int:
-        """Windows of an epoch: every clip once, or as often as ``min_steps`` asks for."""
+        """Windows of an epoch: one of every clip, or several where ``min_steps`` requires it."""
         passes = math.ceil(self.min_steps * self.batch_size / len(self.entries))
         return len(self.entries) * (passes if self.min_steps > 1 else 1)
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch; a single clip left over is dropped: it has no batch statistics."""
-        full, rest = divmod(self.clips, self.batch_size)
-        return full + (rest >= 2)
+        """Batches of an epoch; a last batch of one window, without statistics, is dropped."""
+        full, remaining = divmod(self.clips, self.batch_size)
+        return full + (remaining >= 2)
 
     def epoch(self, number: int, first_step: int = 0) -> Iterator[Batch[int]]:
-        """The batches of an epoch from ``first_step`` on; the keys are class indices."""
+        """Yield the batches of an epoch from ``first_step`` on; their keys are class indices."""
         random = np.random.default_rng([self.seed, number])
         count = len(self.entries)
         order = np.concatenate([random.permutation(count) for _ in range(self.clips // count)])
-        places = random.random(self.clips)  # drawn for all, so that no step shifts another
+        offsets = random.random(self.clips)  # drawn for all clips, so that steps can be skipped
         classes = {label: index for index, label in enumerate(self.corpus.labels)}
 
-        def window_of(turn: int) -> tuple[int, Samples]:
-            entry = self.entries[order[turn]]
+        def window_at(position: int) -> tuple[int, Samples]:
+            entry = self.entries[order[position]]
             samples = self.corpus.samples(entry)
             spare = max(0, len(samples) - self.window)
-            start = int(places[turn] * (spare + 1)) if self.random_crop else 0
+            start = int(offsets[position] * (spare + 1)) if self.random_crop else 0
             return classes[entry.clip.speaker], samples[start : start + self.window]
 
-        turns = range(first_step * self.batch_size, min(self.clips, self.steps * self.batch_size))
-        windows = ordered_map(window_of, turns, _useful(self.workers, self.entries))
+        end = min(self.clips, self.steps * self.batch_size)
+        positions = range(first_step * self.batch_size, end)
+        windows = ordered_map(window_at, positions, _useful(self.workers, self.entries))
         return batches(windows, self.batch_size, self.window)
 
 
@@ -96,16 +97,20 @@ def evaluation_batches(
     policy: Policy = "all",
     workers: int = 0,
 ) -> Iterator[Batch[int]]:
-    """The windows of every clip as the runtime cuts them; keys are positions in ``entries``."""
+    """Yield batches of all windows of clips, cut as in inference; keys are indices of ``entries``.
+
+    A clip without sound contributes its first window.
+    """
     decoded = ordered_map(corpus.samples, entries, _useful(workers, entries))
     windows = (
-        (index, part)
+        (index, cropped)
         for index, samples in enumerate(decoded)
-        for part in speech(samples, window, policy) or cut(samples, window, "first")
+        for cropped in active_windows(samples, window, policy)
+        or cut_windows(samples, window, "first")
     )
     return batches(windows, batch_size, window)
 
 
 def _useful(workers: int, entries: Sequence[Entry]) -> int:
-    """Threads help where clips are decoded again; for those in memory they only cost."""
+    """Threads pay off only if clips must be decoded again."""
     return workers if any(entry.held is None for entry in entries) else 0

@@ -1,8 +1,8 @@
-"""Which clips there are and who speaks in them: a folder of folders, or a CSV file.
+"""The clips of a corpus and their speakers, from a folder of folders or a CSV file.
 
-``DATA/<speaker>/**/<clip>``: a folder is a speaker, the folders below it are sessions (one
-recording occasion each). Or a CSV with the columns ``path,speaker[,session][,split]``, paths
-relative to it.
+In ``DATA/<speaker>/**/<clip>`` each folder is a speaker and the folders below it are sessions (one
+recording occasion each). A CSV has the columns ``path,speaker[,session][,split]``, with paths
+relative to the file.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ SIDES: tuple[Side, ...] = get_args(Side)
 
 @dataclass(frozen=True)
 class Clip:
-    """One file of one speaker."""
+    """An audio file and its speaker."""
 
     path: Path
     name: str  # relative to the corpus, with forward slashes
     speaker: str
     session: str = ""
-    split: Side | None = None  # where the corpus itself says so
+    split: Side | None = None  # if the manifest prescribes one
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Manifest:
 
     root: Path
     clips: tuple[Clip, ...]
-    ignored: tuple[str, ...] = ()  # files that are not audio by their ending
+    ignored: tuple[str, ...] = ()  # files without the suffix of an audio format
 
     @property
     def speakers(self) -> list[str]:
@@ -49,14 +49,15 @@ def read_manifest(source: Path) -> Manifest:
     """Read a corpus folder or a CSV manifest.
 
     Raises:
-        CorpusError: it is missing, malformed, or holds no clip.
+        CorpusError: it is missing, malformed, or has no clips.
     """
     if source.is_dir():
         return _scan(source)
     if source.is_file():
         return _read_csv(source)
     raise CorpusError(
-        f"there is no corpus at {source}", "a folder with one folder of clips for each speaker"
+        f"there is no corpus at {source}",
+        "expected a folder with one subfolder of clips for each speaker",
     )
 
 
@@ -69,7 +70,7 @@ def _scan(root: Path) -> Manifest:
         here = Path(folder)
         parts = here.relative_to(root).parts
         if len(parts) > 32:
-            raise CorpusError(f"folders nested without end at {here}", "a link that points upward?")
+            raise CorpusError(f"folders nested too deeply at {here}", "is there a cyclic link?")
         for name in sorted(files):
             path = here / name
             if name.startswith("."):
@@ -82,10 +83,10 @@ def _scan(root: Path) -> Manifest:
                 relative = path.relative_to(root).as_posix()
                 clips.append(Clip(path, relative, as_text(parts[0]), "/".join(parts[1:])))
     if not clips:
-        found = f"{loose} clips lie in it directly, but" if loose else "it has"
+        directly = f" ({loose} clips are directly in it)" if loose else ""
         raise CorpusError(
-            f"{root}: {found} no speaker folders with audio in them",
-            "it should look like data/<speaker>/<clip>.wav",
+            f"{root}: no speaker folders with audio in them{directly}",
+            "the expected layout is data/<speaker>/<clip>.wav",
         )
     return Manifest(root, tuple(sorted(clips, key=lambda clip: clip.name)), tuple(ignored))
 
@@ -107,7 +108,7 @@ def _read_csv(path: Path) -> Manifest:
                 if split is not None and split not in SIDES:
                     raise CorpusError(f"{where}: split is {split!r}, not one of {', '.join(SIDES)}")
                 if name in clips:
-                    raise CorpusError(f"{where}: {name} stands there twice")
+                    raise CorpusError(f"{where}: {name} is listed twice")
                 clips[name] = Clip(path.parent / name, name, speaker, session, cast(Side, split))
     except csv.Error as error:
         raise CorpusError(f"{path} is not a CSV file: {error}") from None
@@ -120,5 +121,5 @@ def _read_csv(path: Path) -> Manifest:
 
 
 def as_text(name: str) -> str:
-    """A file system's name as text that JSON and UTF-8 can hold."""
+    """Escape the undecodable bytes of a file name, so that JSON and UTF-8 can hold it."""
     return name.encode("utf-8", "backslashreplace").decode()

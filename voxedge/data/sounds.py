@@ -1,6 +1,8 @@
-"""Recordings of noise and of rooms, for training and for measuring: never the same ones for both.
+"""Load recordings of noise and room impulse responses, in two disjoint halves.
 
-Each recording and each room belongs to one half, by a hash of its name.
+One half augments the training clips, the other degrades the clips of an evaluation, so that no
+model is measured in a noise or a room that it was trained in. The half of a recording, and of all
+impulse responses of a room, follows from a hash of its name.
 
 Shapes: N samples of a noise, R of an impulse response; float32 in [-1, 1].
 """
@@ -21,41 +23,52 @@ from voxedge.errors import AudioError, CorpusError
 
 Half: TypeAlias = Literal["training", "evaluation"]
 
-_ANY_LENGTH = Limits(min_seconds=0.0)  # a dry room rings for a tenth of a second
+_ANY_LENGTH = Limits(min_seconds=0.0)  # the response of a dry room lasts a tenth of a second
 _SILENCE = 1e-8  # mean square of 20 ms: -80 dBFS
 
 
 def load_noises(folder: Path, rate: int, half: Half) -> tuple[Samples, ...]:
-    """One half of the noises in a folder, digital silence taken out, at ``rate`` Hz.
+    """Load one half of the noises [N] in a folder, without digital silence.
 
-    Of each, at most the first hour. Pieces of one recording (names that end in ``-A``, ``-B``) stay
-    together.
+    At most the first hour of each is used. Parts of one recording (names that end in ``-A``,
+    ``-B``) are in the same half.
+
+    Args:
+        folder: searched with its subfolders.
+        rate: rate to resample to, in Hz.
+        half: which one.
 
     Raises:
-        CorpusError: no such folder, or nothing but silence in this half of it.
+        CorpusError: there is no such folder, or this half of it is empty or silent.
     """
     noises = (_without_silence(sound, rate) for sound in _load(folder, rate, half, _recording))
-    return _heard(noises, folder, half)
+    return _audible(noises, folder, half)
 
 
 def load_rooms(folder: Path, rate: int, half: Half) -> tuple[Samples, ...]:
-    """One half of the rooms in a folder of impulse responses named ``<room>__<id>``.
+    """Load one half of the impulse responses [R] in a folder, named ``<room>__<id>``.
+
+    Args:
+        folder: searched with its subfolders.
+        rate: rate to resample to, in Hz.
+        half: which one.
 
     Raises:
-        CorpusError: no such folder, or nothing but silence in this half of it.
+        CorpusError: there is no such folder, or this half of it is empty or silent.
     """
-    return _heard(_load(folder, rate, half, _room), folder, half)
+    return _audible(_load(folder, rate, half, _room), folder, half)
 
 
 def halves(
     paths: Iterable[Path], unit: Callable[[Path], str] = lambda path: path.stem
 ) -> dict[Half, list[Path]]:
-    """Files to train with, and files to evaluate with: by a hash of their unit's name alone, so a
-    file keeps its half when others come and go.
+    """Divide files into the halves for training and for evaluation.
+
+    The hash of its unit's name alone decides, so a file keeps its half when others are added.
 
     Args:
         paths: the files.
-        unit: what must not be divided: paths to the same unit share a half.
+        unit: name of what must not be divided; files of one unit are in the same half.
     """
     found: dict[Half, list[Path]] = {"training": [], "evaluation": []}
     for path in sorted(paths):
@@ -70,7 +83,7 @@ def _load(folder: Path, rate: int, half: Half, unit: Callable[[Path], str]) -> I
     paths = halves((p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES), unit)[half]
     if not paths:
         raise CorpusError(
-            f"{folder} holds no sounds for {half}", "half of the files are kept apart"
+            f"{folder} has no sounds for {half}", "half of the files are reserved for each purpose"
         )
     for path in paths:
         try:
@@ -79,11 +92,12 @@ def _load(folder: Path, rate: int, half: Half, unit: Callable[[Path], str]) -> I
             raise CorpusError(f"{path}: {error.message}") from None
 
 
-def _heard(sounds: Iterable[Samples], folder: Path, half: Half) -> tuple[Samples, ...]:
-    found = tuple(sound for sound in sounds if sound.any())
-    if not found:
+def _audible(sounds: Iterable[Samples], folder: Path, half: Half) -> tuple[Samples, ...]:
+    """Keep the sounds that are not all zero."""
+    audible = tuple(sound for sound in sounds if sound.any())
+    if not audible:
         raise CorpusError(f"{folder} holds nothing but silence for {half}")
-    return found
+    return audible
 
 
 def _recording(path: Path) -> str:
@@ -96,6 +110,6 @@ def _room(path: Path) -> str:
 
 def _without_silence(sound: Samples, rate: int) -> Samples:
     frame = max(1, rate // 50)
-    whole = sound[: len(sound) // frame * frame].reshape(-1, frame)
-    heard: Samples = whole[np.square(whole).mean(axis=1) > _SILENCE].reshape(-1)
-    return heard
+    frames = sound[: len(sound) // frame * frame].reshape(-1, frame)
+    audible: Samples = frames[np.square(frames).mean(axis=1) > _SILENCE].reshape(-1)
+    return audible

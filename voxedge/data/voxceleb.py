@@ -1,14 +1,14 @@
-"""VoxCeleb1 identification as a manifest: 1,251 speakers, many videos of each.
+"""Write a manifest of VoxCeleb1 identification: 1,251 speakers, many videos of each.
 
 The corpus (Nagrani, Chung and Zisserman 2017, "VoxCeleb: a large-scale speaker identification
 dataset") comes as ``wav/<speaker>/<video>/<utterance>.wav`` and a list, ``iden_split.txt``, that
-puts every utterance in train (1), validation (2) or test (3). The list is only read: what is
-trained on is a manifest beside it, so another choice of speakers or of split loses nothing. A new
-split keeps whole videos apart by default: utterances of one video share microphone and room, and
-a model that knows the room looks better than it is.
+assigns every utterance to train (1), validation (2) or test (3). The list is never changed: the
+choice of speakers and of a split is written to a manifest next to it. A new split keeps the
+utterances of a video together by default: they share microphone and room, and a model that
+recognises the room would look better than it is.
 
-torchaudio is asked for the download alone: its dataset class knows neither sessions nor subsets of
-speakers, and opens every list without checking it.
+torchaudio is used for the download only: its dataset class supports neither sessions nor subsets of
+speakers, and does not check the list.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import os
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -41,14 +41,55 @@ _LINE = re.compile(rf"([123])\s+({_NAME})/({_NAME})/({_NAME}\.wav)")
 
 @dataclass(frozen=True)
 class VoxCelebReport:
-    """What stands in the manifest, and what could not."""
+    """What the manifest contains, and which files were missing."""
 
     manifest: Path
     speakers: int
-    utterances: dict[str, int]  # by split, all three of them
-    leaking_videos: int  # (speaker, video) pairs that stand on more than one side
-    missing: int  # files listed for the speakers looked at, and not there
-    absent_speakers: tuple[str, ...]  # passed over: not one of their files is there
+    utterances: dict[str, int]  # side -> utterances, for all three sides
+    leaking_videos: int  # (speaker, video) pairs that are on more than one side
+    missing: int  # listed files of the speakers considered that do not exist
+    absent_speakers: tuple[str, ...]  # skipped, because none of their files exists
+
+
+@dataclass(frozen=True)
+class NewSplit:
+    """A random split to use instead of the official one.
+
+    Args:
+        train_size: share of the utterances to train on.
+        val_size: share of the utterances to validate on; the others are for testing.
+        split_by: what is never divided: a video, or no more than an utterance.
+        seed: the same seed gives the same split.
+
+    Raises:
+        UsageError: a side would be empty, or ``split_by`` is unknown.
+    """
+
+    train_size: float = 0.6
+    val_size: float = 0.2
+    split_by: Literal["video", "utterance"] = "video"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.split_by not in ("video", "utterance"):
+            raise UsageError(f"split by video or by utterance, not by {self.split_by!r}")
+        if not (self.train_size > 0 and self.val_size > 0 and self.test_size > 0):
+            raise UsageError(
+                f"train size {self.train_size} and validation size {self.val_size} leave no test"
+                " split",
+                "both must be above 0 and their sum below 1",
+            )
+
+    @property
+    def test_size(self) -> float:
+        """Share of the utterances to test on."""
+        return round(1 - self.train_size - self.val_size, 9)
+
+
+class _Selection(NamedTuple):
+    speakers: dict[str, list[_Utterance]]  # those with audio, and the utterances that exist
+    absent: tuple[str, ...]  # speakers without any audio
+    missing: int  # listed files that do not exist
 
 
 class _Utterance(NamedTuple):
@@ -66,88 +107,77 @@ def arrange_voxceleb1(
     dataset_dir: Path,
     *,
     n_speakers: int | None = None,
-    resplit: bool = False,
-    train_size: float = 0.6,
-    val_size: float = 0.2,
-    split_by: Literal["video", "utterance"] = "video",
-    seed: int = 0,
+    new_split: NewSplit | None = None,
     download: bool = False,
     manifest: Path | None = None,
 ) -> VoxCelebReport:
-    """Write the manifest of VoxCeleb1 in ``dataset_dir`` and say what it holds.
+    """Write the manifest of VoxCeleb1 and report what it contains.
 
-    ``n_speakers`` takes the first speakers in the order of their ids, among those with audio.
-    ``resplit`` replaces the official split by a new one, the same for the same ``seed``.
-    ``download`` fetches what is not there yet.
+    Args:
+        dataset_dir: the folder of ``wav/`` and ``iden_split.txt``.
+        n_speakers: take only this many of the speakers with audio, the first in order of their ids.
+        new_split: split every speaker's utterances anew; the official split if None.
+        download: fetch what is missing first.
+        manifest: the CSV file to write; ``voxceleb1.csv`` in ``dataset_dir`` if None.
 
     Raises:
-        UsageError: impossible numbers, or a manifest that cannot stand where it is asked for.
+        UsageError: there are not that many speakers, or the manifest cannot be written there.
         CorpusError: the audio or the list is missing, damaged, or could not be downloaded.
-        MissingExtra: a download without torchaudio.
+        MissingExtra: ``download`` without torchaudio.
+        VoxedgeError: writing the manifest failed.
     """
     manifest = manifest or dataset_dir / MANIFEST_NAME
     if manifest.suffix.lower() != ".csv":
         raise UsageError(f"the manifest must be a .csv file, not {manifest}")
     if n_speakers is not None and not 2 <= n_speakers <= SPEAKERS:
         raise UsageError(f"{n_speakers} speakers asked for: VoxCeleb1 allows 2 to {SPEAKERS}")
-    if split_by not in ("video", "utterance"):
-        raise UsageError(f"split by video or by utterance, not by {split_by!r}")
-    rest = round(1 - train_size - val_size, 9)
-    if not (train_size > 0 and val_size > 0 and rest > 0):
-        raise UsageError(
-            f"train size {train_size} and validation size {val_size} leave no test split",
-            "both must be above 0 and their sum below 1",
-        )
-
     if download:
         _download(dataset_dir)
     try:
-        listing, audio = _find(dataset_dir)
-        if not (listing and audio):
-            lacking = [LIST_NAME] * (not listing) + ["folder 'wav'"] * (not audio)
-            raise CorpusError(
-                f"no {' and no '.join(lacking)} in {dataset_dir}", _by_hand(dataset_dir)
-            )
+        listing, audio = _locate(dataset_dir)
         if not manifest.parent.is_dir():
             raise UsageError(f"no folder {manifest.parent} to write the manifest in")
-        speakers, absent, missing = _select(_read(listing), audio, n_speakers)
+        chosen = _select(_read(listing), audio, n_speakers)
     except OSError as error:
         raise CorpusError(f"cannot read {dataset_dir}: {error}") from error
-    if len(speakers) < 2:
+    if len(chosen.speakers) < 2:
         raise CorpusError(
-            f"{len(speakers)} of the speakers in {listing} have audio in {audio}, it takes 2: "
-            f"{missing:,} files are missing",
+            f"{len(chosen.speakers)} of the speakers in {listing} have audio in {audio}, but at"
+            f" least 2 are needed: {chosen.missing:,} files are missing",
             _by_hand(dataset_dir),
         )
-    if n_speakers is not None and len(speakers) < n_speakers:
-        raise UsageError(f"{n_speakers} speakers asked for, {len(speakers)} have audio in {audio}")
-
-    if resplit:
-        shares = {"train": train_size, "test": rest, "validation": val_size}
-        speakers = {
-            speaker: _resplit(utterances, shares, split_by, random.Random(f"{seed}/{speaker}"))
-            for speaker, utterances in speakers.items()
-        }
-    chosen = [utterance for utterances in speakers.values() for utterance in utterances]
-    # Resolved, so that ".." means the same to the text and to the file system; "wav" itself may
-    # well be a link to a larger disk, and stays one.
+    if n_speakers is not None and len(chosen.speakers) < n_speakers:
+        raise UsageError(
+            f"{n_speakers} speakers asked for, {len(chosen.speakers)} have audio in {audio}"
+        )
+    speakers = _split_anew(chosen.speakers, new_split) if new_split else chosen.speakers
+    utterances = [utterance for own in speakers.values() for utterance in own]
+    # dataset_dir is resolved, so that ".." means the same in the text as in the file system. "wav"
+    # itself is not, as it may well be a link to a larger disk.
     root = dataset_dir.resolve() / audio.relative_to(dataset_dir)
-    text = _table(chosen, os.path.relpath(root, manifest.parent.resolve()))
-    try:
-        with atomic_write(manifest) as file:
-            file.write(text.encode(errors="surrogateescape"))  # as paths and read_manifest have it
-    except OSError as error:
-        raise VoxedgeError(f"cannot write {manifest}: {error}", "nothing was changed") from error
-    counts = Counter(utterance.split for utterance in chosen)
-    sides = Counter((s, v) for s, v, _ in {(u.speaker, u.video, u.split) for u in chosen})
+    _write(manifest, _table(utterances, os.path.relpath(root, manifest.parent.resolve())))
+    return _report(manifest, utterances, chosen)
+
+
+def _report(manifest: Path, utterances: Sequence[_Utterance], chosen: _Selection) -> VoxCelebReport:
+    counts = Counter(utterance.split for utterance in utterances)
+    sides = Counter((s, v) for s, v, _ in {(u.speaker, u.video, u.split) for u in utterances})
     return VoxCelebReport(
         manifest=manifest,
-        speakers=len(speakers),
+        speakers=len(chosen.speakers),
         utterances={split: counts[split] for split in _SPLITS.values()},
         leaking_videos=sum(number > 1 for number in sides.values()),
-        missing=missing,
-        absent_speakers=tuple(absent),
+        missing=chosen.missing,
+        absent_speakers=chosen.absent,
     )
+
+
+def _write(manifest: Path, text: str) -> None:
+    try:
+        with atomic_write(manifest) as file:
+            file.write(text.encode(errors="surrogateescape"))  # as read_manifest decodes it
+    except OSError as error:
+        raise VoxedgeError(f"cannot write {manifest}: {error}", "nothing was changed") from error
 
 
 def _by_hand(folder: Path) -> str:
@@ -158,8 +188,16 @@ def _by_hand(folder: Path) -> str:
     )
 
 
+def _locate(folder: Path) -> tuple[Path, Path]:
+    listing, audio = _find(folder)
+    if listing and audio:
+        return listing, audio
+    missing = [LIST_NAME] * (not listing) + ["folder 'wav'"] * (not audio)
+    raise CorpusError(f"no {' and no '.join(missing)} in {folder}", _by_hand(folder))
+
+
 def _find(folder: Path) -> tuple[Path | None, Path | None]:
-    """The list and the folder of speakers: as torchaudio lays them out, or all in one folder."""
+    """Find the list and the folder of speakers: in torchaudio's layout, or all in one folder."""
     wav = folder / "wav"
     lists = (place / LIST_NAME for place in (folder, wav) if (place / LIST_NAME).is_file())
     bare = folder if any(folder.glob("id[0-9]*/")) else None
@@ -167,9 +205,9 @@ def _find(folder: Path) -> tuple[Path | None, Path | None]:
 
 
 def _download(folder: Path) -> None:
-    """Let torchaudio fetch what is not there: some 40 GB of audio, the list, or nothing at all."""
+    """Let torchaudio fetch what is missing: some 40 GB of audio, the list, or nothing at all."""
     listing, audio = _find(folder)
-    if audio == folder or (listing and audio):  # it would not see speakers without "wav" above
+    if audio == folder or (listing and audio):  # torchaudio finds speakers only in "wav"
         return
     try:
         from torchaudio.datasets import VoxCeleb1Identification
@@ -177,17 +215,17 @@ def _download(folder: Path) -> None:
         hint = install_command("train")
         raise MissingExtra("downloading VoxCeleb1 needs torchaudio", hint) from error
     try:
-        folder.mkdir(parents=True, exist_ok=True)  # torchaudio does not
+        folder.mkdir(parents=True, exist_ok=True)  # torchaudio does not make it
         VoxCeleb1Identification(root=folder, subset="train", download=True)
     except Exception as error:  # network, disk, checksum, archive: torchaudio wraps none of them
         raise CorpusError(
             f"VoxCeleb1 could not be downloaded: {type(error).__name__}: {error}",
-            f"{_by_hand(folder)}; delete a wav folder that is half unpacked before you try again",
+            f"{_by_hand(folder)}; delete an incomplete wav folder before you try again",
         ) from error
 
 
 def _read(listing: Path) -> list[_Utterance]:
-    """The list, all of it or nothing: one line that is not as it should be refuses the file."""
+    """Read the list; a single malformed line is an error."""
     first_seen: dict[str, int] = {}
     utterances = []
     with listing.open("rb") as file:
@@ -210,10 +248,8 @@ def _read(listing: Path) -> list[_Utterance]:
     return utterances
 
 
-def _select(
-    utterances: Iterable[_Utterance], audio: Path, n_speakers: int | None
-) -> tuple[dict[str, list[_Utterance]], list[str], int]:
-    """The first speakers that have audio, those passed over, and how many files are missing."""
+def _select(utterances: Iterable[_Utterance], audio: Path, n_speakers: int | None) -> _Selection:
+    """Choose the first speakers that have audio."""
     chosen: dict[str, list[_Utterance]] = {}
     absent: list[str] = []
     missing = 0
@@ -221,42 +257,55 @@ def _select(
         if len(chosen) == n_speakers:
             break
         listed = list(group)
-        there = [utterance for utterance in listed if (audio / utterance.path).is_file()]
-        missing += len(listed) - len(there)
-        if there:
-            chosen[speaker] = there
+        existing = [utterance for utterance in listed if (audio / utterance.path).is_file()]
+        missing += len(listed) - len(existing)
+        if existing:
+            chosen[speaker] = existing
         else:
             absent.append(speaker)
-    return chosen, absent, missing
+    return _Selection(chosen, tuple(absent), missing)
 
 
-def _resplit(
-    utterances: list[_Utterance], shares: dict[str, float], split_by: str, rng: random.Random
+def _split_anew(
+    speakers: dict[str, list[_Utterance]], split: NewSplit
+) -> dict[str, list[_Utterance]]:
+    """Split each speaker on its own, so that a speaker's split does not depend on the others."""
+    sizes = {"train": split.train_size, "test": split.test_size, "validation": split.val_size}
+    return {
+        speaker: _split_speaker(
+            utterances, sizes, split.split_by, random.Random(f"{split.seed}/{speaker}")
+        )
+        for speaker, utterances in speakers.items()
+    }
+
+
+def _split_speaker(
+    utterances: list[_Utterance], sizes: dict[str, float], split_by: str, rng: random.Random
 ) -> list[_Utterance]:
-    """Split one speaker anew, videos (or utterances) being indivisible.
+    """Split the utterances of one speaker, videos (or utterances) being indivisible.
 
-    The largest goes first. Each is drawn into a side where it fits, with a probability in
-    proportion to the utterances that the side still lacks; where it fits nowhere, it goes to the
-    side that lacks most. The last ones are kept for sides that are still empty, so three videos are
-    enough for three sides; two give train and test, and one gives train.
+    The largest unit goes first. Each is drawn into one of the sides that have room for it, with a
+    probability in proportion to that room; if none has, it goes to the side with the most room. The
+    last units are reserved for sides that are still empty, so three videos suffice for three sides;
+    two give train and test, and one gives train.
     """
     units: dict[str, list[_Utterance]] = {}
     for utterance in utterances:
         key = utterance.video if split_by == "video" else utterance.path
         units.setdefault(key, []).append(utterance)
-    lacks = {side: shares[side] * len(utterances) for side in list(shares)[: len(units)]}
-    empty = set(lacks)
+    room = {side: sizes[side] * len(utterances) for side in list(sizes)[: len(units)]}
+    empty = set(room)
     done: list[_Utterance] = []
     queue = sorted(units.values(), key=lambda unit: (len(unit), rng.random()))
     while queue:
-        sides = [side for side in lacks if side in empty or len(queue) > len(empty)]
+        sides = [side for side in room if side in empty or len(queue) > len(empty)]
         unit = queue.pop()
-        fitting = [side for side in sides if lacks[side] >= len(unit)]
+        fitting = [side for side in sides if room[side] >= len(unit)]
         if fitting:
-            side = rng.choices(fitting, weights=[lacks[side] for side in fitting])[0]
+            side = rng.choices(fitting, weights=[room[side] for side in fitting])[0]
         else:
-            side = max(sides, key=lambda side: (lacks[side], rng.random()))
-        lacks[side] -= len(unit)
+            side = max(sides, key=lambda side: (room[side], rng.random()))
+        room[side] -= len(unit)
         empty.discard(side)
         done += [utterance._replace(split=side) for utterance in unit]
     return sorted(done)
