@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import matplotlib
 import numpy as np
@@ -21,7 +21,7 @@ from bench.accuracy.few import list_clips
 from bench.accuracy.table import print_comparison, settings, train_all
 from voxedge.cli.console import answer
 from voxedge.evaluation.answers import FILE, folder_of
-from voxedge.evaluation.verification import SHOTS
+from voxedge.evaluation.verification import SHOTS, Verification
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -29,7 +29,6 @@ from matplotlib import pyplot
 SPEAKERS = (60, 8, 2, 6)  # speakers, and training, validation and test clips of each
 SMALL = ("--image-size", "48", "--epochs", "12")
 _WITHOUT = "none"
-_NAMES = ("mean", "deviation")
 
 
 def _variant(form: str, weight: float, unit: bool, **others: float) -> dict[str, str]:
@@ -78,7 +77,7 @@ def make(
     print_comparison(runs)
 
 
-def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+def table(found: Mapping[str, Sequence[Verification]]) -> str:
     """Markdown: each variant on unseen speakers, the mean over its seeds (and their range)."""
     lines = ["| | EER % | one clip % | five clips % | cosine, same | cosine, different |"]
     lines.append("|---" * 6 + "|")
@@ -93,7 +92,7 @@ def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     return "\n".join(lines)
 
 
-def draw(found: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
+def draw(found: Mapping[str, Sequence[Verification]], path: Path) -> None:
     """Plot the cosines of clip pairs of the same and of different unseen speakers.
 
     Args:
@@ -114,16 +113,17 @@ def draw(found: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
         pyplot.close(figure)
 
 
-def _verification(run: Path) -> dict[str, Any]:
+def _verification(run: Path) -> Verification:
     text = (folder_of(run) / FILE).read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)["measures"]["verification"]
+    found: Verification = json.loads(text)["measures"]["verification"]
     return found
 
 
-def _spread(own: Sequence[Mapping[str, Any]], kind: str) -> tuple[float, float]:
-    rows = [row["cosines"][kind] for row in own]
-    mean, deviation = (float(np.mean([row[name] for row in rows])) for name in _NAMES)
-    return mean, deviation
+def _spread(own: Sequence[Verification], kind: Literal["same", "different"]) -> tuple[float, float]:
+    spreads = [row["cosines"][kind] for row in own]
+    mean = np.mean([spread["mean"] for spread in spreads])
+    deviation = np.mean([spread["deviation"] for spread in spreads])
+    return float(mean), float(deviation)
 
 
 def _ranged(values: Sequence[float]) -> str:

@@ -14,9 +14,9 @@ from voxedge.data import sounds
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import Clip, read_manifest
 from voxedge.errors import CorpusError, MissingExtra
-from voxedge.evaluation.answers import FILE, ask
+from voxedge.evaluation.answers import FILE, Subject, ask
 from voxedge.evaluation.conditions import Condition, Environment
-from voxedge.evaluation.measures import measure
+from voxedge.evaluation.measures import Measures, measure
 from voxedge.threads import available_processors
 from voxedge.train.prepare import split_for
 from voxedge.train.recipe import DataRecipe, Recipe
@@ -26,10 +26,10 @@ _SIDES = ("train", "validation", "test")
 
 
 class Evaluated(NamedTuple):
-    """A rival and its metrics, as ``measure`` gives them."""
+    """A rival and its metrics."""
 
     rival: Rival
-    metrics: dict[str, Any]
+    metrics: Measures
 
 
 def read_clips(run: Path | None, data: Path | None, seed: int) -> tuple[list[Clip], str]:
@@ -113,8 +113,14 @@ def evaluate_rivals(
         except MissingExtra as error:
             warn(f"{name} is left out: {error}")
             continue
-        subject = {"data": source, "model": name, "kind": "rival", "split": split}
-        subject |= {"train_seconds": rival.seconds, "clips_per_second": rival.clips_per_second}
+        subject: Subject = {
+            "data": source,
+            "model": name,
+            "kind": "rival",
+            "split": split,
+            "train_seconds": rival.seconds,
+            "clips_per_second": rival.clips_per_second,
+        }
         with Progress(f"evaluating {name}") as progress:
             evaluation = ask(
                 rival,

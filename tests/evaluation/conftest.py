@@ -1,4 +1,4 @@
-"""A model made by hand that tells the voices of ``tests.conftest`` by their pitch."""
+"""A hand-made model that identifies the voices of ``tests.conftest`` by their pitch."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def clips(corpus):
 
 @pytest.fixture(scope="package")
 def evaluation(clips):
-    """Of a model that has never heard of dan."""
+    """Of a model that was not trained on dan."""
     model = PitchModel(("ada", "ben", "cleo"))
     conditions = [CONDITIONS["gain-20"], CONDITIONS["cut0.5"]]
     return ask(model, clips, conditions, subject={"model": "pitch", "data": "voices"})

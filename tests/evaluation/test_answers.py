@@ -14,7 +14,7 @@ from voxedge.evaluation.answers import Evaluation, ask
 from voxedge.evaluation.conditions import CLEAN, CONDITIONS
 
 
-def test_every_clip_is_asked_about_under_every_condition(evaluation):
+def test_every_clip_is_answered_under_every_condition(evaluation):
     assert evaluation.conditions == (CLEAN, "gain-20", "cut0.5")
     assert len(evaluation.known) == 12
     for record in evaluation.known:
@@ -26,12 +26,12 @@ def test_every_clip_is_asked_about_under_every_condition(evaluation):
         assert sum(p for _, p in clean.predictions) == pytest.approx(1, abs=1e-5)
 
 
-def test_strangers_stand_apart(evaluation):
-    assert {record.speaker for record in evaluation.strangers} == {"dan"}
-    assert all(tuple(record.answers) == (CLEAN,) for record in evaluation.strangers)
+def test_unknown_speakers_are_separate(evaluation):
+    assert {record.speaker for record in evaluation.unknown} == {"dan"}
+    assert all(tuple(record.answers) == (CLEAN,) for record in evaluation.unknown)
 
 
-def test_bad_clips_are_named_and_stop_nothing(evaluation):
+def test_bad_clips_are_reported_and_left_out(evaluation):
     assert [(p["path"], p["code"]) for p in evaluation.problems] == [
         ("ada/broken.wav", "unreadable"),
         ("ben/silent.wav", "too_short"),
@@ -40,20 +40,20 @@ def test_bad_clips_are_named_and_stop_nothing(evaluation):
 
 def test_workers_and_batches_change_no_answer(clips, evaluation):
     model = PitchModel(("ada", "ben", "cleo"))
-    told = []
+    calls = []
     again = ask(
         model,
         clips,
         [CONDITIONS["gain-20"], CONDITIONS["cut0.5"]],
         workers=3,
-        progress=lambda done, total: told.append((done, total)),
+        progress=lambda done, total: calls.append((done, total)),
     )
     assert again.records == evaluation.records
-    assert told == [(n, 18) for n in range(1, 19)]
+    assert calls == [(n, 18) for n in range(1, 19)]
     assert model.batches == int(np.ceil((12 * 5 + 4 * 2) / 8))
 
 
-def test_what_is_written_is_read_and_is_json(evaluation, tmp_path):
+def test_a_written_evaluation_is_read_back(evaluation, tmp_path):
     evaluation.write(tmp_path / "evaluation.json", {"figure": 1})
     assert Evaluation.read(tmp_path / "evaluation.json") == evaluation
     value = json.loads((tmp_path / "evaluation.json").read_text())
@@ -66,30 +66,30 @@ def test_what_is_written_is_read_and_is_json(evaluation, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema": 9}', '{"schema": 1, "clips": 3}'])
-def test_what_is_no_evaluation_is_refused(tmp_path, text):
+def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(CorpusError, match=r"x\.json"):
         Evaluation.read(tmp_path / "x.json")
 
 
-def test_silence_under_stress_is_a_wrong_answer_and_clean_silence_a_problem(tmp_path):
+def test_a_clip_degraded_to_silence_is_a_wrong_answer_and_a_silent_clip_a_problem(tmp_path):
     (tmp_path / "ada").mkdir()
     soundfile.write(tmp_path / "ada" / "faint.wav", voice(110, 1, 1) * 0.005, RATE)
     soundfile.write(tmp_path / "ada" / "none.wav", np.zeros(RATE), RATE)
-    done = ask(PitchModel(), read_manifest(tmp_path).clips, [CONDITIONS["gain-20"]])
-    (record,) = done.records
+    evaluation = ask(PitchModel(), read_manifest(tmp_path).clips, [CONDITIONS["gain-20"]])
+    (record,) = evaluation.records
     answer = record.answers["gain-20"]
     assert (answer.windows, answer.predictions) == (0, ())
     assert answer.rank == 5 > len(SPEAKERS)  # not even among the best five of four
-    assert [problem["code"] for problem in done.problems] == ["silent"]
+    assert [problem["code"] for problem in evaluation.problems] == ["silent"]
 
 
-def test_ties_earn_nothing_and_nan_is_no_answer(clips):
+def test_a_tie_is_wrong_and_nan_is_an_error(clips):
     assert all(r.answers[CLEAN].rank == 3 for r in ask(PitchModel(sharpness=0), clips).known)
     with pytest.raises(NonFiniteOutput, match="ada/00"):
         ask(PitchModel(sharpness=np.nan), clips)
 
 
-def test_nothing_usable_is_an_error(tmp_path):
+def test_no_usable_clip_is_an_error(tmp_path):
     with pytest.raises(CorpusError, match="no such file"):
         ask(PitchModel(), [Clip(tmp_path / "a.wav", "a.wav", "ada")])

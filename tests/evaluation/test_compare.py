@@ -26,7 +26,7 @@ def hits():
     return np.random.default_rng(0).random(200) < 0.8
 
 
-def test_paired_differences_find_what_intervals_of_each_do_not(hits):
+def test_paired_differences_are_significant_where_intervals_overlap(hits):
     better = hits.copy()
     better[np.flatnonzero(~hits)[::4]] = True
     result = compare([Contestant("a", (evaluation(hits),)), Contestant("b", (evaluation(better),))])
@@ -39,7 +39,7 @@ def test_paired_differences_find_what_intervals_of_each_do_not(hits):
     assert second["difference"]["top5"]["verdict"] == "no difference"
 
 
-def test_chance_is_no_difference_and_the_order_only_turns_the_sign(hits):
+def test_chance_is_no_difference_and_the_order_changes_only_the_sign(hits):
     other = np.random.default_rng(1).permutation(hits)
     a, b = Contestant("a", (evaluation(hits),)), Contestant("b", (evaluation(other),))
     forth = compare([a, b])["conditions"][CLEAN][1]["difference"]["top1"]
@@ -55,7 +55,7 @@ def test_members_are_averaged_clip_by_clip(hits):
     assert row["members_top1"] == pytest.approx([hits.mean()] * 3)
 
 
-def test_clips_that_not_all_have_are_left_out(hits):
+def test_clips_that_are_not_shared_are_left_out(hits):
     whole, part = evaluation(hits), evaluation(hits)
     part = replace(part, records=part.records[:150])
     result = compare([Contestant("a", (whole,)), Contestant("b", (part,))])
@@ -100,7 +100,7 @@ def test_contestants_are_read_from_runs_folders_and_files(tmp_path, hits):
         read_contestant(",")
 
 
-def test_the_markdown_is_never_wider_than_high(hits):
+def test_the_markdown_has_no_more_columns_than_rows(hits):
     one, two = (Contestant(name, (evaluation(hits),)) for name in ("one", "two"))
     rows = markdown(compare([one, two])).splitlines()
     assert rows[0] == "| top-1 % | clean |"
@@ -114,7 +114,7 @@ def test_the_markdown_is_never_wider_than_high(hits):
 
 
 @pytest.mark.parametrize("conditions", [2, 3])
-def test_every_cell_of_the_markdown_is_of_its_contestant_and_condition(conditions):
+def test_every_cell_of_the_markdown_belongs_to_its_contestant_and_condition(conditions):
     contestants, names = [], ("clean", "gain-20", "cut1")[:conditions]
     for number in range(3):
         answers = [

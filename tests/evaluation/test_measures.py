@@ -17,7 +17,7 @@ def record(number, speaker, rank, given, probability=0.8, seconds=2.5, windows=1
 
 @pytest.fixture
 def by_hand():
-    """Six clips of ada, one taken for ben; three of ben, two taken for ada; one of a stranger."""
+    """Six clips of ada, one taken for ben; three of ben, two taken for ada; one of an unknown."""
     records = [record(n, "ada", 0, "ada") for n in range(5)]
     records += [record(5, "ada", 5, "ben", 0.5, seconds=7, windows=4)]
     records += [
@@ -30,10 +30,10 @@ def by_hand():
     return Evaluation({"model": "m"}, (CLEAN,), tuple(records), problems)
 
 
-def test_figures_by_hand(by_hand):
-    figures = measure(by_hand)
-    clean = figures["conditions"][CLEAN]
-    assert (figures["clips"], figures["speakers"], clean["clips"]) == (9, 2, 9)
+def test_accuracy_and_calibration_by_hand(by_hand):
+    measures = measure(by_hand)
+    clean = measures["conditions"][CLEAN]
+    assert (measures["clips"], measures["speakers"], clean["clips"]) == (9, 2, 9)
     assert clean["top1"]["value"] == pytest.approx(6 / 9)
     assert clean["top5"]["value"] == pytest.approx(8 / 9)
     assert clean["top1"]["low"] <= 1 / 3 + 1e-9  # clusters are speakers: only ben drawn twice
@@ -43,27 +43,27 @@ def test_figures_by_hand(by_hand):
     assert len(clean["reliability"]) == 15
 
 
-def test_parts_by_hand(by_hand):
-    figures = measure(by_hand, {"age": {"ada": "9 to 12", "ben": "2 to 8"}, "x": {"eve": "y"}})
-    assert set(figures["groups"]) == {"age"}  # nobody known has an x
-    assert figures["confusions"] == [
+def test_groups_and_confusions_by_hand(by_hand):
+    measures = measure(by_hand, {"age": {"ada": "9 to 12", "ben": "2 to 8"}, "x": {"eve": "y"}})
+    assert set(measures["groups"]) == {"age"}  # nobody known has an x
+    assert measures["confusions"] == [
         {"speaker": "ben", "answer": "ada", "clips": 2, "of": 3},
         {"speaker": "ada", "answer": "ben", "clips": 1, "of": 6},
     ]
-    assert [row["name"] for row in figures["per_speaker"]] == ["ben", "ada"]
-    seconds = [(row["name"], row["clips"]) for row in figures["by_seconds"]]
+    assert [row["name"] for row in measures["per_speaker"]] == ["ben", "ada"]
+    seconds = [(row["name"], row["clips"]) for row in measures["by_seconds"]]
     assert seconds == [("2 to 3 s", 8), ("5 to 10 s", 1)]
-    assert [(row["name"], row["clips"]) for row in figures["by_windows"]] == [("1", 8), ("4", 1)]
-    ages = [(row["name"], row["top1"]["value"]) for row in figures["groups"]["age"]]
+    assert [(row["name"], row["clips"]) for row in measures["by_windows"]] == [("1", 8), ("4", 1)]
+    ages = [(row["name"], row["top1"]["value"]) for row in measures["groups"]["age"]]
     assert ages == [("2 to 8", pytest.approx(1 / 3)), ("9 to 12", pytest.approx(5 / 6))]
-    strangers = {"clips": 1, "speakers": 1, "mean_probability": pytest.approx(0.9)}
-    assert figures["strangers"] == strangers
+    unknown = {"clips": 1, "speakers": 1, "mean_probability": pytest.approx(0.9)}
+    assert measures["strangers"] == unknown
 
 
-def test_a_model_that_knows_nobody_is_an_error(by_hand):
-    strangers = Evaluation({}, (CLEAN,), tuple(by_hand.strangers))
+def test_a_model_that_knows_no_speaker_is_an_error(by_hand):
+    unknown = Evaluation({}, (CLEAN,), tuple(by_hand.unknown))
     with pytest.raises(CorpusError, match="knows none of the 1 speakers"):
-        measure(strangers)
+        measure(unknown)
 
 
 def test_groups_from_a_csv(tmp_path):
@@ -80,10 +80,10 @@ def test_groups_from_a_csv(tmp_path):
         read_groups(path)
 
 
-def test_the_page_holds_all_and_escapes_names(by_hand):
+def test_the_page_has_all_sections_and_escapes_names(by_hand):
     evil = '<script>alert("1")</script>\u202e'
-    figures = measure(by_hand, {evil: {"ada": evil, "ben": "x"}})
-    page = render({"model": evil, "data": "d"}, figures, by_hand.problems)
+    measures = measure(by_hand, {evil: {"ada": evil, "ben": "x"}})
+    page = render({"model": evil, "data": "d"}, measures, by_hand.problems)
     assert "<script" not in page
     assert "\u202e" not in page
     assert "&lt;script&gt;" in page

@@ -13,14 +13,14 @@ from voxedge.evaluation.verification import verify
 from voxedge.inference.scoring import Outputs, score_clips
 
 
-class Listener:
-    """A model whose embedding is a direction that follows from pitch, blurred by noise."""
+class PitchEmbedding:
+    """A model whose embedding is a direction that depends on the pitch, plus noise."""
 
     labels = ("known",)
     sample_rate = RATE
 
-    def __init__(self, blur: float) -> None:
-        self.blur, self.random = blur, np.random.default_rng(0)
+    def __init__(self, noise: float) -> None:
+        self.noise, self.random = noise, np.random.default_rng(0)
 
     def score(self, clips):
         return score_clips(clips, self.run, 2 * RATE, 4)
@@ -28,59 +28,62 @@ class Listener:
     def run(self, batch):
         spectrum = np.abs(np.fft.rfft(batch.pcm, axis=1))[:, : 2 * 400]
         turns = spectrum.argmax(axis=1) / 400 * np.pi
-        angle = turns + self.random.normal(0, self.blur, len(turns))
+        angle = turns + self.random.normal(0, self.noise, len(turns))
         embedding = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
         return Outputs(embedding, np.ones((len(batch.pcm), 1), np.float32), embedding)
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory) -> list[Clip]:
-    folder = tmp_path_factory.mktemp("strangers")
-    made = []
+    folder = tmp_path_factory.mktemp("unseen")
+    clips = []
     for speaker, pitch in {"a": 100, "b": 160, "c": 230, "d": 320}.items():
         for number in range(5):
             path = folder / f"{speaker}{number}.wav"
             hertz = pitch * (1 + 0.01 * number)
             tone = 0.3 * np.sin(2 * np.pi * hertz / RATE * np.arange(2 * RATE))
             soundfile.write(path, tone, RATE)
-            made.append(Clip(path, path.name, speaker))
-    return made
+            clips.append(Clip(path, path.name, speaker))
+    return clips
 
 
-def test_separate_speakers_have_no_errors_and_blurred_ones_do(clips):
-    sharp, blurred = verify(Listener(0.0), clips), verify(Listener(0.4), clips)
-    assert (sharp["speakers"], sharp["clips"], sharp["pairs"], sharp["same"]) == (4, 20, 190, 40)
-    assert sharp["eer"]["value"] <= 0.1
-    assert blurred["eer"]["value"] > sharp["eer"]["value"] + 0.05
-    for found in (sharp, blurred):
+def test_separate_speakers_have_no_errors_and_noisy_embeddings_do(clips):
+    exact, noisy = verify(PitchEmbedding(0.0), clips), verify(PitchEmbedding(0.4), clips)
+    assert (exact["speakers"], exact["clips"], exact["pairs"], exact["same"]) == (4, 20, 190, 40)
+    assert exact["eer"]["value"] <= 0.1
+    assert noisy["eer"]["value"] > exact["eer"]["value"] + 0.05
+    for found in (exact, noisy):
         for figure in (found["eer"], found["min_dcf"]):
             assert 0 <= figure["low"] <= figure["high"] <= 1
 
 
-def test_strangers_are_named_after_a_few_clips(clips):
-    sharp, blurred = verify(Listener(0.0), clips), verify(Listener(0.4), clips)
-    assert set(sharp["shots"]) == {"1"}  # five clips each leave none to judge by after five
-    assert sharp["shots"]["1"]["value"] == 1.0
-    assert 0.25 < blurred["shots"]["1"]["value"] < 1.0
-    assert sharp["cosines"]["same"]["mean"] > 0.99 > blurred["cosines"]["same"]["mean"]
-    assert sharp["cosines"]["different"]["mean"] < 0.8
+def test_unseen_speakers_are_identified_from_a_few_clips(clips):
+    exact, noisy = verify(PitchEmbedding(0.0), clips), verify(PitchEmbedding(0.4), clips)
+    assert set(exact["shots"]) == {"1"}  # with five clips each, none is left after five shots
+    assert exact["shots"]["1"]["value"] == 1.0
+    assert 0.25 < noisy["shots"]["1"]["value"] < 1.0
+    assert exact["cosines"]["same"]["mean"] > 0.99 > noisy["cosines"]["same"]["mean"]
+    assert exact["cosines"]["different"]["mean"] < 0.8
 
 
-def test_who_has_too_few_clips_is_no_candidate_among_those_who_have_enough(clips):
+def test_speakers_with_too_few_clips_are_not_candidates(clips):
     ten_and_five = [*clips, *(clip for clip in clips if clip.speaker != "d")]
-    sharp, blurred = verify(Listener(0.0), ten_and_five), verify(Listener(0.4), ten_and_five)
-    assert set(sharp["shots"]) == {"1", "5"}
-    assert sharp["shots"]["5"]["value"] == 1.0
-    assert blurred["shots"]["5"]["value"] > blurred["shots"]["1"]["value"] > 0.25
+    exact, noisy = (
+        verify(PitchEmbedding(0.0), ten_and_five),
+        verify(PitchEmbedding(0.4), ten_and_five),
+    )
+    assert set(exact["shots"]) == {"1", "5"}
+    assert exact["shots"]["5"]["value"] == 1.0
+    assert noisy["shots"]["5"]["value"] > noisy["shots"]["1"]["value"] > 0.25
 
 
 def test_clips_that_cannot_be_read_are_left_out(clips, tmp_path):
     broken = Clip(tmp_path / "none.wav", "none.wav", "a")
-    assert verify(Listener(0.0), [*clips, broken])["clips"] == 20
+    assert verify(PitchEmbedding(0.0), [*clips, broken])["clips"] == 20
 
 
 def test_speakers_must_be_unseen_and_two(clips):
     with pytest.raises(CorpusError, match="trained on known"):
-        verify(Listener(0.0), [Clip(Path("x.wav"), "x.wav", "known"), *clips])
+        verify(PitchEmbedding(0.0), [Clip(Path("x.wav"), "x.wav", "known"), *clips])
     with pytest.raises(CorpusError, match="two speakers"):
-        verify(Listener(0.0), clips[:5])
+        verify(PitchEmbedding(0.0), clips[:5])

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from voxedge.cli import console, options
 from voxedge.errors import UsageError
+from voxedge.evaluation.compare import Comparison, markdown, read_contestant, verdict
 from voxedge.evaluation.compare import compare as compare_evaluations
-from voxedge.evaluation.compare import markdown, read_contestant, verdict
 from voxedge.metrics import Interval
 
 app = options.command_app()
@@ -44,7 +44,7 @@ def compare(
         _show(result)
 
 
-def _show(result: dict[str, Any]) -> None:
+def _show(result: Comparison) -> None:
     names = [contestant["name"] for contestant in result["contestants"]]
     console.answer(f"{result['clips']} clips of {result['speakers']} speakers; 95 % intervals")
     for condition, rows in result["conditions"].items():
@@ -54,7 +54,8 @@ def _show(result: dict[str, Any]) -> None:
             [
                 [
                     name,
-                    *(Interval(**row[key]).percent() for key in ("top1", "top5")),
+                    Interval(**row["top1"]).percent(),
+                    Interval(**row["top5"]).percent(),
                     f"{100 * row['calibration_error']:.1f} %",
                     verdict(row["difference"]["top1"]) if "difference" in row else "",
                     f"x {ratio:.2f}" if (ratio := row.get("errors_ratio")) is not None else "",

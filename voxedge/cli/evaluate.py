@@ -8,17 +8,23 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from voxedge.cli import console, options
 from voxedge.data import sounds
 from voxedge.data.manifest import Clip, Side, read_manifest
-from voxedge.errors import CorpusError
-from voxedge.evaluation.answers import FILE, ask, folder_of
+from voxedge.errors import CorpusError, MissingExtra
+from voxedge.evaluation.answers import FILE, ClipProblem, Subject, ask, folder_of
 from voxedge.evaluation.conditions import Environment, choose_conditions
-from voxedge.evaluation.measures import measure, read_groups
+from voxedge.evaluation.measures import (
+    ConditionAccuracy,
+    GroupAccuracy,
+    Measures,
+    measure,
+    read_groups,
+)
 from voxedge.evaluation.model import Model
 from voxedge.evaluation.page import PAGE, render
 from voxedge.evaluation.verification import verify
@@ -91,7 +97,7 @@ def evaluate(
     training does not use.
     """
     by_group = read_groups(groups) if groups else None
-    strangers = read_manifest(unseen).clips if unseen else ()
+    unseen_clips = read_manifest(unseen).clips if unseen else ()
     found = find_run(run or options.DEFAULT_RUNS) if run or not data else None
     clips = _clips(found, data, split)
     measured, subject, folder = _measured(found, model, device, batch_size)
@@ -117,25 +123,38 @@ def evaluate(
             workers=workers,
             progress=progress.update,
         )
-    figures = measure(evaluation, by_group)
+    measures = measure(evaluation, by_group)
     folder.mkdir(parents=True, exist_ok=True)
-    evaluation.write(folder / FILE, figures)  # before strangers, whose folder may be at fault
-    if strangers:
+    evaluation.write(folder / FILE, measures)  # kept even if the unseen clips cannot be used
+    if unseen_clips:
         with console.Progress("verifying") as progress:
-            figures["verification"] = verify(
-                measured, strangers, workers=workers, progress=progress.update
+            measures["verification"] = verify(
+                measured, unseen_clips, workers=workers, progress=progress.update
             )
-        evaluation.write(folder / FILE, figures)
-    write_text(folder / PAGE, render(subject, figures, evaluation.problems))
+        evaluation.write(folder / FILE, measures)
+    written = _write_page(folder / PAGE, subject, measures, evaluation.problems)
     for problem in evaluation.problems[:_SHOWN]:
         console.warn(f"{problem['path']}: left out: {problem['message']}")
     if len(evaluation.problems) > _SHOWN:
         console.warn(f"and {len(evaluation.problems) - _SHOWN} more: {folder / FILE} lists them")
     if as_json:
-        console.answer(json.dumps({"subject": subject} | figures))
+        console.answer(json.dumps({"subject": subject, **measures}))
     else:
-        _show(subject, figures)
-    console.say(f"{folder / PAGE} and {FILE} beside it")
+        _show(subject, measures)
+    console.say(f"{folder / PAGE} and {FILE} beside it" if written else str(folder / FILE))
+
+
+def _write_page(
+    path: Path, subject: Subject, measures: Measures, problems: Sequence[ClipProblem]
+) -> bool:
+    """Write the page if it can be rendered here: a device may lack the template engine."""
+    try:
+        page = render(subject, measures, problems)
+    except MissingExtra as error:
+        console.warn(f"no {path.name} is written: {error}")
+        return False
+    write_text(path, page)
+    return True
 
 
 def _clips(run: Run | None, data: Path | None, split: Side) -> list[Clip]:
@@ -152,7 +171,7 @@ def _clips(run: Run | None, data: Path | None, split: Side) -> list[Clip]:
 
 def _measured(
     run: Run | None, model: Path | None, device: str, batch_size: int
-) -> tuple[Model, dict[str, Any], Path]:
+) -> tuple[Model, Subject, Path]:
     """What is measured, its description, and the folder that its evaluation belongs to."""
     if run is not None and model is None:
         with needs_extra("train"):
@@ -161,14 +180,19 @@ def _measured(
             from voxedge.train.trained import TrainedModel
 
         torch.set_num_threads(available_processors())
-        about = {"model": run.folder.name, "kind": "run"}
-        return TrainedModel(run, device, batch_size), about, folder_of(run.folder)
+        subject: Subject = {"model": run.folder.name, "kind": "run"}
+        return TrainedModel(run, device, batch_size), subject, folder_of(run.folder)
     identifier = Identifier(model, device=device, batch_size=batch_size)
     for note in identifier.notes:
         console.warn(note)
     path, metadata = identifier.model_file.path, identifier.metadata
-    about = {"model": path.name, "kind": "file", "digest": metadata.digest}
-    return identifier, about | {"precision": metadata.precision}, folder_of(path)
+    subject = {
+        "model": path.name,
+        "kind": "file",
+        "digest": metadata.digest,
+        "precision": metadata.precision,
+    }
+    return identifier, subject, folder_of(path)
 
 
 def _environment(noise: Path | None, rooms: Path | None, wanted: str, rate: int) -> Environment:
@@ -182,14 +206,14 @@ def _environment(noise: Path | None, rooms: Path | None, wanted: str, rate: int)
     )
 
 
-def _show(subject: dict[str, Any], figures: dict[str, Any]) -> None:
+def _show(subject: Subject, measures: Measures) -> None:
     split = f", {subject['split']} split" if subject["split"] else ""
-    title = f"{subject['model']} on {subject['data']}{split}: {figures['clips']} clips of"
-    show_conditions(f"{title} {figures['speakers']} speakers", figures["conditions"])
-    for column, rows in figures["groups"].items():
-        _show_parts(f"by {column}", rows)
-    _show_parts("by length", figures["by_seconds"])
-    if found := figures.get("verification"):
+    title = f"{subject['model']} on {subject['data']}{split}: {measures['clips']} clips of"
+    show_conditions(f"{title} {measures['speakers']} speakers", measures["conditions"])
+    for column, rows in measures["groups"].items():
+        _show_groups(f"by {column}", rows)
+    _show_groups("by length", measures["by_seconds"])
+    if found := measures.get("verification"):
         console.answer(
             f"  unseen speakers: EER {Interval(**found['eer']).percent()}, minDCF"
             f" {found['min_dcf']['value']:.3f} ({found['speakers']}, {found['pairs']} pairs)"
@@ -197,23 +221,23 @@ def _show(subject: dict[str, Any], figures: dict[str, Any]) -> None:
         for shots, row in found["shots"].items():
             clips = "a clip" if shots == "1" else f"{shots} clips"
             console.answer(f"  named after {clips} of each: {Interval(**row).percent()}")
-    worst = [row for row in figures["confusions"] if row["answer"]][:_SHOWN]
+    worst = [row for row in measures["confusions"] if row["answer"]][:_SHOWN]
     if worst:
         console.show_table(
             "most often taken for another",
             ["", "for", "clips", "of"],
             [[row["speaker"], row["answer"], row["clips"], row["of"]] for row in worst],
         )
-    strangers = figures["strangers"]
-    if strangers["clips"]:
+    unknown = measures["strangers"]
+    if unknown["mean_probability"] is not None:
         console.warn(
-            f"{strangers['clips']} clips of {strangers['speakers']} speakers that the model does"
+            f"{unknown['clips']} clips of {unknown['speakers']} speakers that the model does"
             " not know are not in these figures; it gave them a name at"
-            f" {100 * strangers['mean_probability']:.0f} % on average"
+            f" {100 * unknown['mean_probability']:.0f} % on average"
         )
 
 
-def show_conditions(title: str, conditions: Mapping[str, Any]) -> None:
+def show_conditions(title: str, conditions: Mapping[str, ConditionAccuracy]) -> None:
     """How often a model is right, clean and under each condition, as ``measure`` gives it."""
     console.show_table(
         title,
@@ -221,7 +245,8 @@ def show_conditions(title: str, conditions: Mapping[str, Any]) -> None:
         [
             [
                 name,
-                *(Interval(**row[key]).percent() for key in ("top1", "top5")),
+                Interval(**row["top1"]).percent(),
+                Interval(**row["top5"]).percent(),
                 f"{100 * row['calibration_error']:.1f} %",
             ]
             for name, row in conditions.items()
@@ -229,7 +254,7 @@ def show_conditions(title: str, conditions: Mapping[str, Any]) -> None:
     )
 
 
-def _show_parts(title: str, rows: Sequence[dict[str, Any]]) -> None:
+def _show_groups(title: str, rows: Sequence[GroupAccuracy]) -> None:
     console.show_table(
         title,
         ["", "clips", "top-1, 95 % interval"],

@@ -1,8 +1,8 @@
-"""What a model answers to labelled clips, as they are and under stress; kept in one JSON file.
+"""A model's answers for labelled clips, clean and degraded, as one JSON file.
 
-Figures are computed from these answers alone, so that they can be computed anew, and two models be
-compared clip by clip, without hearing anything again. Clips are decoded once, spoilt as they are
-needed, and forgotten: memory does not grow with the corpus.
+All metrics are computed from these answers, so they can be computed again, and two models can be
+compared clip by clip, without running a model again. Clips are decoded once, degraded when they are
+needed, and dropped: memory does not grow with the corpus.
 
 Shapes: S samples, K classes.
 """
@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
-from voxedge.audio import load as audio
 from voxedge.audio.limits import Samples
+from voxedge.audio.load import Audio
 from voxedge.audio.windows import is_low_energy
 from voxedge.data.manifest import Clip
 from voxedge.errors import AudioError, CorpusError, NonFiniteOutput
+from voxedge.evaluation.clips import decode_clips
 from voxedge.evaluation.conditions import CLEAN, Condition, Environment
 from voxedge.evaluation.model import Model
 from voxedge.files import write_text
@@ -32,60 +33,77 @@ from voxedge.threads import ordered_map
 SCHEMA = 1
 FILE = "evaluation.json"
 _FOLDER = "evaluation"
-_KEPT = 5  # guesses of an answer
+_KEPT = 5  # predictions of an answer
 
 
-def folder_of(place: Path) -> Path:
-    """Where the evaluation of a run (its folder), or of a model file, belongs."""
-    return place / _FOLDER if place.is_dir() else place.with_name(f"{place.stem}-{_FOLDER}")
+class Subject(TypedDict, total=False):
+    """What was measured, and on which clips."""
+
+    model: str  # name of the run, the model file or the baseline
+    kind: str  # "run", "file" or "rival"
+    digest: str  # of a model file
+    precision: str  # of a model file
+    data: str  # name of the corpus
+    data_digest: str  # of the corpus that a run was trained on
+    split: str | None  # side of the corpus; None for a corpus without a split
+    train_seconds: float  # of a baseline
+    clips_per_second: float  # of a baseline
+
+
+class ClipProblem(TypedDict):
+    """Why a clip could not be used."""
+
+    path: str
+    code: str
+    message: str
 
 
 class Answer(NamedTuple):
-    """What the model said of a clip under one condition."""
+    """The model's answer for a clip under one condition."""
 
-    rank: int  # of the true speaker: 0 is right; K where no speaker was named
+    rank: int  # of the true speaker, 0 being the best; K or more if the model named nobody
     windows: int
-    predictions: tuple[tuple[str, float], ...]  # the best five, with their probabilities
+    predictions: tuple[tuple[str, float], ...]  # the best five speakers with their probabilities
 
     @property
     def probability(self) -> float:
-        """Of the best guess."""
+        """Probability of the best prediction."""
         return self.predictions[0][1] if self.predictions else 0.0
 
 
 @dataclass(frozen=True)
 class Record:
-    """A clip and its answers."""
+    """A clip and the model's answers for it."""
 
     path: str  # relative to the corpus
     speaker: str
     seconds: float
-    digest: str  # of the decoded samples: the same audio is the same clip
-    known: bool  # whether the model was trained on its speaker
+    digest: str  # of the decoded samples; it identifies the clip across evaluations
+    known: bool  # the model was trained on this speaker
     answers: dict[str, Answer] = field(default_factory=dict)  # condition -> answer
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that was asked and answered."""
+    """The answers of a model for all clips under all conditions."""
 
-    subject: dict[str, Any]  # what was measured on what
+    subject: Subject
     conditions: tuple[str, ...]  # the first is CLEAN
     records: tuple[Record, ...]
-    problems: tuple[dict[str, str], ...] = ()  # clips that could not be used: path, code, message
+    problems: tuple[ClipProblem, ...] = ()
 
     @property
     def known(self) -> list[Record]:
-        """The clips that can be answered right."""
+        """The clips of speakers that the model was trained on."""
         return [record for record in self.records if record.known]
 
     @property
-    def strangers(self) -> list[Record]:
-        """The clips of speakers that the model was not trained on."""
+    def unknown(self) -> list[Record]:
+        """The clips of other speakers."""
         return [record for record in self.records if not record.known]
 
-    def write(self, path: Path, measures: dict[str, Any]) -> None:
-        """All of it and its figures as one JSON file."""
+    def write(self, path: Path, measures: Mapping[str, object]) -> None:
+        """Write the answers and the metrics that follow from them as one JSON file."""
         clips = [
             {
                 "path": record.path,
@@ -104,16 +122,16 @@ class Evaluation:
             "measures": measures,
             "problems": list(self.problems),
         }
-        head = json.dumps(value, indent=1)[:-2]  # without its closing brace: clips go a line each
+        head = json.dumps(value, indent=1)[:-2]  # without the closing brace: one line for each clip
         lines = ",\n".join(json.dumps(clip) for clip in clips)
         write_text(path, f'{head},\n "clips": [\n{lines}\n]}}\n')
 
     @classmethod
     def read(cls, path: Path) -> Evaluation:
-        """Read what ``write`` wrote.
+        """Read a file that ``write`` wrote.
 
         Raises:
-            CorpusError: it is missing, or not such a file.
+            CorpusError: it is missing, or not an evaluation.
         """
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
@@ -131,70 +149,68 @@ class Evaluation:
             raise CorpusError(f"{path} is not an evaluation: {error}") from None
 
 
+class _Task(NamedTuple):
+    record: Record
+    condition: Condition | None  # None for clean
+    samples: Samples
+
+
+def folder_of(place: Path) -> Path:
+    """Return the folder for the evaluation of a run (its folder) or of a model file."""
+    return place / _FOLDER if place.is_dir() else place.with_name(f"{place.stem}-{_FOLDER}")
+
+
 def ask(
     model: Model,
     clips: Sequence[Clip],
     conditions: Sequence[Condition] = (),
-    surroundings: Environment | None = None,
+    environment: Environment | None = None,
     *,
-    subject: dict[str, Any] | None = None,
+    subject: Subject | None = None,
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Ask a model who speaks in each clip, clean and under each condition.
+    """Run a model on labelled clips, clean and under each condition.
 
-    Clips of speakers that it does not know are asked about clean only.
+    Clips of speakers that the model was not trained on are only run clean.
 
     Args:
-        model: see there.
+        model: what to evaluate.
         clips: with their true speakers.
-        conditions: beside clean.
-        surroundings: what the conditions need.
-        subject: what is measured on what, for the file.
-        workers: threads that decode and spoil.
-        progress: called with (clips done, clips in all).
+        conditions: in addition to clean.
+        environment: the noises and rooms that the conditions need.
+        subject: description of the model and the clips, for the file.
+        workers: threads that decode and degrade.
+        progress: called with (clips done, all clips).
 
     Raises:
         CorpusError: no clip can be used.
-        NonFiniteOutput: the model answered NaN.
+        NonFiniteOutput: the model returned NaN.
     """
     classes = {label: index for index, label in enumerate(model.labels)}
-    problems: list[dict[str, str]] = []
+    sounds = environment or Environment()
     records: list[Record] = []
-    around = surroundings or Environment()
+    problems: list[ClipProblem] = []
 
-    def decode(clip: Clip) -> audio.Audio | AudioError:
-        try:
-            return audio.decode(clip.path, model.sample_rate)
-        except AudioError as error:
-            return error
-
-    def tasks() -> Iterator[tuple[Record, Condition | None, Samples]]:
-        decoded = ordered_map(decode, clips, workers)
-        for done, (clip, found) in enumerate(zip(clips, decoded, strict=True), 1):
-            problem = _problem(clip, found)
-            if problem:
-                problems.append(problem)
+    def tasks() -> Iterator[_Task]:
+        for clip, audio in decode_clips(clips, model.sample_rate, workers, progress):
+            if isinstance(audio, AudioError):
+                problems.append({"path": clip.name, "code": audio.code, "message": str(audio)})
+            elif is_low_energy(audio.samples):
+                problems.append({"path": clip.name, "code": "silent", "message": "silence"})
             else:
-                assert isinstance(found, audio.Audio)
-                digest = hashlib.sha256(found.samples.data).hexdigest()[:32]
-                known = clip.speaker in classes
-                record = Record(clip.name, clip.speaker, round(found.seconds, 3), digest, known)
+                record = _record(clip, audio, clip.speaker in classes)
                 records.append(record)
-                for condition in (None, *conditions) if known else (None,):
-                    yield record, condition, found.samples
-            if progress:
-                progress(done, len(clips))
+                for condition in (None, *conditions) if record.known else (None,):
+                    yield _Task(record, condition, audio.samples)
 
-    def spoil(
-        task: tuple[Record, Condition | None, Samples],
-    ) -> tuple[tuple[Record, str], Samples]:
+    def degrade(task: _Task) -> tuple[tuple[Record, str], Samples]:
         record, condition, samples = task
         if condition is None:
             return (record, CLEAN), samples
-        return (record, condition.name), condition(samples, model.sample_rate, around)
+        return (record, condition.name), condition(samples, model.sample_rate, sounds)
 
-    for scores in model.score(ordered_map(spoil, tasks(), workers)):
+    for scores in model.score(ordered_map(degrade, tasks(), workers)):
         record, name = scores.key
         record.answers[name] = _ranked(scores, model.labels, classes.get(record.speaker), record)
     if not records:
@@ -204,40 +220,38 @@ def ask(
     return Evaluation(subject or {}, names, tuple(records), tuple(problems))
 
 
-def _problem(clip: Clip, found: audio.Audio | AudioError) -> dict[str, str] | None:
-    if isinstance(found, AudioError):
-        return {"path": clip.name, "code": found.code, "message": str(found)}
-    if is_low_energy(found.samples):
-        return {"path": clip.name, "code": "silent", "message": "silence"}
-    return None
+def _record(clip: Clip, audio: Audio, known: bool) -> Record:
+    digest = hashlib.sha256(audio.samples.data).hexdigest()[:32]
+    return Record(clip.name, clip.speaker, round(audio.seconds, 3), digest, known)
 
 
 def _ranked(
     scores: ClipScores[Any], labels: Sequence[str], truth: int | None, record: Record
 ) -> Answer:
+    """Turn the scores of a clip into an answer; ``truth`` is None for an unknown speaker."""
     if scores.windows == 0:
-        return Answer(max(len(labels), _KEPT), 0, ())  # wrong, however few speakers there are
+        return Answer(max(len(labels), _KEPT), 0, ())  # not even among the best five
     probabilities = scores.probabilities
     if not np.isfinite(probabilities).all():
-        raise NonFiniteOutput(f"the model's answer to {record.path} is not a number")
+        raise NonFiniteOutput(f"the model's output for {record.path} is not finite")
     best = np.argsort(-probabilities, kind="stable")[:_KEPT]
-    guesses = tuple((labels[k], round(float(probabilities[k]), 6)) for k in best)
+    predictions = tuple((labels[k], round(float(probabilities[k]), 6)) for k in best)
     rank = len(labels)
     if truth is not None:  # a tie counts against the true class, as in metrics.top_k_hits
         rank = int(np.sum(probabilities >= probabilities[truth])) - 1
-    return Answer(rank, scores.windows, guesses)
+    return Answer(rank, scores.windows, predictions)
 
 
-def _to_dict(answer: Answer) -> dict[str, Any]:
+def _to_dict(answer: Answer) -> dict[str, object]:
     return {
         "correct": answer.rank == 0,
         "rank": answer.rank,
         "probability": answer.probability,
         "windows": answer.windows,
-        "predictions": [list(guess) for guess in answer.predictions],
+        "predictions": [list(prediction) for prediction in answer.predictions],
     }
 
 
-def _answer(value: dict[str, Any]) -> Answer:
-    guesses = tuple((str(name), float(probability)) for name, probability in value["predictions"])
-    return Answer(int(value["rank"]), int(value["windows"]), guesses)
+def _answer(value: Mapping[str, Any]) -> Answer:
+    predictions = tuple((str(name), float(p)) for name, p in value["predictions"])
+    return Answer(int(value["rank"]), int(value["windows"]), predictions)

@@ -1,9 +1,9 @@
-"""What happens to clips out there: noise, rooms, levels, telephones, codecs, cuts.
+"""Conditions that degrade clips before they are evaluated: noise, rooms, gain, codecs, length.
 
-Every condition is a pure function of the samples: which noise, which room, which piece follows from
-a hash of them, so the same clip is always spoilt in the same way, whoever asks and in whatever
-order. The levels of noise share one noise, and the cuts one place, so that they differ in one thing
-only. NumPy, soxr, and libsndfile's own encoders: a device can run it.
+Every condition is a pure function of the samples: their hash seeds the choice of the noise, the
+room or the segment, so a clip is always degraded in the same way. All levels of noise use the same
+noise for a clip, and all cuts the same random places, so that conditions of one kind differ in one
+parameter only. NumPy, soxr and the encoders of libsndfile suffice, so a device can run it.
 
 Shapes: S samples of a clip, N of a noise, R of an impulse response; float32 in [-1, 1].
 """
@@ -25,17 +25,17 @@ import soxr
 from voxedge.audio.limits import Samples
 from voxedge.errors import UsageError
 
-#: The name of clips as they are, where a table has a row for each condition.
+#: Name of the condition of clips that are not degraded.
 CLEAN = "clean"
 
-_ACTIVE = 1e-3  # of the loudest frame's power: 30 dB below it a frame counts as a pause
-_BLOCK = 1 << 16  # samples convolved at a time, so that an hour needs no more memory than a minute
-_MP3_DELAY = 1_105  # samples, of LAME's encoder and the decoder: 576 + 529
+_ACTIVE = 1e-3  # share of the loudest frame's power (-30 dB) below which a frame is a pause
+_BLOCK = 1 << 16  # samples convolved at a time, so that memory does not grow with the clip
+_MP3_DELAY = 1_105  # samples: 576 of LAME's encoder, 529 of the decoder
 
 
 @dataclass(frozen=True)
 class Environment:
-    """Decoded noises [N] and room impulse responses [R], at the rate of the clips."""
+    """Noises [N] and room impulse responses [R], at the sample rate of the clips."""
 
     noises: Sequence[Samples] = ()
     rooms: Sequence[Samples] = ()
@@ -43,27 +43,30 @@ class Environment:
 
 @dataclass(frozen=True)
 class Condition:
-    """One way to spoil a clip."""
+    """A way to degrade a clip."""
 
     name: str
-    what: str  # for people
-    draws: str  # conditions that draw alike share a name here
+    description: str
+    seed: str  # conditions with the same seed make the same random choices for a clip
     apply: Callable[[Samples, int, np.random.Generator, Environment], Samples]
     needs: Literal["", "noises", "rooms"] = ""
 
-    def __call__(self, samples: Samples, rate: int, surroundings: Environment) -> Samples:
-        """The clip [S] at ``rate`` Hz under this condition; as long as before, unless it cuts."""
-        seed = hashlib.sha256(self.draws.encode() + samples.tobytes()).digest()
-        random = np.random.default_rng(int.from_bytes(seed[:8], "big"))
-        return self.apply(samples, rate, random, surroundings)
+    def __call__(self, samples: Samples, rate: int, environment: Environment) -> Samples:
+        """Degrade a clip [S] at ``rate`` Hz; only a cut changes its length."""
+        digest = hashlib.sha256(self.seed.encode() + samples.tobytes()).digest()
+        random = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        return self.apply(samples, rate, random, environment)
 
 
-def choose_conditions(wanted: str, surroundings: Environment) -> tuple[list[Condition], list[str]]:
-    """The conditions of ``all``, ``none``, or names with commas between; and those left out for
-    want of noises or rooms.
+def choose_conditions(wanted: str, environment: Environment) -> tuple[list[Condition], list[str]]:
+    """Return the wanted conditions, and the names of those whose noises or rooms are missing.
+
+    Args:
+        wanted: ``all``, ``none``, or names separated by commas.
+        environment: the noises and rooms that are available.
 
     Raises:
-        UsageError: a name that there is not.
+        UsageError: there is no condition of that name.
     """
     names = list(CONDITIONS) if wanted == "all" else [name for name in wanted.split(",") if name]
     if wanted in ("none", CLEAN):
@@ -74,27 +77,30 @@ def choose_conditions(wanted: str, surroundings: Environment) -> tuple[list[Cond
                 f"there is no condition {name!r}", f"all, none, {','.join(CONDITIONS)}"
             )
     conditions = [CONDITIONS[name] for name in dict.fromkeys(names)]
-    can = [c for c in conditions if not c.needs or getattr(surroundings, c.needs)]
-    return can, [c.name for c in conditions if c not in can]
+    possible = [c for c in conditions if not c.needs or getattr(environment, c.needs)]
+    return possible, [c.name for c in conditions if c not in possible]
 
 
 def active_power(samples: Samples, rate: int) -> float:
-    """Mean square of the 20 ms frames within 30 dB of the loudest: pauses do not count.
+    """Mean square of samples [S] without pauses: of the 20 ms frames within 30 dB of the loudest.
 
-    A plain stand-in for the active level of ITU-T P.56.
+    A simple approximation of the active speech level of ITU-T P.56.
     """
     powers = _frame_powers(samples, rate)
     return float(powers[powers >= _ACTIVE * powers.max()].mean())
 
 
 def add_noise(samples: Samples, noise: Samples, decibels: float, rate: int) -> Samples:
-    """Samples [S] and noise [S] at a signal-to-noise ratio, both by their active power."""
+    """Add noise [S] to samples [S] at a signal-to-noise ratio of their active powers, in dB."""
     ratio = active_power(samples, rate) / max(active_power(noise, rate), 1e-20)
     return _within_scale(samples + noise * np.float32(np.sqrt(ratio * 10 ** (-decibels / 10))))
 
 
 def reverberate(samples: Samples, room: Samples) -> Samples:
-    """Samples [S] convolved with a room [R]: in time with the direct path, energy preserved."""
+    """Convolve samples [S] with an impulse response [R], keeping their timing and energy.
+
+    The direct path (the largest value of the response) is taken as time zero.
+    """
     direct = int(np.argmax(np.abs(room)))
     size = 1 << (_BLOCK + len(room) - 1).bit_length()
     spectrum = np.fft.rfft(room, size)
@@ -102,11 +108,11 @@ def reverberate(samples: Samples, room: Samples) -> Samples:
     for start in range(0, len(samples), _BLOCK):
         block = samples[start : start + _BLOCK]
         wet[start : start + size] += np.fft.irfft(np.fft.rfft(block, size) * spectrum, size)
-    heard = wet[direct : direct + len(samples)]
-    energy = float(np.sum(heard**2))
+    aligned = wet[direct : direct + len(samples)]
+    energy = float(np.sum(aligned**2))
     if energy > 0:
-        heard *= np.sqrt(float(np.sum(samples.astype(np.float64) ** 2)) / energy)
-    return _within_scale(heard.astype(np.float32))
+        aligned *= np.sqrt(float(np.sum(samples.astype(np.float64) ** 2)) / energy)
+    return _within_scale(aligned.astype(np.float32))
 
 
 def _noise(
@@ -114,49 +120,50 @@ def _noise(
     samples: Samples,
     rate: int,
     random: np.random.Generator,
-    surroundings: Environment,
+    environment: Environment,
 ) -> Samples:
-    noise = surroundings.noises[int(random.integers(len(surroundings.noises)))]
-    piece = np.resize(np.roll(noise, -int(random.integers(len(noise)))), len(samples))
-    return add_noise(samples, piece, decibels, rate)
+    noise = environment.noises[int(random.integers(len(environment.noises)))]
+    start = int(random.integers(len(noise)))
+    segment = np.resize(np.roll(noise, -start), len(samples))
+    return add_noise(samples, segment, decibels, rate)
 
 
 def _reverb(
-    samples: Samples, _rate: int, random: np.random.Generator, surroundings: Environment
+    samples: Samples, _rate: int, random: np.random.Generator, environment: Environment
 ) -> Samples:
-    room = surroundings.rooms[int(random.integers(len(surroundings.rooms)))]
+    room = environment.rooms[int(random.integers(len(environment.rooms)))]
     return reverberate(samples, room)
 
 
 def _gain(decibels: float, samples: Samples, *_: object) -> Samples:
-    """As a 16-bit recorder would: clipped, and rounded."""
-    louder = np.rint(samples * np.float32(10 ** (decibels / 20) * 32_768))
-    clipped: Samples = np.clip(louder, -32_768, 32_767).astype(np.float32) / np.float32(32_768)
+    """Amplify, then clip and round as a 16-bit recorder does."""
+    scaled = np.rint(samples * np.float32(10 ** (decibels / 20) * 32_768))
+    clipped: Samples = np.clip(scaled, -32_768, 32_767).astype(np.float32) / np.float32(32_768)
     return clipped
 
 
 def _telephone(samples: Samples, rate: int, *_: object) -> Samples:
-    """300 to 3,400 Hz by a windowed sinc, then mu-law at 8 kHz."""
+    """Band-pass 300 to 3,400 Hz by a windowed sinc, then encode as mu-law at 8 kHz."""
     narrow = soxr.resample(samples, rate, 8_000)
     times = np.arange(-127, 128) / 8_000
     taps = (6_800 * np.sinc(6_800 * times) - 600 * np.sinc(600 * times)) * np.hamming(255) / 8_000
     band = np.convolve(narrow, taps)[127 : 127 + len(narrow)].astype(np.float32)
     coded = _decoded(_encoded(_within_scale(band), 8_000, "WAV", "ULAW"))
-    return _as_long(soxr.resample(coded, 8_000, rate), len(samples))
+    return _with_length(soxr.resample(coded, 8_000, rate), len(samples))
 
 
 def _opus(samples: Samples, rate: int, *_: object) -> Samples:
-    return _through(samples, rate, "OGG", "OPUS", 0.976)  # libsndfile: 256 - 250 level kbit/s
+    return _transcoded(samples, rate, "OGG", "OPUS", 0.976)  # libsndfile: 256 - 250 level kbit/s
 
 
 def _mp3(samples: Samples, rate: int, *_: object) -> Samples:
-    return _through(samples, rate, "MP3", "MPEG_LAYER_III", 0.842, _MP3_DELAY)  # 160 - 152 level
+    return _transcoded(samples, rate, "MP3", "MPEG_LAYER_III", 0.842, _MP3_DELAY)  # 160 - 152 level
 
 
 def _cut(
     seconds: float, samples: Samples, rate: int, random: np.random.Generator, *_: object
 ) -> Samples:
-    """Of eight places the one with the most speech; a clip that is shorter stays as it is."""
+    """Return the segment with the most speech of eight random ones; a shorter clip is unchanged."""
     length = round(seconds * rate)
     spare = len(samples) - length
     if spare <= 0:
@@ -166,15 +173,15 @@ def _cut(
     frame = _frame(rate)
     starts = (random.random(8) * (spare + 1)).astype(int)
     last = len(active) - 1
-    speech = [
+    speech_frames = [
         active[min((start + length) // frame, last)] - active[min(start // frame, last)]
         for start in starts
     ]
-    start = int(starts[int(np.argmax(speech))])
+    start = int(starts[int(np.argmax(speech_frames))])
     return samples[start : start + length]
 
 
-#: Every condition, in the order of a table.
+#: All conditions by name, in the order of the tables.
 CONDITIONS: dict[str, Condition] = {
     condition.name: condition
     for condition in (
@@ -207,7 +214,7 @@ def _frame(rate: int) -> int:
 
 
 def _frame_powers(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
-    """Mean square of each 20 ms, the last one of what is left; at least one."""
+    """Mean square of each 20 ms frame of samples [S]; the last frame may be shorter."""
     frame = _frame(rate)
     starts = np.arange(0, max(len(samples), 1), frame)
     squares = np.append(samples, 0).astype(np.float64) ** 2
@@ -217,19 +224,19 @@ def _frame_powers(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
 
 
 def _within_scale(samples: Samples) -> Samples:
-    """Scaled down where it would clip: level is another condition's matter."""
+    """Scale samples down if they would clip, which is the subject of another condition."""
     peak = float(np.abs(samples).max(initial=0))
     return samples if peak <= 1 else samples / np.float32(peak)
 
 
-def _through(
+def _transcoded(
     samples: Samples, rate: int, container: str, codec: str, level: float, delay: int = 0
 ) -> Samples:
-    """There and back through a codec at 16 kHz."""
+    """Encode and decode samples at 16 kHz, and remove the delay of the codec."""
     wide = _within_scale(soxr.resample(samples, rate, 16_000))
     padded = np.append(wide, np.zeros(delay, np.float32))
     decoded = _decoded(_encoded(padded, 16_000, container, codec, level))[delay:]
-    return _as_long(soxr.resample(decoded, 16_000, rate), len(samples))
+    return _with_length(soxr.resample(decoded, 16_000, rate), len(samples))
 
 
 def _encoded(
@@ -248,7 +255,7 @@ def _decoded(data: bytes) -> Samples:
     return samples
 
 
-def _as_long(samples: Samples, length: int) -> Samples:
+def _with_length(samples: Samples, length: int) -> Samples:
     return np.append(samples, np.zeros(max(0, length - len(samples)), np.float32))[:length].astype(
         np.float32
     )

@@ -1,4 +1,7 @@
-"""The figures that follow from a model's answers. Rates are fractions; intervals are 95 %."""
+"""Metrics of accuracy and calibration, from a model's answers.
+
+Rates are fractions; intervals are 95 %, by a bootstrap over speakers.
+"""
 
 from __future__ import annotations
 
@@ -6,44 +9,103 @@ import csv
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from voxedge.errors import CorpusError
 from voxedge.evaluation.answers import Evaluation, Record
 from voxedge.evaluation.conditions import CLEAN, CONDITIONS
-from voxedge.metrics import bootstrap, calibration_error, reliability
+from voxedge.evaluation.verification import Verification
+from voxedge.metrics import BinDict, IntervalDict, bootstrap, calibration_error, reliability
 
-_SECONDS = (0, 1, 2, 3, 5, 10, 20)  # where bins of clip length begin
-_MOST_WINDOWS = 6  # and more
-_MANY = 12  # values of a column beyond which numbers are put into bins, and words are left out
+_SECONDS = (0, 1, 2, 3, 5, 10, 20)  # lower edges of the bins of clip length
+_MOST_WINDOWS = 6  # clips with this many windows or more are one group
+_MANY = 12  # distinct values beyond which a column of numbers is binned, and one of words ignored
 _UNSTATED = "not stated"
 
 Groups = dict[str, dict[str, str]]  # column -> speaker -> group
 
 
-def measure(evaluation: Evaluation, groups: Groups | None = None) -> dict[str, Any]:
-    """Every figure, as plain values for JSON.
+class Accuracy(TypedDict):
+    """How often the true speaker is the best prediction, or among the best five."""
 
-    ``conditions`` holds a row each; the rest is of the clips as they are.
+    clips: int
+    top1: IntervalDict
+    top5: IntervalDict
+
+
+class GroupAccuracy(Accuracy):
+    """Accuracy on a part of the clips."""
+
+    name: str
+
+
+class ConditionAccuracy(Accuracy):
+    """Accuracy and calibration under one condition."""
+
+    what: str  # description of the condition
+    calibration_error: float
+    reliability: list[BinDict]
+
+
+class Confusion(TypedDict):
+    """How many clips of one speaker were taken for another."""
+
+    speaker: str
+    answer: str | None  # None: the model named nobody
+    clips: int
+    of: int  # clips of this speaker
+
+
+class UnknownSpeakers(TypedDict):
+    """Clips of speakers that the model was not trained on."""
+
+    clips: int
+    speakers: int
+    mean_probability: float | None  # of the best prediction
+
+
+class _Measures(TypedDict):
+    clips: int
+    speakers: int
+    conditions: dict[str, ConditionAccuracy]
+    confusions: list[Confusion]
+    per_speaker: list[GroupAccuracy]
+    by_seconds: list[GroupAccuracy]
+    by_windows: list[GroupAccuracy]
+    groups: dict[str, list[GroupAccuracy]]  # column -> accuracy of each group
+    strangers: UnknownSpeakers
+    problems: int
+
+
+class Measures(_Measures, total=False):
+    """All metrics of an evaluation; those other than ``conditions`` are of the clean clips."""
+
+    verification: Verification  # of the embeddings of unseen speakers
+
+
+def measure(evaluation: Evaluation, groups: Groups | None = None) -> Measures:
+    """Compute all metrics from the answers.
+
+    Args:
+        evaluation: the answers.
+        groups: further divisions of the speakers to report accuracies for.
 
     Raises:
-        CorpusError: the model knows none of the speakers.
+        CorpusError: the model was trained on none of the speakers.
     """
-    known, strangers = evaluation.known, evaluation.strangers
+    known, unknown = evaluation.known, evaluation.unknown
     if not known:
         raise CorpusError(
-            f"the model knows none of the {len({r.speaker for r in strangers})} speakers",
-            "are the folders named as the model's labels are? voxedge inspect shows them",
+            f"the model knows none of the {len({r.speaker for r in unknown})} speakers",
+            "are the folders named like the model's labels? voxedge inspect lists them",
         )
     return {
         "clips": len(known),
         "speakers": len({record.speaker for record in known}),
-        "conditions": {
-            name: {"what": _what(name)} | _of_condition(known, name)
-            for name in evaluation.conditions
-        },
+        "conditions": {name: _of_condition(known, name) for name in evaluation.conditions},
         "confusions": _confusions(known),
         "per_speaker": _by(known, lambda r: r.speaker, key=_worst_first),
         "by_seconds": _by(known, lambda r: _length(r.seconds), key=_natural),
@@ -54,22 +116,22 @@ def measure(evaluation: Evaluation, groups: Groups | None = None) -> dict[str, A
             if len(rows := _by(known, _group(of), key=_natural)) > 1
         },
         "strangers": {
-            "clips": len(strangers),
-            "speakers": len({record.speaker for record in strangers}),
-            "mean_probability": _mean([r.answers[CLEAN].probability for r in strangers]),
+            "clips": len(unknown),
+            "speakers": len({record.speaker for record in unknown}),
+            "mean_probability": _mean([r.answers[CLEAN].probability for r in unknown]),
         },
         "problems": len(evaluation.problems),
     }
 
 
 def read_groups(path: Path) -> Groups:
-    """Speakers' groups from a CSV with a column ``speaker``: every other column that divides them.
+    """Read groups of speakers from a CSV file: each column other than ``speaker`` divides them.
 
-    Numbers of many values are put into four bins of about as many speakers; words of many values
-    (names, notes) are left out.
+    A column of many different numbers is binned by its quartiles; a column of many different words
+    (names, notes) or of a single value is ignored.
 
     Raises:
-        CorpusError: no such file, or no such column.
+        CorpusError: the file cannot be read, or has no column ``speaker``.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
@@ -88,44 +150,49 @@ def read_groups(path: Path) -> Groups:
     return found
 
 
-def _of_condition(records: Sequence[Record], name: str) -> dict[str, Any]:
+def _of_condition(records: Sequence[Record], name: str) -> ConditionAccuracy:
     confidences, correct = confidences_of(records, name)
-    return _accuracy(records, name) | {
+    return {
+        "what": "the clips as they are" if name == CLEAN else CONDITIONS[name].description,
+        **_accuracy(records, name),
         "calibration_error": calibration_error(confidences, correct),
-        "reliability": [row._asdict() for row in reliability(confidences, correct)],
+        "reliability": [row.as_dict() for row in reliability(confidences, correct)],
     }
 
 
-def confidences_of(records: Sequence[Record], name: str) -> tuple[Any, Any]:
-    """Probability of the best guess [N], and whether it is right [N]."""
+def confidences_of(
+    records: Sequence[Record], name: str
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Return the probability of the best prediction [N], and whether it is right [N]."""
     answers = [record.answers[name] for record in records]
     return np.array([a.probability for a in answers]), np.array([a.rank == 0 for a in answers])
 
 
-def _accuracy(records: Sequence[Record], name: str = CLEAN) -> dict[str, Any]:
-    """Clusters are speakers; of a single speaker, clips."""
+def _accuracy(records: Sequence[Record], name: str = CLEAN) -> Accuracy:
     speakers = [record.speaker for record in records]
-    clusters = speakers if len(set(speakers)) > 1 else None
+    clusters = speakers if len(set(speakers)) > 1 else None  # of one speaker, resample the clips
     ranks = np.array([record.answers[name].rank for record in records])
     return {
         "clips": len(records),
-        "top1": bootstrap(ranks < 1, clusters)._asdict(),
-        "top5": bootstrap(ranks < 5, clusters)._asdict(),
+        "top1": bootstrap(ranks < 1, clusters).as_dict(),
+        "top5": bootstrap(ranks < 5, clusters).as_dict(),
     }
 
 
 def _by(
-    records: Iterable[Record], group: Callable[[Record], str], key: Callable[[Any], Any]
-) -> list[dict[str, Any]]:
+    records: Iterable[Record],
+    group: Callable[[Record], str],
+    key: Callable[[GroupAccuracy], tuple[Any, ...]],
+) -> list[GroupAccuracy]:
     members: defaultdict[str, list[Record]] = defaultdict(list)
     for record in records:
         members[group(record)].append(record)
-    rows = [{"name": name} | _accuracy(own) for name, own in members.items()]
+    rows: list[GroupAccuracy] = [{"name": name, **_accuracy(own)} for name, own in members.items()]
     return sorted(rows, key=key)
 
 
-def _confusions(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """Which speaker is taken for which, the most frequent first."""
+def _confusions(records: Iterable[Record]) -> list[Confusion]:
+    """Count which speaker is taken for which, the most frequent first."""
     totals = Counter(record.speaker for record in records)
     pairs = Counter(
         (record.speaker, answer.predictions[0][0] if answer.predictions else None)
@@ -140,12 +207,8 @@ def _confusions(records: Iterable[Record]) -> list[dict[str, Any]]:
     ]
 
 
-def _what(name: str) -> str:
-    return "the clips as they are" if name == CLEAN else CONDITIONS[name].what
-
-
 def _length(seconds: float) -> str:
-    """``2 to 3 s``, from 2 up to but not including 3."""
+    """Return the bin of a length: ``2 to 3 s`` is from 2 up to but not including 3."""
     index = int(np.searchsorted(_SECONDS, seconds, side="right"))
     if index == len(_SECONDS):
         return f"{_SECONDS[-1]} s and more"
@@ -162,22 +225,22 @@ def _group(of: dict[str, str]) -> Callable[[Record], str]:
 
 
 def _binned(of: dict[str, str]) -> dict[str, str]:
-    """Numbers -> ``6 to 11``, by quartiles; nothing where they are not numbers."""
+    """Replace numbers by their quartile, such as ``6 to 11``; empty if they are not all numbers."""
     try:
         numbers = {speaker: float(value) for speaker, value in of.items()}
     except ValueError:
         return {}
     edges = np.unique(np.quantile(list(numbers.values()), [0.25, 0.5, 0.75]))
     members: defaultdict[int, list[float]] = defaultdict(list)
-    index = {speaker: int(np.searchsorted(edges, value)) for speaker, value in numbers.items()}
-    for speaker, place in index.items():
-        members[place].append(numbers[speaker])
-    names = {place: f"{min(own):g} to {max(own):g}" for place, own in members.items()}
-    return {speaker: names[place] for speaker, place in index.items()}
+    bins = {speaker: int(np.searchsorted(edges, value)) for speaker, value in numbers.items()}
+    for speaker, index in bins.items():
+        members[index].append(numbers[speaker])
+    names = {index: f"{min(own):g} to {max(own):g}" for index, own in members.items()}
+    return {speaker: names[index] for speaker, index in bins.items()}
 
 
-def _natural(row: dict[str, Any]) -> tuple[bool, float, str]:
-    """Names that begin with a number by the number, others after them by the alphabet."""
+def _natural(row: GroupAccuracy) -> tuple[bool, float, str]:
+    """Sort names that begin with a number by that number, and the others after them."""
     first = row["name"].split()[0] if row["name"].split() else ""
     try:
         return False, float(first), row["name"]
@@ -185,7 +248,7 @@ def _natural(row: dict[str, Any]) -> tuple[bool, float, str]:
         return True, 0.0, row["name"]
 
 
-def _worst_first(row: dict[str, Any]) -> tuple[float, float, str]:
+def _worst_first(row: GroupAccuracy) -> tuple[float, float, str]:
     return row["top1"]["value"], row["top5"]["value"], row["name"]
 
 

@@ -1,4 +1,4 @@
-"""What can be measured: a model file, a run's network and a rival all meet this protocol."""
+"""The protocol of a model that can be evaluated: a model file, the network of a run, a baseline."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from voxedge.inference.scoring import ClipScores, Key
 
 
 class Model(Protocol):
-    """Anything that names the speakers of clips."""
+    """Anything that identifies the speakers of clips."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The speakers it knows, in class order."""
+        """The speakers that it was trained on, in class order."""
 
     @property
     def sample_rate(self) -> int:
-        """Hz, of the samples that it takes."""
+        """Sample rate of its input, in Hz."""
 
     def score(self, clips: Iterable[tuple[Key, Samples]]) -> Iterator[ClipScores[Key]]:
-        """Scores of (key, samples [S]), in order."""
+        """Yield the scores of (key, samples [S]) pairs, in order."""

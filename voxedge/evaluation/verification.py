@@ -1,28 +1,66 @@
-"""Do two clips come from one speaker? Embeddings of people that the model was not trained on.
+"""Speaker verification with the embeddings of speakers that the model was not trained on.
 
-How compact and how far apart the classes of strangers are says what an embedding has learned of
-voices in general. Shapes: C clips, E embedding, K speakers.
+How compact and how far apart the classes of unseen speakers are shows what an embedding has learned
+about voices in general. Shapes: C clips, E embedding, K speakers, P pairs of clips.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 
 from voxedge.audio.limits import Samples
-from voxedge.audio.load import load_audio
+from voxedge.audio.load import Audio
 from voxedge.data.manifest import Clip
-from voxedge.errors import AudioError, CorpusError
+from voxedge.errors import CorpusError
+from voxedge.evaluation.clips import decode_clips
 from voxedge.evaluation.model import Model
-from voxedge.metrics import bootstrap, equal_error_rate, min_detection_cost
-from voxedge.threads import ordered_map
+from voxedge.metrics import IntervalDict, bootstrap, equal_error_rate, min_detection_cost
 
-SHOTS = (1, 5)  # clips by which a stranger is made known
+SHOTS = (1, 5)  # clips from which a speaker's mean embedding is computed
 _RESAMPLES = 200
 _CONFIDENCE = 0.95
+
+Floats: TypeAlias = npt.NDArray[np.float32]
+Indices: TypeAlias = npt.NDArray[np.intp]
+
+
+class Spread(TypedDict):
+    """Mean and standard deviation."""
+
+    mean: float
+    deviation: float
+
+
+class Cosines(TypedDict):
+    """Cosines of the embeddings of two clips."""
+
+    same: Spread  # of one speaker
+    different: Spread  # of two speakers
+
+
+class Verification(TypedDict):
+    """How well pairs of clips are verified, and unseen speakers identified from a few clips."""
+
+    speakers: int
+    clips: int
+    pairs: int
+    same: int  # pairs of one speaker
+    cosines: Cosines
+    shots: dict[str, IntervalDict]  # clips of each speaker -> top-1 accuracy on the other clips
+    eer: IntervalDict
+    min_dcf: IntervalDict
+
+
+class _Embedded(NamedTuple):
+    """The embeddings of clips, with their speakers."""
+
+    vectors: Floats  # [C, E], unit length
+    speaker_index: Indices  # [C]
+    counts: Indices  # [K], clips of each speaker
 
 
 def verify(
@@ -31,116 +69,133 @@ def verify(
     *,
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, Any]:
-    """EER and minDCF over all pairs of clips, scored by the cosine of their embeddings.
+) -> Verification:
+    """Compute EER and minDCF over all pairs of clips, scored by the cosine of their embeddings.
 
-    Beside them, how these cosines are spread, and ``shots``: how often the nearest of the speakers'
-    mean embeddings is the right one, each mean made of that many clips, the first of each speaker
-    in the order of ``clips``, and judged by the others, among the speakers who have more.
-    Intervals are 95 %, percentile bootstrap over speakers.
+    Also reports the distribution of these cosines, and ``shots``: how often the nearest of the
+    speakers' mean embeddings is the right one. A mean is computed from that many clips of a
+    speaker, the first in the order of ``clips``; the others are identified. Speakers without others
+    are left out. Intervals are 95 %, by a percentile bootstrap over speakers.
+
+    Args:
+        model: what to evaluate.
+        clips: with their true speakers.
+        workers: decoding threads.
+        progress: called with (clips done, all clips).
 
     Raises:
-        CorpusError: fewer than two speakers with two usable clips each, or some that the model
-            was trained on.
+        CorpusError: the model was trained on one of the speakers, or fewer than two speakers have
+            two usable clips each.
     """
-    familiar = sorted({clip.speaker for clip in clips} & set(model.labels))
-    if familiar:
-        raise CorpusError(f"the model was trained on {familiar[0]}: not an unseen speaker")
+    trained_on = sorted({clip.speaker for clip in clips} & set(model.labels))
+    if trained_on:
+        raise CorpusError(f"the model was trained on {trained_on[0]}: not an unseen speaker")
+    embedded = _embed(model, clips, workers, progress)
+    cosines = embedded.vectors @ embedded.vectors.T
+    upper = np.triu_indices(len(cosines), 1)
+    same = embedded.speaker_index[upper[0]] == embedded.speaker_index[upper[1]]  # [P]
+    pairs = cosines[upper]  # [P]
+    eer, min_dcf = _error_rates(cosines, embedded)
+    return {
+        "speakers": len(embedded.counts),
+        "clips": len(cosines),
+        "pairs": len(pairs),
+        "same": int(same.sum()),
+        "cosines": {"same": _spread(pairs[same]), "different": _spread(pairs[~same])},
+        "shots": _shots(embedded),
+        "eer": eer,
+        "min_dcf": min_dcf,
+    }
+
+
+def _embed(
+    model: Model,
+    clips: Sequence[Clip],
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> _Embedded:
+    def decoded() -> Iterator[tuple[str, Samples]]:
+        for clip, audio in decode_clips(clips, model.sample_rate, workers, progress):
+            if isinstance(audio, Audio):
+                yield clip.speaker, audio.samples
+
     speakers: list[str] = []
-    embeddings: list[npt.NDArray[np.float32]] = []
-    for scores in model.score(_decoded(clips, model.sample_rate, workers, progress)):
+    embeddings: list[Floats] = []
+    for scores in model.score(decoded()):
         if scores.windows:
             speakers.append(scores.key)
             embeddings.append(scores.embedding)
-    names, speaker_index, counts = np.unique(speakers, return_inverse=True, return_counts=True)
+    _, speaker_index, counts = np.unique(speakers, return_inverse=True, return_counts=True)
     if int((counts > 1).sum()) < 2:
         raise CorpusError("two speakers with two usable clips each are needed")
-    vectors = np.stack(embeddings)
-    cosines = vectors @ vectors.T
-    blocks = [np.flatnonzero(speaker_index == index) for index in range(len(names))]
-    drawn = np.random.default_rng(0).integers(len(names), size=(_RESAMPLES, len(names)))
-    several = counts > 1  # a draw without pairs of both kinds has no error rates
-    usable = (choice for choice in drawn if len(set(choice)) > 1 and several[choice].any())
-    samples = [_figures(cosines, blocks, choice) for choice in usable]
-    found = _figures(cosines, blocks, np.arange(len(names)))
+    return _Embedded(np.stack(embeddings), speaker_index, counts)
+
+
+def _error_rates(cosines: Floats, embedded: _Embedded) -> tuple[IntervalDict, IntervalDict]:
+    """EER and minDCF with their intervals: cosines [C, C], speakers resampled."""
+    speakers = len(embedded.counts)
+    clips_of = [np.flatnonzero(embedded.speaker_index == index) for index in range(speakers)]
+    draws = np.random.default_rng(0).integers(speakers, size=(_RESAMPLES, speakers))
+    has_pairs = embedded.counts > 1  # a draw without pairs of both kinds has no error rates
+    usable = (drawn for drawn in draws if len(set(drawn)) > 1 and has_pairs[drawn].any())
+    resampled = [_rates_of(cosines, clips_of, drawn) for drawn in usable]
+    values = _rates_of(cosines, clips_of, np.arange(speakers))
     tail = (1 - _CONFIDENCE) / 2
-    low, high = np.quantile(samples, [tail, 1 - tail], axis=0)
-    upper = np.triu_indices(len(speaker_index), 1)
-    alike, pairs = speaker_index[upper[0]] == speaker_index[upper[1]], cosines[upper]
-    figures: dict[str, Any] = {
-        "speakers": len(names),
-        "clips": len(speaker_index),
-        "pairs": len(pairs),
-        "same": int(alike.sum()),
-        "cosines": {"same": _spread(pairs[alike]), "different": _spread(pairs[~alike])},
-        "shots": {},
-    }
-    for shots in SHOTS:
-        enough = counts[speaker_index] > shots
-        if len(set(speaker_index[enough])) > 1:
-            own = np.unique(speaker_index[enough], return_inverse=True)[1]
-            hits, of = _nearest(vectors[enough], own, shots)
-            figures["shots"][str(shots)] = bootstrap(hits, of)._asdict()
-    return figures | {
-        name: {"value": value, "low": float(a), "high": float(b)}
-        for name, value, a, b in zip(("eer", "min_dcf"), found, low, high, strict=True)
-    }
-
-
-def _spread(values: npt.NDArray[np.float32]) -> dict[str, float]:
-    return {"mean": float(values.mean()), "deviation": float(values.std())}
-
-
-def _nearest(
-    vectors: npt.NDArray[np.float32], speaker_index: npt.NDArray[np.intp], shots: int
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.intp]]:
-    """Whether each clip that made nobody known is nearest to its own speaker; and its speaker."""
-    order = np.argsort(speaker_index, kind="stable")
-    turn = np.empty_like(speaker_index)  # of each clip among its speaker's
-    turn[order] = np.arange(len(speaker_index)) - np.searchsorted(
-        speaker_index[order], speaker_index[order]
+    lows, highs = np.quantile(resampled, [tail, 1 - tail], axis=0)
+    eer, min_dcf = (
+        IntervalDict(value=value, low=float(low), high=float(high))
+        for value, low, high in zip(values, lows, highs, strict=True)
     )
-    known = turn < shots
-    means = np.zeros((int(speaker_index.max()) + 1, vectors.shape[1]))
-    np.add.at(means, speaker_index[known], vectors[known])
-    means /= np.linalg.norm(means, axis=1, keepdims=True)
-    nearest = (vectors[~known] @ means.T).argmax(axis=1)
-    return nearest == speaker_index[~known], speaker_index[~known]
+    return eer, min_dcf
 
 
-def _figures(
-    cosines: npt.NDArray[np.float32],
-    blocks: Sequence[npt.NDArray[np.intp]],
-    chosen: npt.NDArray[np.integer],
+def _rates_of(
+    cosines: Floats, clips_of: Sequence[Indices], drawn: npt.NDArray[np.integer]
 ) -> tuple[float, float]:
-    """EER and minDCF of the chosen speakers; two draws of one speaker are no pair of strangers."""
+    """EER and minDCF of the drawn speakers, each a row of ``clips_of``.
+
+    Two draws of one speaker are not a pair of different speakers.
+    """
     own, other = [], []
-    for turn, first in enumerate(chosen):
-        inside = cosines[np.ix_(blocks[first], blocks[first])]
+    for position, first in enumerate(drawn):
+        inside = cosines[np.ix_(clips_of[first], clips_of[first])]
         own.append(inside[np.triu_indices(len(inside), 1)])
-        strangers = [second for second in chosen[turn + 1 :] if second != first]
-        other += [cosines[np.ix_(blocks[first], blocks[second])].ravel() for second in strangers]
+        others = [second for second in drawn[position + 1 :] if second != first]
+        other += [cosines[np.ix_(clips_of[first], clips_of[second])].ravel() for second in others]
     same, different = np.concatenate(own), np.concatenate(other)
     scores = np.concatenate([same, different])
     truth = np.arange(len(scores)) < len(same)
     return equal_error_rate(scores, truth), min_detection_cost(scores, truth)
 
 
-def _decoded(
-    clips: Sequence[Clip],
-    rate: int,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
-) -> Iterator[tuple[str, Samples]]:
-    def decode(clip: Clip) -> Samples | None:
-        try:
-            return load_audio(clip.path, rate)
-        except AudioError:
-            return None
+def _shots(embedded: _Embedded) -> dict[str, IntervalDict]:
+    """Top-1 accuracy of the nearest mean embedding, among speakers with clips to spare."""
+    found: dict[str, IntervalDict] = {}
+    for shots in SHOTS:
+        enough = embedded.counts[embedded.speaker_index] > shots
+        if len(set(embedded.speaker_index[enough])) > 1:
+            own = np.unique(embedded.speaker_index[enough], return_inverse=True)[1]
+            hits, speakers = _nearest(embedded.vectors[enough], own, shots)
+            found[str(shots)] = bootstrap(hits, speakers).as_dict()
+    return found
 
-    found = ordered_map(decode, clips, workers)
-    for done, (clip, samples) in enumerate(zip(clips, found, strict=True), 1):
-        if samples is not None:
-            yield clip.speaker, samples
-        if progress:
-            progress(done, len(clips))
+
+def _nearest(
+    vectors: Floats, speaker_index: Indices, shots: int
+) -> tuple[npt.NDArray[np.bool_], Indices]:
+    """Return whether each clip after a speaker's first ``shots`` is identified, and its speaker."""
+    order = np.argsort(speaker_index, kind="stable")
+    position = np.empty_like(speaker_index)  # of each clip among those of its speaker
+    position[order] = np.arange(len(speaker_index)) - np.searchsorted(
+        speaker_index[order], speaker_index[order]
+    )
+    enrolled = position < shots
+    means = np.zeros((int(speaker_index.max()) + 1, vectors.shape[1]))
+    np.add.at(means, speaker_index[enrolled], vectors[enrolled])
+    means /= np.linalg.norm(means, axis=1, keepdims=True)
+    nearest = (vectors[~enrolled] @ means.T).argmax(axis=1)
+    return nearest == speaker_index[~enrolled], speaker_index[~enrolled]
+
+
+def _spread(values: Floats) -> Spread:
+    return {"mean": float(values.mean()), "deviation": float(values.std())}
