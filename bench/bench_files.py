@@ -13,7 +13,8 @@ from bench.alternate import alternate, timed
 from bench.clips import recordings
 from voxedge.audio.load import load_audio
 from voxedge.audio.windows import active_windows, batches
-from voxedge.inference.identifier import Failure, Identifier
+from voxedge.inference.identifier import Identifier
+from voxedge.inference.prediction import Failure
 from voxedge.inference.session import open_session
 from voxedge.threads import available_processors, ordered_map
 

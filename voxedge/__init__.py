@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from voxedge.audio.load import load_audio
     from voxedge.errors import AudioError, ModelError, VoxedgeError
-    from voxedge.inference.identifier import Identifier, Prediction
+    from voxedge.inference.identifier import Identifier
+    from voxedge.inference.prediction import Prediction
 
 __version__ = "0.2.0"
 __all__ = ["AudioError", "Identifier", "ModelError", "Prediction", "VoxedgeError", "load_audio"]
@@ -17,7 +18,7 @@ _HOMES = {
     "AudioError": "errors",
     "Identifier": "inference.identifier",
     "ModelError": "errors",
-    "Prediction": "inference.identifier",
+    "Prediction": "inference.prediction",
     "VoxedgeError": "errors",
     "load_audio": "audio.load",
 }

@@ -20,7 +20,7 @@ from tests.faults.conftest import CLEAN
 from tests.faults.make import encoded, sound, wav
 from voxedge.audio.load import decode
 from voxedge.errors import AudioNotFound, NotAFile, PermissionDenied, UnreadableAudio
-from voxedge.inference.identifier import Failure, Prediction
+from voxedge.inference.prediction import Failure, Prediction
 
 WAV = wav(CLEAN)
 ODD_NAMES = (

@@ -17,7 +17,7 @@ from voxedge import Identifier
 from voxedge.audio.limits import Samples
 from voxedge.audio.load import from_array
 from voxedge.errors import AudioError, BadSamples, ModelError, NonFiniteOutput, TooShort
-from voxedge.inference.identifier import Failure
+from voxedge.inference.prediction import Failure
 from voxedge.model_file.metadata import DIGEST_BLANK
 from voxedge.model_file.reader import read_model
 

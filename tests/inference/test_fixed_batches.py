@@ -79,7 +79,7 @@ def test_lengths_of_other_rows_are_refused_as_ever(pair, count):
 
 def test_on_a_processor_batches_run_as_they_come(model_path):
     identifier = Identifier(model_path)
-    assert identifier._compute.__func__ is onnxruntime.InferenceSession.run
+    assert identifier._run_session.__func__ is onnxruntime.InferenceSession.run
 
 
 def test_a_gpu_says_what_a_processor_says(model_path):

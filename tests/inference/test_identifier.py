@@ -12,12 +12,12 @@ import pytest
 import soundfile
 
 from tests.conftest import RATE, SPEAKERS, voice
-from tests.test_audio import encoded
+from tests.audio.test_load import encoded
 from voxedge import Identifier, Prediction
 from voxedge.audio import load as audio
 from voxedge.errors import AudioError, ModelError, ModelNotFound, ProviderUnavailable, UsageError
 from voxedge.inference import identifier as runtime
-from voxedge.inference.identifier import Failure
+from voxedge.inference.prediction import Failure
 from voxedge.inference.session import PROVIDERS, open_session
 
 
@@ -330,7 +330,7 @@ def test_many_batches_are_computed_side_by_side(model_path, clips, monkeypatch):
     assert opened == [2]  # so few batches are not worth another session
     for _ in range(2):
         answers = named(identifier, clips * 3)
-        assert answers == shared[: runtime._MANY] + alone[runtime._MANY :]
+        assert answers == shared[: runtime._PARALLEL_FROM] + alone[runtime._PARALLEL_FROM :]
         assert opened == [2, 1]
 
 

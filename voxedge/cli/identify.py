@@ -18,7 +18,8 @@ from voxedge.audio.limits import Limits
 from voxedge.audio.load import SUFFIXES
 from voxedge.cli import console, options
 from voxedge.errors import SomeFilesFailed, UsageError
-from voxedge.inference.identifier import Failure, Identifier, Prediction
+from voxedge.inference.identifier import Identifier
+from voxedge.inference.prediction import Failure, Prediction
 from voxedge.text import printable
 
 _NAME = 32  # columns that a speaker's name may take

@@ -1,8 +1,8 @@
-"""Batches in a few sizes, for providers that prepare anew for every shape that comes.
+"""Pad batches to a few sizes, for execution providers that prepare for each new shape.
 
-CUDA chooses its kernels for a shape when it first sees it; TensorRT even builds an engine for it.
-So a batch is filled up to a power of two, and the answers for what was filled in are cut off again.
-Buffers that are bound once gave wrong answers on a GPU, and gained nothing (docs/experiments.md).
+CUDA chooses its kernels for a shape when it first sees it, and TensorRT builds an engine for it. So
+a batch is padded to a power of two, and the outputs of the padding are cut off. Binding fixed
+buffers instead gave wrong answers on a GPU, and was not faster (docs/experiments.md).
 
 Shapes: B windows of a batch.
 """
@@ -15,31 +15,32 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-#: The execution providers that batches are filled up for.
+#: The execution providers for which batches are padded.
 PREPARING = frozenset({"CUDAExecutionProvider", "TensorrtExecutionProvider"})
 
-Run: TypeAlias = Callable[[list[str], dict[str, npt.NDArray[Any]]], list[npt.NDArray[Any]]]
+#: Runs a session: names of outputs, and inputs by name -> outputs.
+RunSession: TypeAlias = Callable[[list[str], dict[str, npt.NDArray[Any]]], list[npt.NDArray[Any]]]
 
 
-def in_few_sizes(run: Run, largest: int) -> Run:
-    """The same run; batches of at most ``largest`` come to it as the next power of two, or that.
+def in_few_sizes(run: RunSession, largest: int) -> RunSession:
+    """Wrap ``run``, so that batches of up to ``largest`` windows have the size of a power of two.
 
     Args:
-        run: ``onnxruntime.InferenceSession.run`` of a model file of ours.
-        largest: B; larger batches are run as they come.
+        run: ``onnxruntime.InferenceSession.run`` of a model file.
+        largest: the largest size; larger batches are run as they are.
     """
 
-    def run_filled(names: list[str], feeds: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+    def run_padded(names: list[str], feeds: dict[str, npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
         rows = len(feeds["pcm"])
         size = min(largest, 1 << max(0, rows - 1).bit_length())
         if size <= rows or any(len(value) != rows for value in feeds.values()):
-            return run(names, feeds)  # what does not fit together is ONNX Runtime's to refuse
-        filled = {name: _repeated(value, size) for name, value in feeds.items()}
-        return [output[:rows] for output in run(names, filled)]
+            return run(names, feeds)  # inputs that do not fit together are ONNX Runtime's to refuse
+        padded = {name: _padded(value, size) for name, value in feeds.items()}
+        return [output[:rows] for output in run(names, padded)]
 
-    return run_filled
+    return run_padded
 
 
-def _repeated(rows: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    """[B, ...] -> [size, ...]: the first row stands in for those that are missing."""
+def _padded(rows: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    """[B, ...] -> [size, ...], padded with copies of the first row."""
     return np.concatenate([rows, np.repeat(rows[:1], size - len(rows), axis=0)])

@@ -1,10 +1,10 @@
-"""From windows to clips: a clip's answer is the mean of its windows' answers.
+"""Score clips: a clip's answer is the mean of the answers for its windows.
 
-Identifying, the metrics of training and the export gate all average by ``average_over_windows``,
-so that what is measured is what is answered.
+Inference, the metrics of training and the accuracy check of the export all average with
+``average_over_windows``, so that what is measured is what is answered.
 
 Shapes: B windows of a batch, N windows in all, C clips, S samples, K classes, E embedding,
-F statistics.
+F features of the discriminant.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from voxedge.audio.limits import Samples
-from voxedge.audio.windows import Batch, Policy, make_batch, speech
-from voxedge.metrics import bootstrap, calibration_error, softmax, top_k_hits
+from voxedge.audio.windows import Batch, Policy, active_windows, make_batch
+from voxedge.metrics import IntervalDict, bootstrap, calibration_error, softmax, top_k_hits
 from voxedge.threads import ordered_map
 
 Key = TypeVar("Key")
 
-_MAX_WAITING = 256  # clips: a long row of silent or broken ones does not keep an answer back
-_SHORTEST = 1e-12  # length of an embedding that is still scaled to 1
+_MAX_WAITING = 256  # clips: answers are not held back by many silent or broken clips behind them
+_MIN_NORM = 1e-12  # of an embedding: a shorter one is not scaled to unit length
 Array: TypeAlias = npt.NDArray[Any]
 
 
 class Outputs(NamedTuple):
-    """What the model computes for a batch of windows."""
+    """The model's outputs for a batch of windows."""
 
     logits: npt.NDArray[np.float32]  # [B, K]
     probabilities: npt.NDArray[np.float32]  # [B, K]
@@ -41,12 +41,12 @@ class Outputs(NamedTuple):
 def average_over_windows(
     values: Array, clip_index: npt.NDArray[np.integer], clips: int
 ) -> npt.NDArray[np.float64]:
-    """The mean over the windows of each clip: values [N] or [N, D] -> [C] or [C, D].
+    """Average over the windows of each clip: values [N] or [N, D] -> [C] or [C, D].
 
     Args:
         values: of each window.
         clip_index: [N], the clip of each window.
-        clips: C; every clip has a window.
+        clips: C; each has at least one window.
     """
     total = np.zeros((clips, *values.shape[1:]))
     np.add.at(total, clip_index, values)
@@ -56,9 +56,9 @@ def average_over_windows(
 
 
 def unit_length(embedding: Array) -> npt.NDArray[np.float32]:
-    """An embedding [E] scaled to length 1."""
-    length = max(float(np.linalg.norm(embedding)), _SHORTEST)
-    scaled: npt.NDArray[np.float32] = (embedding / length).astype(np.float32)
+    """Scale an embedding [E] to length 1."""
+    norm = max(float(np.linalg.norm(embedding)), _MIN_NORM)
+    scaled: npt.NDArray[np.float32] = (embedding / norm).astype(np.float32)
     return scaled
 
 
@@ -66,15 +66,28 @@ def unit_length(embedding: Array) -> npt.NDArray[np.float32]:
 class ClipScores(Generic[Key]):
     """The answer for one clip."""
 
-    key: Key  # that the clip was handed in with
-    windows: int  # that hold sound; with none there is nothing to answer
+    key: Key  # the caller's, of this clip
+    windows: int  # active ones; without any, the arrays are empty
     probabilities: Array = field(default_factory=lambda: np.zeros(0))  # [K]
-    embedding: npt.NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    embedding: npt.NDArray[np.float32] = field(  # [E], unit length
+        default_factory=lambda: np.zeros(0, np.float32)
+    )
+
+
+class Accuracy(TypedDict):
+    """Accuracy on labelled clips, as JSON holds it."""
+
+    clips: int
+    windows: int
+    speakers: int
+    top1: IntervalDict
+    top5: IntervalDict
+    calibration_error: float
 
 
 @dataclass(frozen=True)
 class LabelledScores:
-    """Logits of all windows of labelled clips, and the figures that follow from them."""
+    """Logits of all windows of labelled clips, and the metrics that follow from them."""
 
     logits: npt.NDArray[np.float32]  # [N, K]
     clip_index: npt.NDArray[np.intp]  # [N], the clip of each window
@@ -83,20 +96,20 @@ class LabelledScores:
 
     @property
     def window_truth(self) -> npt.NDArray[np.int64]:
-        """[N], the class of each window."""
+        """The class of each window, [N]."""
         return self.truth[self.clip_index]
 
     def cross_entropy(self) -> float:
-        """Mean over the windows."""
+        """Mean cross-entropy over the windows."""
         own = softmax(self.logits)[np.arange(len(self.clip_index)), self.window_truth]
         return float(-np.log(np.maximum(own, 1e-300)).mean())
 
     def probabilities(self, temperature: float) -> npt.NDArray[np.float64]:
-        """[C, K]: softmax of the temperature-scaled logits, averaged over each clip's windows."""
+        """Softmax of the temperature-scaled logits, averaged over the windows: [C, K]."""
         windows = softmax(self.logits / temperature)
         return average_over_windows(windows, self.clip_index, len(self.truth))
 
-    def measured(self, temperature: float) -> dict[str, Any]:
+    def accuracy(self, temperature: float) -> Accuracy:
         """Top-1 and top-5 with 95 % intervals (bootstrap over speakers), calibration error."""
         probabilities = self.probabilities(temperature)
         top1 = top_k_hits(probabilities, self.truth, 1)
@@ -105,14 +118,14 @@ class LabelledScores:
             "clips": len(self.truth),
             "windows": len(self.clip_index),
             "speakers": len(np.unique(self.truth)),
-            "top1": bootstrap(top1, self.truth)._asdict(),
-            "top5": bootstrap(top5, self.truth)._asdict(),
+            "top1": bootstrap(top1, self.truth).as_dict(),
+            "top5": bootstrap(top5, self.truth).as_dict(),
             "calibration_error": calibration_error(probabilities.max(axis=1), top1),
         }
 
     @classmethod
     def concatenate(cls, parts: Sequence[LabelledScores]) -> LabelledScores:
-        """The clips of all parts; a clip that is in several of them counts each time."""
+        """Join several scores; a clip that is in more than one of them counts each time."""
         starts = np.cumsum([0, *(len(part.truth) for part in parts)])[:-1]
         evidence = [part.evidence for part in parts if part.evidence is not None]
         return cls(
@@ -125,7 +138,7 @@ class LabelledScores:
 
 @dataclass(eq=False)
 class _Pending(Generic[Key]):
-    """A clip whose windows are not all computed yet."""
+    """A clip of which some windows are not computed yet."""
 
     key: Key
     windows: int
@@ -153,49 +166,48 @@ def score_clips(
     policy: Policy = "all",
     workers: int = 0,
 ) -> Iterator[ClipScores[Key]]:
-    """Scores of (key, samples [S]), in order, as they come; clips share batches.
+    """Yield the scores of (key, samples [S]) pairs, in order; windows of clips share batches.
 
     Args:
-        clips: what to call them by, and their samples; with none, or silence, a clip has no
-            windows.
+        clips: a key for each, and its samples. An empty or silent clip has no windows.
         run: the model. Batches are numbered in the order in which they are made.
         window: samples of one.
         batch_size: B.
         policy: ``all`` windows of a clip, or its ``first``.
-        workers: threads that ``run`` is called from, if there is more than one batch.
+        workers: threads that call ``run``, if there is more than one batch.
     """
     waiting: deque[_Pending[Key]] = deque()
 
     def batches() -> Iterator[Batch[_Pending[Key]]]:
-        held: list[tuple[_Pending[Key], Samples]] = []
+        rows: list[tuple[_Pending[Key], Samples]] = []
         number = count()
 
-        def batch() -> Batch[_Pending[Key]]:
-            made = make_batch(held, window, next(number))
-            held.clear()
-            return made
+        def next_batch() -> Batch[_Pending[Key]]:
+            batch = make_batch(rows, window, next(number))
+            rows.clear()
+            return batch
 
         for key, samples in clips:
-            parts = speech(samples, window, policy)  # they keep what is still needed of the samples
+            parts = active_windows(samples, window, policy)
             pending = _Pending(key, len(parts))
             waiting.append(pending)
             for part in parts:
-                held.append((pending, part))
-                if len(held) == batch_size:
-                    yield batch()
-            silent = not parts and not held  # nothing to compute: an empty batch takes it along
+                rows.append((pending, part))
+                if len(rows) == batch_size:
+                    yield next_batch()
+            silent = not parts and not rows  # an empty batch, so that the clip is answered at once
             if silent or len(waiting) > _MAX_WAITING:
-                yield batch()
-        if held:
-            yield batch()
+                yield next_batch()
+        if rows:
+            yield next_batch()
 
-    def computed(batch: Batch[_Pending[Key]]) -> Iterator[tuple[_Pending[Key], Array, Array]]:
+    def compute(batch: Batch[_Pending[Key]]) -> Iterator[tuple[_Pending[Key], Array, Array]]:
         if not batch.keys:
             return iter(())
         outputs = run(batch)
         return zip(batch.keys, outputs.probabilities, outputs.embedding, strict=True)
 
-    for results in ordered_map(computed, batches(), workers):
+    for results in ordered_map(compute, batches(), workers):
         for pending, probabilities, embedding in results:
             pending.probabilities.append(probabilities)
             pending.embeddings.append(embedding)
