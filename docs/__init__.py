@@ -1,0 +1,1 @@
+"""The documents, what writes their tables (``docs.make``) and what checks their commands."""
