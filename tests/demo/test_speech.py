@@ -1,5 +1,6 @@
-"""The spoken corpus: what it writes, that it is the same every time, and that its voices differ."""
+"""The synthetic corpus: its files, that they are reproducible, and that its voices differ."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import soundfile
 
 from voxedge.demo.speech import SENTENCES, VOICES, Voice, speak_corpus
 from voxedge.errors import MissingExtra, UsageError
+from voxedge.install import install_command
 
 espeakng_loader = pytest.importorskip("espeakng_loader")
 
@@ -54,13 +56,13 @@ def test_clips_are_plain_speech(corpus):
         assert 0 < quietest < 0.02  # a noise floor, and a light one
 
 
-def test_the_table_has_no_twins():
+def test_voices_and_sentences_are_unique():
     assert len({voice.name for voice in VOICES}) == len({voice.espeak for voice in VOICES}) == 12
     assert len(set(SENTENCES)) == len(SENTENCES) >= 14
 
 
-def test_same_call_same_bytes_whatever_was_spoken_before(corpus, tmp_path):
-    chosen = (VOICES[10], VOICES[0])  # both breathe, which espeak-ng does with random numbers
+def test_same_call_same_bytes_after_other_voices(corpus, tmp_path):
+    chosen = (VOICES[10], VOICES[0])  # both are breathy, which takes random numbers
     speak_corpus(tmp_path, voices=chosen, sentences=READ)
     for voice in chosen:
         for path in (tmp_path / voice.name).iterdir():
@@ -96,7 +98,7 @@ def test_numbering_and_progress(tmp_path):
         assert {path.name for path in (tmp_path / voice.name).iterdir()} == {"13.wav", "14.wav"}
 
 
-def test_voices_can_be_told_apart(corpus):
+def test_voices_can_be_distinguished(corpus):
     spectra = np.array(
         [
             [mean_log_spectrum(corpus / voice.name / f"{n:02d}.wav") for n in (1, 2, 3)]
@@ -107,7 +109,7 @@ def test_voices_can_be_told_apart(corpus):
     distances = np.sqrt(((unseen[:, None] - centroids[None]) ** 2).mean(-1))
     assert (distances.argmin(1) == np.arange(len(VOICES))).all()
     own, others = distances.diagonal(), distances[~np.eye(len(VOICES), dtype=bool)]
-    assert others.min() > own.mean()  # no two voices are closer than a voice is to itself
+    assert others.min() > own.mean()  # no two voices are closer than two sentences of one voice
     assert own.min() > 0.05  # and no voice is a constant: its sentences differ
 
 
@@ -118,13 +120,13 @@ def test_sentences_of_a_voice_vary_in_level(corpus):
 
 def test_missing_extra_names_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'voxedge\[demo\]'"):
+    with pytest.raises(MissingExtra, match=re.escape(install_command("demo"))):
         speak_corpus(tmp_path / "corpus")
     assert not (tmp_path / "corpus").exists()
 
 
 @pytest.mark.parametrize("espeak", ["en-us+nobody", "tlhingan-hol", "en-us+../m1/x"])
-def test_a_voice_that_is_not_there_is_refused(tmp_path, espeak):
+def test_an_unknown_voice_is_refused(tmp_path, espeak):
     with pytest.raises(UsageError, match="no voice"):
         speak_corpus(tmp_path, voices=[Voice("someone", espeak)], sentences=READ[:1])
     assert not list(tmp_path.rglob("*.wav"))
@@ -140,12 +142,12 @@ def test_a_voice_that_is_not_there_is_refused(tmp_path, espeak):
         {"name": "a", "rate": 79},
     ],
 )
-def test_impossible_voices_do_not_exist(values):
+def test_impossible_voices_are_refused(values):
     with pytest.raises(UsageError):
         Voice(**{"espeak": "en-us", **values})
 
 
-def test_a_deep_installation_speaks_too(corpus, tmp_path, monkeypatch):
+def test_a_deep_installation_works(corpus, tmp_path, monkeypatch):
     """espeak-ng itself cuts the path of its data off at 160 characters."""
     package = tmp_path / ("deep" * 20) / ("deeper" * 20) / "espeakng_loader"
     package.mkdir(parents=True)

@@ -1,14 +1,14 @@
-"""A corpus that anybody can have in seconds: twelve voices of espeak-ng read fourteen sentences.
+"""A synthetic corpus for the demonstration: twelve voices of espeak-ng read fourteen sentences.
 
-Real recordings of people are large, licensed and not ours to ship, and a demonstration that starts
-with a download of 30 GB is never run. espeak-ng comes as a small wheel (``espeakng_loader``: the
-library and its data, no system package) and is called through ctypes, because the bindings on PyPI
-play to a sound card or need a system library. Its voices are easier to tell apart than people are:
-good for seeing that everything works, worthless as a measure of quality.
+Recordings of real people are large, licensed and not ours to ship, and nobody would run a
+demonstration that starts with a download of 30 GB. espeak-ng comes as a small wheel
+(``espeakng_loader``: the library and its data, no system package) and is called through ctypes,
+because the bindings on PyPI play to a sound card or need a system library. Its voices are easier to
+distinguish than people, so the accuracy on this corpus shows that everything works, not how well.
 
-The synthesiser speaks with one voice at a time and carries state (the phase of its oscillators, its
-random numbers) from one sentence into the next, with nothing to reset it. So a fresh process reads
-each voice's list from the top, and the same call gives the same bytes on every run.
+The synthesiser keeps state (the phase of its oscillators, its random numbers) from one sentence to
+the next and cannot be reset. So a new process reads all sentences of each voice, and the same call
+gives the same bytes on every run.
 """
 
 from __future__ import annotations
@@ -36,13 +36,16 @@ from voxedge.install import install_command
 
 @dataclass(frozen=True)
 class Voice:
-    """One speaker: a folder ``name``, an espeak-ng voice (language+variant), how high and how fast.
+    """A speaker of the corpus.
 
-    ``pitch`` is on espeak-ng's own scale, 0 to 99 with 50 as the voice was made; ``rate`` is in
-    words a minute, 80 to 450.
+    Args:
+        name: of the speaker's folder.
+        espeak: voice of espeak-ng, as language+variant.
+        pitch: 0 to 99, on the scale of espeak-ng; 50 is the voice's own pitch.
+        rate: words per minute, 80 to 450.
 
     Raises:
-        UsageError: a number out of its range, or a name that is not a plain folder name.
+        UsageError: a number is out of range, or the name is not a plain folder name.
     """
 
     name: str
@@ -57,7 +60,7 @@ class Voice:
             raise UsageError(f"{self.name}: pitch {self.pitch} or rate {self.rate} is out of range")
 
 
-# Chosen by the distance between their mean spectra: many variants of espeak-ng are near copies.
+# Chosen for distant mean spectra: many variants of espeak-ng are almost the same.
 VOICES = (
     Voice("amelia", "en-gb-x-rp+f2", 52, 162),
     Voice("bruno", "en-us+Storm", 48, 158),
@@ -99,32 +102,31 @@ def speak_corpus(
     first: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
-    """Write ``folder/<voice>/<nn>.wav`` for every voice and sentence; what is there stays as it is.
+    """Write ``folder/<voice>/<nn>.wav`` for every voice and sentence, unless the file exists.
 
-    Each clip is mono, 16-bit, 22,050 Hz and takes about four seconds. Pitch, rate and loudness vary
-    a little from sentence to sentence and a faint noise lies under each clip, all drawn from a seed
-    made of the voice and the sentence. A clip's bytes depend on its voice, on its sentence and on
-    the sentences before it in the list, and on nothing else.
+    Each clip is mono, 16-bit, 22,050 Hz and about four seconds long. Pitch, rate, loudness and a
+    faint noise vary from sentence to sentence; their seed is the voice and the sentence. The bytes
+    of a clip depend only on its voice, its sentence and the sentences before it in the list.
 
     Args:
-        folder: made where it is missing.
+        folder: created if it is missing.
         voices: the speakers.
         sentences: what each of them reads.
-        first: the number of the first sentence in the file names.
-        progress: called with (clips done, clips in all) after each voice.
+        first: number of the first sentence in the file names.
+        progress: called with (clips done, all clips) after each voice.
 
     Returns:
-        How many clips were written.
+        The number of clips written.
 
     Raises:
         MissingExtra: ``espeakng_loader`` is not installed.
-        UsageError: a voice that espeak-ng does not have.
+        UsageError: espeak-ng has no such voice.
         VoxedgeError: espeak-ng does not run on this machine.
         OSError: the folder cannot be written.
     """
     if importlib.util.find_spec("espeakng_loader") is None:
         raise MissingExtra(
-            "speaking a corpus needs espeak-ng, which is not installed",
+            "synthesising a corpus needs espeak-ng, which is not installed",
             install_command("demo"),
         )
     written = 0
@@ -133,7 +135,7 @@ def speak_corpus(
         missing = {path for path in paths if not path.exists()}
         if missing:
             (folder / voice.name).mkdir(parents=True, exist_ok=True)
-            for path, (samples, rate) in zip(paths, _readings(voice, sentences), strict=True):
+            for path, (samples, rate) in zip(paths, _speak(voice, sentences), strict=True):
                 if path in missing:
                     with atomic_write(path) as file:
                         file.write(_wav(samples, rate))
@@ -143,31 +145,30 @@ def speak_corpus(
     return written
 
 
-def _readings(voice: Voice, sentences: Sequence[str]) -> list[tuple[NDArray[np.float64], int]]:
-    """Let a fresh process read the sentences; (samples [S] in [-1, 1], rate in Hz) for each."""
-    draws = [_generator(voice, sentence) for sentence in sentences]
+def _speak(voice: Voice, sentences: Sequence[str]) -> list[tuple[NDArray[np.float64], int]]:
+    """Synthesise the sentences in a new process; (samples [S] in [-1, 1], rate in Hz) for each."""
+    randoms = [_generator(voice, sentence) for sentence in sentences]
     script = [
-        (sentence, voice.pitch + int(draw.integers(-4, 5)), voice.rate + int(draw.integers(-8, 9)))
-        for sentence, draw in zip(sentences, draws, strict=True)
+        (sentence, voice.pitch + int(rng.integers(-4, 5)), voice.rate + int(rng.integers(-8, 9)))
+        for sentence, rng in zip(sentences, randoms, strict=True)
     ]
-    reader = subprocess.run(
+    synthesiser = subprocess.run(
         [sys.executable, "-m", __name__, voice.espeak],
         input=json.dumps(script).encode(),
         capture_output=True,
         check=False,
-        start_new_session=True,  # Ctrl-C is for this process, which then ends the reader
+        start_new_session=True,  # Ctrl-C goes to this process, which then ends the new one
     )
-    if reader.returncode == UsageError.exit_code:  # as _reader says it
+    if synthesiser.returncode == UsageError.exit_code:
         raise UsageError(f"espeak-ng has no voice {voice.espeak!r} (for {voice.name!r})")
-    if reader.returncode:
-        complaint = reader.stderr.decode(errors="replace").strip().splitlines() or [
-            "no reason given"
-        ]
-        raise VoxedgeError(f"espeak-ng cannot speak as {voice.espeak!r}", complaint[-1])
-    with np.load(io.BytesIO(reader.stdout)) as reading:
-        rate = int(reading["rate"])
-        clips = [reading[f"arr_{i}"] for i in range(len(sentences))]
-    return [(_less_sterile(clip, draw), rate) for clip, draw in zip(clips, draws, strict=True)]
+    if synthesiser.returncode:
+        lines = synthesiser.stderr.decode(errors="replace").strip().splitlines()
+        reason = lines[-1] if lines else "no reason given"
+        raise VoxedgeError(f"espeak-ng cannot speak as {voice.espeak!r}", reason)
+    with np.load(io.BytesIO(synthesiser.stdout)) as archive:
+        rate = int(archive["rate"])
+        clips = [archive[f"arr_{i}"] for i in range(len(sentences))]
+    return [(_vary(clip, rng), rate) for clip, rng in zip(clips, randoms, strict=True)]
 
 
 def _generator(voice: Voice, sentence: str) -> np.random.Generator:
@@ -175,16 +176,16 @@ def _generator(voice: Voice, sentence: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
 
 
-def _less_sterile(clip: NDArray[np.int16], draw: np.random.Generator) -> NDArray[np.float64]:
-    """Peak between 0.3 and 0.7 of full scale, noise between -66 and -56 dB of it; [S] to [S]."""
+def _vary(clip: NDArray[np.int16], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Scale [S] to a peak of 0.3 to 0.7 of full scale and add noise of -66 to -56 dB of it."""
     speech = clip / max(1, int(np.abs(clip.astype(np.int32)).max()))
-    noise = 10 ** (draw.uniform(-66, -56) / 20) * draw.standard_normal(len(clip))
-    samples: NDArray[np.float64] = draw.uniform(0.3, 0.7) * speech + noise
+    noise = 10 ** (rng.uniform(-66, -56) / 20) * rng.standard_normal(len(clip))
+    samples: NDArray[np.float64] = rng.uniform(0.3, 0.7) * speech + noise
     return samples
 
 
 def _wav(samples: NDArray[np.float64], rate: int) -> bytes:
-    """A mono 16-bit file of samples [S] in [-1, 1]; soundfile's callbacks would eat a Ctrl-C."""
+    """Encode samples [S] in [-1, 1] as 16-bit mono, not by soundfile: it would swallow a Ctrl-C."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setparams((1, 2, rate, len(samples), "NONE", ""))
@@ -192,10 +193,11 @@ def _wav(samples: NDArray[np.float64], rate: int) -> bytes:
     return buffer.getvalue()
 
 
-# What follows runs in the reader: python -m voxedge.demo.speech VOICE < script.json > clips.npz
+# The code below runs in the new process:
+# python -m voxedge.demo.speech VOICE < script.json > clips.npz
 
 _SYNCHRONOUS = 2  # espeak_AUDIO_OUTPUT: the callback gets the samples, no sound card, no threads
-_DONT_EXIT = 0x8000  # report a failed start, which would otherwise end the process
+_DONT_EXIT = 0x8000  # report a failed start instead of ending the process
 _UTF8 = 1
 _RATE, _VOLUME, _PITCH = 1, 2, 3  # espeak_PARAMETER
 _CALLBACK = ctypes.CFUNCTYPE(
@@ -203,50 +205,50 @@ _CALLBACK = ctypes.CFUNCTYPE(
 )
 
 
-def _read_aloud(voice: str, script: Sequence[tuple[str, int, int]]) -> tuple[int, list[bytes]]:
-    """The rate in Hz and the int16 samples of each (sentence, pitch, rate in words a minute)."""
+def _synthesise(voice: str, script: Sequence[tuple[str, int, int]]) -> tuple[int, list[bytes]]:
+    """Return the rate in Hz and the int16 samples of each (sentence, pitch, words per minute)."""
     import espeakng_loader
 
     data = Path(espeakng_loader.get_data_path())
     variant = voice.partition("+")[2]
     if variant and not (data / "voices" / "!v" / variant).is_file():
-        raise UsageError(f"no variant {variant!r}")  # espeak-ng would use the plain voice instead
+        raise UsageError(f"no variant {variant!r}")  # espeak-ng would ignore the variant
     library = ctypes.CDLL(espeakng_loader.get_library_path())
-    os.chdir(data.parent)  # it cuts paths off at 160 characters, so it gets a short one
+    os.chdir(data.parent)  # espeak-ng cuts paths off at 160 characters
     rate = int(library.espeak_Initialize(_SYNCHRONOUS, 0, b".", _DONT_EXIT))
     if rate <= 0:
         raise VoxedgeError(f"espeak-ng does not start with the data in {data}")
     if library.espeak_SetVoiceByName(voice.encode()) != 0:
         raise UsageError(f"no voice {voice!r}")
-    library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # it starts from the clock
+    library.espeak_ng_SetRandSeed(ctypes.c_long(1))  # by default it is the time
     library.espeak_SetParameter(_VOLUME, 60, 0)  # at 100, many variants clip
 
-    heard = bytearray()
+    spoken = bytearray()
 
-    def listen(samples: ctypes._Pointer[ctypes.c_int16], count: int, _events: int | None) -> int:
+    def collect(samples: ctypes._Pointer[ctypes.c_int16], count: int, _events: int | None) -> int:
         if samples and count > 0:
-            heard.extend(ctypes.string_at(samples, 2 * count))
+            spoken.extend(ctypes.string_at(samples, 2 * count))
         return 0
 
-    callback = _CALLBACK(listen)  # kept in a name: the library holds no reference
+    callback = _CALLBACK(collect)  # named, since the library keeps no reference to it
     library.espeak_SetSynthCallback(callback)
     clips = []
-    for sentence, pitch, words_a_minute in script:
+    for sentence, pitch, words_per_minute in script:
         library.espeak_SetParameter(_PITCH, pitch, 0)
-        library.espeak_SetParameter(_RATE, words_a_minute, 0)
+        library.espeak_SetParameter(_RATE, words_per_minute, 0)
         text = sentence.encode() + b"\0"
         size = ctypes.c_size_t(len(text))
-        if library.espeak_Synth(text, size, 0, 1, 0, _UTF8, None, None) != 0 or not heard:
-            raise VoxedgeError(f"espeak-ng says nothing for {sentence!r}")
-        clips.append(bytes(heard))
-        heard.clear()
+        if library.espeak_Synth(text, size, 0, 1, 0, _UTF8, None, None) != 0 or not spoken:
+            raise VoxedgeError(f"espeak-ng gave no samples for {sentence!r}")
+        clips.append(bytes(spoken))
+        spoken.clear()
     return rate, clips
 
 
-def _reader() -> int:
-    """The reader's main: the script as JSON on stdin, the clips as an .npz on stdout."""
+def _main() -> int:
+    """Read the script as JSON from stdin and write the clips as .npz to stdout."""
     try:
-        rate, clips = _read_aloud(sys.argv[1], json.load(sys.stdin))
+        rate, clips = _synthesise(sys.argv[1], json.load(sys.stdin))
     except VoxedgeError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
@@ -257,4 +259,4 @@ def _reader() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(_reader())
+    sys.exit(_main())
