@@ -1,6 +1,7 @@
-"""Writing files so that nothing is ever half there: temporary name, fsync, rename.
+"""Write files so that none is ever incomplete: temporary name, fsync, rename.
 
-``kill -9`` in the middle of a plain ``open(path, "wb")`` leaves a file that looks saved and is not.
+A process that is killed while it writes to a plain ``open(path, "wb")`` leaves half a file under
+the name of a whole one.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from typing import IO, Any
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """Yield a binary file that becomes ``path`` only if the block ends well.
+    """Yield a binary file that becomes ``path`` when the block ends without an exception.
 
-    On any error the old file stays as it was and the temporary one is deleted.
+    After an exception the old file is as it was, and the temporary one is deleted.
 
     Raises:
         OSError: the folder is missing or read-only, or the disk is full.
     """
     try:
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
-    except OSError as error:  # people know their own name for it, not the temporary one
+    except OSError as error:  # with the name that the caller knows, not the temporary one
         raise type(error)(error.errno, error.strerror, str(path)) from None
     try:
         with os.fdopen(handle, "wb") as file:
@@ -43,7 +44,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically; file names of other encodings keep their bytes."""
+    """Write UTF-8 text atomically; undecodable file names in it keep their bytes."""
     with atomic_write(path) as file:
         file.write(text.encode("utf-8", "surrogateescape"))
 
@@ -52,4 +53,4 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - anything that 
     """Write a value as indented JSON, atomically."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     with atomic_write(path) as file:
-        file.write(text.encode("utf-8", "backslashreplace"))  # \\udcff is how JSON says it
+        file.write(text.encode("utf-8", "backslashreplace"))  # \\udcff is valid JSON

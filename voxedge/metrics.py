@@ -1,4 +1,4 @@
-"""Figures of merit, in NumPy alone so that a device can compute them too.
+"""Metrics of identification, verification and calibration, in NumPy alone.
 
 Shapes: N trials or clips, K classes. Rates are fractions, not percent.
 """
@@ -38,12 +38,12 @@ class Interval(NamedTuple):
 
 
 def top_k_hits(scores: Floats, labels: Integers, k: int) -> Booleans:
-    """Whether the true class of each of [N, K] scores is among the k best; [N].
+    """Whether the true class is among the k best of the scores [N, K]; [N].
 
-    A tie counts against the true class, so that constant scores earn nothing. NaN never hits.
+    A tie counts against the true class, so that constant scores are never right. Nor is NaN.
     """
     own = scores[np.arange(len(labels)), labels]
-    others = np.sum(scores >= own[:, None], axis=1) - 1  # the class itself is >= itself
+    others = np.sum(scores >= own[:, None], axis=1) - 1  # without the true class itself
     hits: Booleans = (others < k) & np.isfinite(own)
     return hits
 
@@ -55,10 +55,15 @@ def bootstrap(
     resamples: int = 2_000,
     seed: int = 0,
 ) -> Interval:
-    """Mean of [N] values with its percentile bootstrap interval (Efron 1979).
+    """Mean of values [N] with its percentile bootstrap interval (Efron 1979).
 
-    With ``groups`` [N] (speakers, say) whole groups are drawn, since clips of one speaker are not
-    independent of each other.
+    Args:
+        values: one for each clip or trial.
+        groups: [N], the speaker of each, say: whole groups are drawn, because the clips of one
+            speaker are not independent of each other.
+        confidence: probability that the interval covers.
+        resamples: bootstrap samples.
+        seed: of the draws.
 
     Raises:
         ValueError: no values.
@@ -77,7 +82,11 @@ def bootstrap(
 
 
 def equal_error_rate(scores: Floats, same: Booleans) -> float:
-    """EER of verification scores [N], higher for the same speaker: where misses equal false alarms.
+    """Equal error rate: where the miss rate equals the false-alarm rate.
+
+    Args:
+        scores: [N], of verification trials; higher means the same speaker.
+        same: [N], whether it is the same speaker.
 
     Raises:
         ValueError: trials of one kind only.
@@ -88,7 +97,15 @@ def equal_error_rate(scores: Floats, same: Booleans) -> float:
 
 
 def min_detection_cost(scores: Floats, same: Booleans, prior: float = 0.01) -> float:
-    """minDCF with both costs 1, normalised by the better trivial answer (NIST SRE plan, 2016)."""
+    """Minimum detection cost with both costs 1, normalised by that of the better constant answer.
+
+    From the plan of the NIST 2016 Speaker Recognition Evaluation.
+
+    Args:
+        scores: [N], of verification trials; higher means the same speaker.
+        same: [N], whether it is the same speaker.
+        prior: probability of a trial with the same speaker.
+    """
     misses, alarms = _error_rates(scores, same)
     costs = prior * misses + (1 - prior) * alarms
     return float(costs.min() / min(prior, 1 - prior))
@@ -124,7 +141,13 @@ class Bin(NamedTuple):
 
 
 def reliability(confidences: Floats, correct: Booleans, bins: int = 15) -> list[Bin]:
-    """Confidences [N] in equal-width bins, beside how often they are right (Guo et al. 2017)."""
+    """Mean confidence and accuracy in bins of equal width (Guo et al. 2017).
+
+    Args:
+        confidences: [N], the highest probability of each answer.
+        correct: [N], whether it is right.
+        bins: how many.
+    """
     index = np.clip((np.asarray(confidences) * bins).astype(int), 0, bins - 1)
     counts = np.bincount(index, minlength=bins)
     sums = np.bincount(index, weights=confidences, minlength=bins)
@@ -150,22 +173,22 @@ def calibration_error(confidences: Floats, correct: Booleans, bins: int = 15) ->
     )
 
 
-def _error_rates(scores: Floats, same: Booleans) -> tuple[Floats, Floats]:
-    """Miss and false-alarm rates at every threshold, from accept-none to accept-all."""
-    targets, impostors = int(same.sum()), int((~same).sum())
-    if not targets or not impostors:
-        raise ValueError("trials of both kinds are needed")
-    order = np.argsort(-scores, kind="stable")
-    ranked, hits = scores[order], same[order]
-    ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # equal scores fall together
-    accepted = np.concatenate([[0], np.cumsum(hits)[ends]])
-    alarms = np.concatenate([[0], np.cumsum(~hits)[ends]])
-    return 1 - accepted / targets, alarms / impostors
-
-
 def softmax(logits: Floats) -> npt.NDArray[np.float64]:
     """Softmax of [N, K] logits over the classes."""
     shifted = np.asarray(logits, np.float64) - np.max(logits, axis=1, keepdims=True)
     powers = np.exp(shifted)
     result: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
     return result
+
+
+def _error_rates(scores: Floats, same: Booleans) -> tuple[Floats, Floats]:
+    """Miss and false-alarm rates at each threshold, from accepting none to accepting all."""
+    targets, impostors = int(same.sum()), int((~same).sum())
+    if not targets or not impostors:
+        raise ValueError("trials of both kinds are needed")
+    order = np.argsort(-scores, kind="stable")
+    ranked, hits = scores[order], same[order]
+    ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # last of equal scores
+    accepted = np.concatenate([[0], np.cumsum(hits)[ends]])
+    alarms = np.concatenate([[0], np.cumsum(~hits)[ends]])
+    return 1 - accepted / targets, alarms / impostors

@@ -1,4 +1,4 @@
-"""Text from files, made safe to print: names come from folders and model files of strangers."""
+"""Make text safe to print: names come from folders and model files that others made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _ESCAPED = ("Cc", "Cf", "Cs", "Zl", "Zp")  # control, format (bidi), undecodable
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """Text without characters that could steer a terminal, cut at ``limit`` characters."""
+    """Escape the characters that could control a terminal, and cut at ``limit`` characters."""
     shown = "".join(
         c if unicodedata.category(c) not in _ESCAPED else f"\\u{ord(c):04x}" for c in text[:limit]
     )

@@ -1,4 +1,4 @@
-"""Threads: how many this process may use, and a map that runs ahead of its consumer, in order."""
+"""How many processors this process may use, and an ordered map on several threads."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+_NO_QUOTA = 1 << 16
+
 
 def available_processors() -> int:
-    """Processors this process may use: its affinity, cut down to its cgroup's quota (v2 and v1)."""
+    """Processors that the affinity and the cgroup's quota (v2 or v1) leave to this process."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(count or 1, _cgroup_quota()))
 
@@ -25,22 +27,23 @@ def available_processors() -> int:
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
-    """``map`` on ``workers`` threads, results in order, never more than 2 a worker ahead.
+    """Map on ``workers`` threads and yield the results in order, at most 2 a worker ahead.
 
-    For work that leaves the interpreter lock: decoding, resampling. An error is raised where its
-    result would have come. A single item is worked on at once, and no thread loaded for it.
+    For work that releases the interpreter lock: decoding, resampling, inference. An exception is
+    raised where its result would have come. Without workers, or for a single item, no thread is
+    started.
     """
     items = iter(items)
-    begun = list(islice(items, 2)) if workers > 0 else []
-    if len(begun) < 2:
-        yield from map(function, chain(begun, items))
+    first = list(islice(items, 2)) if workers > 0 else []
+    if len(first) < 2:
+        yield from map(function, chain(first, items))
         return
     from concurrent.futures import ThreadPoolExecutor
 
     pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="voxedge") as pool:
         try:
-            for item in chain(begun, items):
+            for item in chain(first, items):
                 pending.append(pool.submit(function, item))
                 if len(pending) >= 2 * workers:
                     yield pending.popleft().result()
@@ -52,6 +55,7 @@ def ordered_map(
 
 
 def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Whole processors of the quota; more than any machine has where there is none."""
     try:
         quota, period = (root / "cpu.max").read_text().split()[:2]
     except (OSError, ValueError):
@@ -59,7 +63,7 @@ def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int:
             quota = (root / "cpu" / "cpu.cfs_quota_us").read_text().strip()
             period = (root / "cpu" / "cpu.cfs_period_us").read_text().strip()
         except OSError:
-            return 1 << 16
+            return _NO_QUOTA
     if not quota.isdigit() or not period.isdigit() or int(period) == 0:
-        return 1 << 16  # "max", or -1: no quota
+        return _NO_QUOTA  # "max" in v2, -1 in v1
     return max(1, round(int(quota) / int(period)))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from voxedge.cli import console, options
-from voxedge.inference.doctor import INSTRUCTIONS, examine
+from voxedge.inference.doctor import INSTRUCTIONS, Facts, examine
 from voxedge.inference.identifier import default_model
 from voxedge.text import printable
 
@@ -31,8 +31,8 @@ def doctor(
         _show(facts)
 
 
-def _show(facts: dict[str, Any]) -> None:
-    """What ``voxedge doctor`` found (``voxedge.inference.doctor.examine``)."""
+def _show(facts: Facts) -> None:
+    """A line for each fact, and the advice."""
     runtime, latency = facts["runtime"], facts["latency"]
     rows = [
         ("system", facts["system"]),

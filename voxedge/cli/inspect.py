@@ -55,7 +55,7 @@ def _show(facts: dict[str, Any]) -> None:
         ("embedding", f"{facts['embedding_dim']} values"),
         ("size", f"{facts['bytes'] / 1e6:.1f} MB, {facts['precision']}, opset {facts['opset']}"),
         ("temperature", f"{facts['temperature']:g}"),
-        ("thresholds", json.dumps(facts["thresholds"]) if facts["thresholds"] else "none"),
+        *([("thresholds", json.dumps(facts["thresholds"]))] if facts["thresholds"] else []),
         ("licence", facts["licence"] or "not stated"),
         ("digest", facts["digest"]),
     ]

@@ -1,6 +1,6 @@
-"""What this machine has for a model file: processor, runtime, providers, threads, and its speed.
+"""Examine a machine for running model files: processor, ONNX Runtime, providers, and latency.
 
-Nothing here imports torch or onnx: it runs where ``identify`` runs.
+Nothing here imports torch or onnx: it runs where ``voxedge identify`` runs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, final
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from voxedge.inference.session import PROVIDERS, gpu_install, open_session
 from voxedge.install import foreign_distribution, foreign_warning, install_command
 from voxedge.threads import available_processors
 
-#: Instruction sets that a model's speed hangs on: how Linux writes them, and what they are for.
+#: Instruction sets that decide a model's speed: their names in Linux, and what they are for.
 INSTRUCTIONS = {
     "avx2": "AVX2: float32 and int8, 32 bytes at a time",
     "avx512f": "AVX-512: 64 bytes at a time",
@@ -34,7 +34,7 @@ INSTRUCTIONS = {
     "asimddp": "NEON dot product: int8 products in one step",
     "i8mm": "NEON int8 matrix products",
 }
-_SYSCTL = {  # what macOS calls them
+_SYSCTL = {  # their names in macOS
     "avx2": "hw.optional.avx2_0",
     "avx512f": "hw.optional.avx512f",
     "asimd": "hw.optional.neon",
@@ -42,7 +42,7 @@ _SYSCTL = {  # what macOS calls them
     "i8mm": "hw.optional.arm.FEAT_I8MM",
 }
 
-#: The smallest model there is, ``y = Identity(x)``: opset 17, IR 8. Any provider can load it.
+#: A minimal model, ``y = Identity(x)`` with opset 17 and IR 8, which every provider can load.
 _IDENTITY = bytes.fromhex(
     "08083a37"  # IR 8, a graph of 55 bytes
     "0a100a017812017922084964656e74697479"  # node x -> y, Identity
@@ -51,16 +51,59 @@ _IDENTITY = bytes.fromhex(
     "620f0a0179120a0a08080112040a020801"  # output y: float [1]
     "42040a001011"  # opset 17
 )
+_VARIABLES = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
 
 
-def examine(model: str | None, seconds: float = 5.0) -> dict[str, Any]:
-    """Everything that there is to say, as JSON has it.
+@final
+class Problem(TypedDict):
+    """Why something could not be examined."""
+
+    error: str
+
+
+@final
+class Runtime(TypedDict):
+    """The ONNX Runtime that is installed."""
+
+    version: str
+    build: str
+
+
+@final
+class Latency(TypedDict):
+    """How long a model file takes for one window."""
+
+    model: str  # path
+    precision: str
+    provider: str
+    window_seconds: float
+    runs: int  # of each number of threads
+    milliseconds: dict[int, float]  # threads -> median
+
+
+class Facts(TypedDict):
+    """What ``voxedge doctor --json`` prints."""
+
+    system: str
+    processor: str
+    processors: int  # that this process may use
+    instructions: list[str]  # keys of INSTRUCTIONS
+    variables: dict[str, str]  # of the environment, those that matter
+    foreign: str  # where another distribution named voxedge is installed, or ""
+    runtime: Runtime | Problem
+    providers: dict[str, str]  # device -> "loads", or why it does not
+    latency: Latency | Problem | None
+    advice: str
+
+
+def examine(model: str | None, seconds: float = 5.0) -> Facts:
+    """Examine this machine.
 
     Args:
-        model: a model file to measure; None, or one that is not there: no latency.
-        seconds: that the measurement may take.
+        model: a model file whose latency is measured; None: no latency.
+        seconds: how long to measure.
     """
-    facts: dict[str, Any] = {
+    facts: Facts = {
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "processor": _processor(),
         "processors": available_processors(),
@@ -69,17 +112,15 @@ def examine(model: str | None, seconds: float = 5.0) -> dict[str, Any]:
         "foreign": foreign_distribution() or "",
         "runtime": _runtime(),
         "providers": _providers(),
+        "latency": _latency(model, seconds) if model else None,
+        "advice": "",
     }
-    facts["latency"] = _latency(model, seconds) if model else None
     facts["advice"] = advice(facts)
     return facts
 
 
-_VARIABLES = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
-
-
 def instructions() -> list[str]:
-    """The keys of ``INSTRUCTIONS`` that this processor has; none where it cannot be asked."""
+    """The keys of ``INSTRUCTIONS`` that this processor has; none where the system does not say."""
     if platform.system() == "Darwin":
         return [name for name, key in _SYSCTL.items() if _output("sysctl", "-n", key) == "1"]
     try:
@@ -94,8 +135,8 @@ def instructions() -> list[str]:
     return [name for name in INSTRUCTIONS if name in found]
 
 
-def advice(facts: dict[str, Any]) -> str:
-    """One recommendation, the most useful one."""
+def advice(facts: Facts) -> str:
+    """The most useful recommendation that follows from the facts."""
     runtime, providers, latency = facts["runtime"], facts["providers"], facts["latency"]
     if facts["foreign"]:
         return foreign_warning(facts["foreign"])
@@ -111,8 +152,9 @@ def advice(facts: dict[str, Any]) -> str:
     if latency and "error" in latency:
         return f"the model cannot be measured: {latency['error']}"
     if not latency:
-        return "make a model (voxedge export model.onnx), then ask again: its latency is measured"
-    best = min(latency["milliseconds"], key=lambda threads: latency["milliseconds"][threads])
+        return "make a model (voxedge export model.onnx) and run this again to measure its latency"
+    milliseconds = latency["milliseconds"]
+    best = min(milliseconds, key=lambda threads: milliseconds[threads])
     if latency["precision"] == "fp32" and "cuda" not in providers:
         return f"voxedge export --precision int8 is faster on such a processor; --threads {best}"
     return f"--threads {best} is fastest here"
@@ -127,7 +169,7 @@ def _processor() -> str:
     return names[0] if names else platform.processor() or platform.machine()
 
 
-def _runtime() -> dict[str, str]:
+def _runtime() -> Runtime | Problem:
     try:
         import onnxruntime
     except ImportError as error:
@@ -136,7 +178,7 @@ def _runtime() -> dict[str, str]:
 
 
 def _providers() -> dict[str, str]:
-    """By device name: ``loads``, or why not; only those that are built in."""
+    """Each device whose provider is built in: ``loads``, or why it does not."""
     try:
         import onnxruntime
     except ImportError:
@@ -154,7 +196,7 @@ def _state(device: str) -> str:
 
 
 def _missing_library(device: str) -> str:
-    """What the provider's library lacks, in the words of the dynamic linker."""
+    """What the dynamic linker reports when it loads the provider's library."""
     import onnxruntime
 
     folder = Path(onnxruntime.__file__).parent / "capi"
@@ -166,8 +208,8 @@ def _missing_library(device: str) -> str:
     return ""
 
 
-def _latency(model: str, seconds: float) -> dict[str, Any]:
-    """Median milliseconds of one window, by threads: one, and all; they take turns."""
+def _latency(model: str, seconds: float) -> Latency | Problem:
+    """Measure one window with one thread and with all, in turns."""
     counts = sorted({1, available_processors()})
     try:
         identifiers = {count: Identifier(model, threads=count) for count in counts}
@@ -175,7 +217,7 @@ def _latency(model: str, seconds: float) -> dict[str, Any]:
         pcm = np.random.default_rng(0).normal(0, 0.1, (1, one.metadata.window)).astype(np.float32)
         times: dict[int, list[float]] = {count: [] for count in counts}
         for identifier in identifiers.values():
-            identifier.run(pcm)  # allocates
+            identifier.run(pcm)  # the first run allocates
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             for count, identifier in identifiers.items():

@@ -1,7 +1,7 @@
-"""ONNX Runtime sessions on the device that was asked for, read back after they are made.
+"""Open ONNX Runtime sessions on the requested device, and check what was really opened.
 
-ONNX Runtime falls back to the CPU without a word when a provider does not load, and takes any graph
-that it can parse.
+ONNX Runtime falls back to the CPU silently when an execution provider does not load, and accepts
+any graph that it can parse.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from voxedge.errors import ModelError, ProviderUnavailable, UsageError
 from voxedge.install import install_command
 from voxedge.model_file.metadata import Metadata
 
-#: What ``device`` may be, and the execution provider behind it.
+#: The names of devices, and their execution providers.
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -27,55 +27,43 @@ PROVIDERS = {
 }
 _ONNX_TYPES = {"float32": "float", "int16": "int16"}
 _NVIDIA = {"cuda", "tensorrt"}
-# the default searches every convolution anew for each size of a batch, by running all there are
+# By default, all algorithms of each convolution are run and timed for each new size of a batch.
 _OPTIONS = {"cuda": {"cudnn_conv_algo_search": "HEURISTIC"}}
 
 
 def gpu_install() -> str:
-    """How to come to an ONNX Runtime with CUDA: the two wheels overwrite each other."""
+    """The commands that replace ONNX Runtime by one with CUDA: the wheels overwrite each other."""
     return f"pip uninstall onnxruntime; {install_command('gpu')}"
 
 
 def open_session(model: bytes | Path, device: str, threads: int) -> tuple[Any, tuple[str, ...]]:
-    """An inference session, and what there is to say about how it came up.
+    """Open an inference session.
 
-    A file takes less time and memory than its bytes, which ONNX Runtime copies.
+    Args:
+        model: a file; its bytes take more time and memory, since ONNX Runtime copies them.
+        device: a key of ``PROVIDERS``, or ``auto``: CUDA where it loads, else the CPU.
+        threads: of one inference on a CPU.
+
+    Returns:
+        The ``onnxruntime.InferenceSession``, and notes about it for the user.
 
     Raises:
         ModelError: ONNX Runtime refuses the model.
-        ProviderUnavailable: no ONNX Runtime, or a device asked for by name did not load.
+        ProviderUnavailable: ONNX Runtime, or a device requested by name, does not load.
         UsageError: an unknown device.
     """
     if device != "auto" and device not in PROVIDERS:
         raise UsageError(f"there is no device {device!r}", f"auto, {', '.join(PROVIDERS)}")
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ProviderUnavailable(
-            f"ONNX Runtime is not installed: {error}",
-            f"{install_command('cpu')}; for NVIDIA, [gpu] instead of [cpu]",
-        ) from None
-    available = onnxruntime.get_available_providers()
-    wanted = device
-    if device == "auto":
-        wanted = "cuda" if PROVIDERS["cuda"] in available else "cpu"
-    elif PROVIDERS[device] not in available:
-        raise ProviderUnavailable(
-            f"this ONNX Runtime has no {PROVIDERS[device]}; it has {', '.join(available)}",
-            gpu_install() if device in _NVIDIA else "",
-        )
+    onnxruntime = _import_onnxruntime()
+    wanted = _choose_device(device, onnxruntime.get_available_providers())
     if wanted in _NVIDIA and hasattr(onnxruntime, "preload_dlls"):
-        onnxruntime.preload_dlls()  # finds cuDNN in the wheels beside it
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # errors come as exceptions; warnings, for lengths, at each load
+        onnxruntime.preload_dlls()  # finds cuDNN in the wheels next to it
     try:
-        session = _made(onnxruntime, model, options, wanted)
-    except Exception as error:  # noqa: BLE001 - it raises a dozen types, for bad models and providers
+        session = _new_session(onnxruntime, model, wanted, threads)
+    except Exception as error:  # noqa: BLE001 - a dozen types, for bad models and bad providers
         if wanted == "cpu":
             raise ModelError(f"ONNX Runtime refuses the model: {str(error)[:300]}") from None
-        session, _ = open_session(model, "cpu", threads)  # raises if the file is at fault
+        session, _ = open_session(model, "cpu", threads)  # raises if the model is at fault
         cause = f" ({str(error)[:300]})"
     else:
         cause = ""
@@ -84,42 +72,79 @@ def open_session(model: bytes | Path, device: str, threads: int) -> tuple[Any, t
     if device != "auto":
         raise ProviderUnavailable(
             f"{PROVIDERS[wanted]} is installed but did not load{cause}",
-            "driver, CUDA and cuDNN versions?",
+            "check the versions of the driver, CUDA and cuDNN"
+            if wanted in _NVIDIA
+            else "check its driver and libraries",
         )
     return session, (f"{PROVIDERS[wanted]} did not load{cause}; running on the CPU",)
 
 
-def _made(onnxruntime: Any, model: bytes | Path, options: Any, device: str) -> Any:  # noqa: ANN401
+def _import_onnxruntime() -> Any:  # noqa: ANN401 - the module, which has no types
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ProviderUnavailable(
+            f"ONNX Runtime is not installed: {error}",
+            f"{install_command('cpu')}; for NVIDIA, [gpu] instead of [cpu]",
+        ) from None
+    return onnxruntime
+
+
+def _choose_device(device: str, available: Sequence[str]) -> str:
+    """The device to try: one whose provider was built into this ONNX Runtime."""
+    if device == "auto":
+        return "cuda" if PROVIDERS["cuda"] in available else "cpu"
+    if PROVIDERS[device] not in available:
+        raise ProviderUnavailable(
+            f"this ONNX Runtime has no {PROVIDERS[device]}; it has {', '.join(available)}",
+            gpu_install() if device in _NVIDIA else "",
+        )
+    return device
+
+
+def _new_session(onnxruntime: Any, model: bytes | Path, device: str, threads: int) -> Any:  # noqa: ANN401
     """A session without ONNX Runtime's own fallback.
 
-    That would print on stdout, and go on on the CPU without a word if a run fails.
+    That prints on stdout, and continues on the CPU silently when a run fails.
     """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # Errors are raised all the same; each load would warn about the default of ``lengths``.
+    options.log_severity_level = 4
     providers = [
         (PROVIDERS[name], _OPTIONS.get(name, {})) for name in dict.fromkeys((device, "cpu"))
     ]
     return onnxruntime.InferenceSession(
-        _given(model), options, providers=providers, enable_fallback=0
+        _path_or_bytes(model), options, providers=providers, enable_fallback=0
     )
 
 
-def _given(model: bytes | Path) -> bytes | str:
-    """What ONNX Runtime is handed: it opens names in UTF-8, and .ort only in its own format."""
+def _path_or_bytes(model: bytes | Path) -> bytes | str:
+    """The path of a file, or its bytes where ONNX Runtime cannot open it by its name.
+
+    It needs names in UTF-8, and takes files that end in .ort to be of its own format.
+    """
     if isinstance(model, bytes):
         return model
     name = str(model)
-    unfit = model.suffix == ".ort" or name != name.encode(errors="replace").decode()
-    return model.read_bytes() if unfit else name
+    is_utf8 = name == name.encode(errors="replace").decode()
+    return name if is_utf8 and model.suffix != ".ort" else model.read_bytes()
 
 
 def check_interface(session: Any, metadata: Metadata) -> None:  # noqa: ANN401
-    """Hold the graph's inputs and outputs against the contract and the metadata."""
+    """Compare the inputs and outputs of a session's graph with the metadata of its file.
+
+    Raises:
+        ModelError: they differ.
+    """
     found = [_signature(value) for value in session.get_inputs()]
     optional = [_signature(value) for value in session.get_overridable_initializers()]
     expected = [("pcm", f"tensor({_ONNX_TYPES[metadata.dtype]})", 2)]
     if found != expected or ("lengths", "tensor(int64)", 1) not in optional:
         raise ModelError(
-            f"the model's inputs are not ours: expected pcm {metadata.dtype} [batch, samples] and"
-            f" an optional lengths int64 [batch], found {found} and {optional}"
+            f"the model's inputs are not those of a voxedge model: expected pcm {metadata.dtype}"
+            f" [batch, samples] and an optional lengths int64 [batch], found {found} and {optional}"
         )
     outputs = {
         value.name: list(value.shape)
