@@ -1,12 +1,13 @@
 """Write the tables of the documents that come from the code: ``python -m docs.make``.
 
 A table stands between two comments, ``<!-- table: NAME -->`` and ``<!-- end -->``, and NAME says
-what it lists: ``recipe``, ``conditions``, ``errors``, or ``flags COMMAND``. So defaults, help texts
-and error codes have one source; a test fails where a document is behind.
+what it lists: ``recipe``, ``conditions``, ``errors``, ``flags COMMAND`` or ``modules FOLDER``. So
+defaults, help texts and error codes have one source; a test fails where a document is behind.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
@@ -21,6 +22,7 @@ from voxedge.files import write_text
 from voxedge.train.recipe import settings
 
 DOCS = Path(__file__).parent
+ROOT = DOCS.parent
 _TABLE = re.compile(r"(<!-- table: (.+?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -43,9 +45,11 @@ def table(name: str) -> str:
     Raises:
         KeyError: there is no table of that name.
     """
-    kind, _, words = name.partition(" ")
+    kind, *words = name.split()
     if kind == "flags":
-        return _markdown(["argument or flag", "default", "meaning"], _flags(words.split()))
+        return _markdown(["argument or flag", "default", "meaning"], _flags(words))
+    if kind == "modules":
+        return _markdown(["file", "what it is for"], _modules(ROOT.joinpath(*words)))
     return {"recipe": _recipe, "conditions": _conditions, "errors": _errors}[kind]()
 
 
@@ -60,6 +64,15 @@ def _recipe() -> str:
         for each in settings()
     )
     return _markdown(["value", "default", "meaning", "flag"], rows)
+
+
+def _modules(folder: Path) -> Iterator[tuple[str, str]]:
+    """Files of a package and the first sentence of their docstrings, save empty ``__init__``s."""
+    for path in sorted(folder.glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        text = (ast.get_docstring(tree) or "").split("\n\n")[0].replace("``", "`")
+        if path.name != "__init__.py" or len(tree.body) > 1:
+            yield f"`{path.name}`", re.split(r"(?<=\.) ", " ".join(text.split()))[0]
 
 
 def _conditions() -> str:
@@ -111,7 +124,7 @@ def command(words: Sequence[str]) -> Any:  # noqa: ANN401 - a command of Typer's
     return found
 
 
-def _flags(words: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def _flags(words: list[str]) -> Iterator[tuple[str, str, str]]:
     """Arguments and options of a command, without those that are recipe values."""
     of_recipe = {f"--{each.flag}" for each in settings() if each.flag and words == ["train"]}
     for parameter in command(words).params:
