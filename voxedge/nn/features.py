@@ -7,10 +7,12 @@ M features of a frame (mel bands or linear bins).
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
+import torchaudio.functional as audio
 from torch import Tensor, nn
 
 from voxedge.nn.power_spectrum import PowerSpectrum
@@ -175,22 +177,17 @@ def hann_window(n_fft: int, win_length: int) -> Tensor:
 def mel_filters(sample_rate: float, n_fft: int, n_mels: int, f_min: float, f_max: float) -> Tensor:
     """Triangular mel filters of unit area [M, N]: Slaney's scale and norm (Auditory Toolbox, 1998).
 
-    Linear below 1 kHz (200/3 Hz a mel), logarithmic above (27 mels for a factor of 6.4).
+    Args:
+        sample_rate: Hz; rounded to an even number, as torchaudio takes no other Nyquist frequency.
+        n_fft: points of the DFT.
+        n_mels: M.
+        f_min: Hz, lower edge of the first band.
+        f_max: Hz, upper edge of the last band.
     """
-
-    def to_mel(hertz: Tensor) -> Tensor:
-        above = 15 + 27 * torch.log(hertz.clamp(min=1e-9) / 1000) / math.log(6.4)
-        return torch.where(hertz < 1000, hertz * 3 / 200, above)
-
-    def to_hertz(mel: Tensor) -> Tensor:
-        return torch.where(
-            mel < 15, mel * 200 / 3, 1000 * torch.exp((mel - 15) / 27 * math.log(6.4))
+    rate = 2 * round(sample_rate / 2)
+    with warnings.catch_warnings():  # bands may be empty: above Nyquist, or narrower than a bin
+        warnings.simplefilter("ignore")
+        filters = audio.melscale_fbanks(
+            n_fft // 2 + 1, f_min, f_max, n_mels, rate, norm="slaney", mel_scale="slaney"
         )
-
-    low, high = to_mel(torch.tensor([f_min, f_max], dtype=torch.float64)).tolist()
-    edges = to_hertz(torch.linspace(low, high, n_mels + 2, dtype=torch.float64))
-    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * sample_rate / n_fft
-    rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
-    falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]
-    triangles = torch.minimum(rising, falling).clamp(min=0)
-    return (triangles * (2 / (edges[2:] - edges[:-2]))[:, None]).float()
+    return filters.T.contiguous()
