@@ -4,10 +4,10 @@ BIN    := .venv/bin
 RUNTIME := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
 DATA   := $(or $(VOXEDGE_DATA),../shared/data)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench model lint clean
+.PHONY: help setup demo test bench model lint docs-check clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 setup: .venv/ready  ## make .venv and install voxedge into it, with all that development needs
 .venv/ready: pyproject.toml constraints.txt
@@ -43,6 +43,9 @@ lint: setup  ## ruff and mypy
 	@rm -rf build/lint && mkdir -p build/lint/voxedge
 	@ln -s $(CURDIR)/voxedge/* $(CURDIR)/export build/lint/voxedge/  # the package as it installs
 	@cd build/lint && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p voxedge
+
+docs-check: setup  ## check every command of the documents, the slow ones included (about 10 minutes on 2 cores)
+	@$(BIN)/python -m docs.check
 
 clean:  ## delete .venv and everything built (never data/, runs/ or model.onnx)
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .benchmarks
