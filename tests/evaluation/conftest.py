@@ -1,4 +1,4 @@
-"""A hand-made model that identifies the voices of ``tests.conftest`` by their pitch."""
+"""A hand-made model that identifies the voices of ``tests.conftest``, and hand-made answers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 
 from tests.conftest import RATE, SPEAKERS, write_corpus
 from voxedge.data.manifest import read_manifest
-from voxedge.evaluation.answers import ask
-from voxedge.evaluation.conditions import CONDITIONS
+from voxedge.evaluation.answers import Answer, Evaluation, Record, ask
+from voxedge.evaluation.conditions import CLEAN, CONDITIONS
 from voxedge.inference.scoring import Outputs, score_clips
 from voxedge.metrics import softmax
 
@@ -62,3 +62,24 @@ def evaluation(clips):
     model = PitchModel(("ada", "ben", "cleo"))
     conditions = [CONDITIONS["gain-20"], CONDITIONS["cut0.5"]]
     return ask(model, clips, conditions, subject={"model": "pitch", "data": "voices"})
+
+
+def record(number, speaker, rank, given, probability=0.8, seconds=2.5, windows=1, known=True):
+    guesses = ((given, probability),) if given else ()
+    answers = {CLEAN: Answer(rank, windows, guesses)}
+    return Record(f"{number}.wav", speaker, seconds, f"{number:x}", known, answers)
+
+
+@pytest.fixture
+def by_hand():
+    """Six clips of ada, one taken for ben; three of ben, two taken for ada; one of an unknown."""
+    records = [record(n, "ada", 0, "ada") for n in range(5)]
+    records += [record(5, "ada", 5, "ben", 0.5, seconds=7, windows=4)]
+    records += [
+        record(6, "ben", 0, "ben", 1.0),
+        record(7, "ben", 1, "ada"),
+        record(8, "ben", 1, "ada"),
+    ]
+    records += [record(9, "eve", 9, "ada", 0.9, known=False)]
+    problems = ({"path": "x.wav", "code": "unreadable", "message": "torn"},)
+    return Evaluation({"model": "m"}, (CLEAN,), tuple(records), problems)

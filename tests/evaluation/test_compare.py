@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.evaluation.test_measures import record
+from tests.evaluation.conftest import record
 from voxedge.errors import CorpusError, UsageError
 from voxedge.evaluation.answers import Answer, Evaluation
 from voxedge.evaluation.compare import Contestant, compare, markdown, read_contestant

@@ -3,31 +3,9 @@ from __future__ import annotations
 import pytest
 
 from voxedge.errors import CorpusError
-from voxedge.evaluation.answers import Answer, Evaluation, Record
+from voxedge.evaluation.answers import Evaluation
 from voxedge.evaluation.conditions import CLEAN
 from voxedge.evaluation.measures import measure, read_groups
-from voxedge.evaluation.page import render
-
-
-def record(number, speaker, rank, given, probability=0.8, seconds=2.5, windows=1, known=True):
-    guesses = ((given, probability),) if given else ()
-    answers = {CLEAN: Answer(rank, windows, guesses)}
-    return Record(f"{number}.wav", speaker, seconds, f"{number:x}", known, answers)
-
-
-@pytest.fixture
-def by_hand():
-    """Six clips of ada, one taken for ben; three of ben, two taken for ada; one of an unknown."""
-    records = [record(n, "ada", 0, "ada") for n in range(5)]
-    records += [record(5, "ada", 5, "ben", 0.5, seconds=7, windows=4)]
-    records += [
-        record(6, "ben", 0, "ben", 1.0),
-        record(7, "ben", 1, "ada"),
-        record(8, "ben", 1, "ada"),
-    ]
-    records += [record(9, "eve", 9, "ada", 0.9, known=False)]
-    problems = ({"path": "x.wav", "code": "unreadable", "message": "torn"},)
-    return Evaluation({"model": "m"}, (CLEAN,), tuple(records), problems)
 
 
 def test_accuracy_and_calibration_by_hand(by_hand):
@@ -78,15 +56,3 @@ def test_groups_from_a_csv(tmp_path):
     path.write_text("name,age\na,3\n")
     with pytest.raises(CorpusError, match="column speaker"):
         read_groups(path)
-
-
-def test_the_page_has_all_sections_and_escapes_names(by_hand):
-    evil = '<script>alert("1")</script>\u202e'
-    measures = measure(by_hand, {evil: {"ada": evil, "ben": "x"}})
-    page = render({"model": evil, "data": "d"}, measures, by_hand.problems)
-    assert "<script" not in page
-    assert "\u202e" not in page
-    assert "&lt;script&gt;" in page
-    for words in ("66.7 %", "Most often taken for another", "<svg", "torn", "5 to 10 s"):
-        assert words in page
-    assert "http" not in page.replace("http-equiv", "")  # nothing is loaded
