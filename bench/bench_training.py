@@ -6,7 +6,6 @@ that only what both have to do is compared; what our loop does to the clips befo
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import partial
 
@@ -21,11 +20,10 @@ from voxedge.nn.convolution import with_products
 from voxedge.nn.losses import ContrastiveCenterLoss
 from voxedge.nn.speaker_net import SpeakerNet
 from voxedge.threads import available_processors
-from voxedge.train.average import update_average
 from voxedge.train.build import build_net
-from voxedge.train.optimizers import build_optimizer
+from voxedge.train.optimizers import build_average, build_optimizer
 from voxedge.train.recipe import load
-from voxedge.train.training_input import View
+from voxedge.train.training_input import TrainingInput
 
 CLASSES = 200
 BATCH = 32
@@ -70,7 +68,7 @@ def our_step(pixels: int, products: bool) -> tuple[SpeakerNet, Callable[[Tensor,
     if products:
         with_products(net.trunk)
     net.trunk.to(memory_format=torch.channels_last)
-    average = copy.deepcopy(net)
+    average = build_average(net, recipe.training.average)
     optimizer = build_optimizer(recipe.optimizer, net)
 
     def step(image: Tensor, labels: Tensor) -> None:
@@ -79,7 +77,7 @@ def our_step(pixels: int, products: bool) -> tuple[SpeakerNet, Callable[[Tensor,
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        update_average(average, net, recipe.training.average, steps=0)
+        average.update_parameters(net)
 
     return net, step
 
@@ -111,7 +109,8 @@ def seed_step() -> Callable[[Tensor, Tensor], None]:
 def augmentation(pixels: int) -> Callable[[], object]:
     """What our loop does to the clips of a batch before the trunk: augmentation and features."""
     recipe = load("default").with_values({"frontend.image_size": pixels})
-    view = View(recipe, build_net(recipe, CLASSES).frontend, CLASSES, torch.device("cpu"))
-    pcm = 0.1 * torch.randn(BATCH, view.whole.samples)
-    lengths, labels = torch.full((BATCH,), view.whole.samples), torch.arange(BATCH)
-    return lambda: view(pcm, lengths, labels, torch.Generator().manual_seed(0))
+    frontend = build_net(recipe, CLASSES).frontend
+    training_input = TrainingInput(recipe, frontend, CLASSES, torch.device("cpu"))
+    pcm = 0.1 * torch.randn(BATCH, training_input.window.samples)
+    lengths, labels = torch.full((BATCH,), training_input.window.samples), torch.arange(BATCH)
+    return lambda: training_input(pcm, lengths, labels, torch.Generator().manual_seed(0))

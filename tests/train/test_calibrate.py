@@ -1,4 +1,4 @@
-"""What discriminants learn from: evidence added up as it comes, pieces and copies of clips."""
+"""What discriminants learn from: evidence added up as it comes, segments and copies of clips."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def test_copies_are_those_that_training_hears(corpus, ways, first, others):
     lessons = judge.lessons(augment, random)
     windows = len(judge.scores("train", "all").clip_index)
     assert lessons.first.counts.sum() == pytest.approx(first * windows)
-    heard = 0 if lessons.others is None else lessons.others.counts.sum()
-    assert heard == pytest.approx(others * windows)
+    transform = 0 if lessons.others is None else lessons.others.counts.sum()
+    assert transform == pytest.approx(others * windows)
     kinds = judge.kinds(augment, random)
     assert list(kinds) == ["clean", *(way for way in ways if way != "rooms")]
     clips = len(kinds["clean"].truth)
@@ -86,7 +86,7 @@ def test_copies_are_those_that_training_hears(corpus, ways, first, others):
         assert kinds[way].truth.tolist() == 3 * kinds["clean"].truth.tolist()
         assert kinds[way].clip_index.max() == 3 * clips - 1
         copies = [kinds[way].logits[kinds[way].clip_index // clips == copy] for copy in range(3)]
-        assert len({copy.tobytes() for copy in copies}) == 3  # each spoilt anew
+        assert len({copy.tobytes() for copy in copies}) == 3  # each degraded anew
 
 
 def test_every_copy_is_spoilt_anew(corpus, monkeypatch):
@@ -97,22 +97,22 @@ def test_every_copy_is_spoilt_anew(corpus, monkeypatch):
     monkeypatch.setattr(Judge, "_moments", lambda *a: copies.append(real(*a)) or copies[-1])
     augment = build_augment(recipe, judge.net.frontend.window)
     judge.lessons(augment, lambda: torch.Generator().manual_seed(0))
-    assert len(copies) == 8  # three pieces, the clips as they are, four copies
+    assert len(copies) == 8  # three segments, the clips as they are, four copies
     assert len({copy.products.tobytes() for copy in copies}) == 8
 
 
-def test_pieces_are_of_the_beginning_the_middle_and_the_end(corpus):
+def test_segments_are_of_the_beginning_the_middle_and_the_end(corpus):
     judge = judge_of(corpus, small())
     window = judge.net.frontend.window.samples
     pcm = torch.arange(2 * window).reshape(2, window).float()
     lengths = torch.tensor([window, window // 3 - 5])
-    heard = [judge._piece(place)(pcm, lengths) for place in calibrate._PLACES]
+    transform = [judge._segment(place)(pcm, lengths) for place in calibrate._PLACES]
     size = round(window / 3)
     starts = 0, (window - size) // 2, window - size
-    for (pieces, filled), start in zip(heard, starts, strict=True):
+    for (segments, filled), start in zip(transform, starts, strict=True):
         assert filled.tolist() == [size, window // 3 - 5]
-        assert pieces[0].tolist() == list(range(start, start + size))
-        assert pieces[1, 0] == window  # one that is shorter stays as it is
+        assert segments[0].tolist() == list(range(start, start + size))
+        assert segments[1, 0] == window  # one that is shorter stays as it is
 
 
 def test_many_validation_clips_are_spoilt_once_each(corpus, monkeypatch):

@@ -8,7 +8,13 @@ from torch import nn
 from voxedge.inference.scoring import LabelledScores
 from voxedge.metrics import top_k_hits
 from voxedge.nn.speaker_net import CosineHead, SpeakerNet
-from voxedge.train.lda import Lessons, add_discriminant, discriminant, logits_of, modesty_of
+from voxedge.train.lda import (
+    Lessons,
+    add_discriminant,
+    discriminant,
+    duration_exponent_of,
+    logits_of,
+)
 from voxedge.train.moments import Moments
 
 
@@ -22,11 +28,11 @@ def says(sharpness: float, clips: int = 2_000, classes: int = 5) -> LabelledScor
 
 
 @pytest.mark.parametrize(
-    ("sharpness", "modesty"), [(1.0, 0.0), (2.0, 0.63), (0.5, 0.0), (9.0, 1.0)]
+    ("sharpness", "duration_exponent"), [(1.0, 0.0), (2.0, 0.63), (0.5, 0.0), (9.0, 1.0)]
 )
-def test_modesty_makes_up_for_what_pieces_are_too_sure_of(sharpness, modesty):
-    found = modesty_of(says(1.0), says(sharpness), 1 / 3)
-    assert found == pytest.approx(modesty, abs=0.05)
+def test_duration_exponent_makes_up_for_what_segments_are_too_sure_of(sharpness, duration_exponent):
+    found = duration_exponent_of(says(1.0), says(sharpness), 1 / 3)
+    assert found == pytest.approx(duration_exponent, abs=0.05)
     if 0 < found < 1:
         assert sharpness * (1 / 3) ** found == pytest.approx(1.0, abs=0.05)
 
@@ -82,8 +88,8 @@ def test_moments_add_up_and_are_those_of_all_windows():
 def test_a_discriminant_that_noise_misleads_is_heard_where_it_is_quiet():
     training, validation = ([listened(noisy, seed) for noisy in (False, True)] for seed in (0, 1))
     net = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
-    clean, spoilt = (learned(scores) for scores in training)
-    add_discriminant(net, Lessons(clean, spoilt), validation)
+    clean, degraded = (learned(scores) for scores in training)
+    add_discriminant(net, Lessons(clean, degraded), validation)
     assert net.discriminant is not None
     scale = net.head.scale / 30.0  # the head's logits are made to fit
     for scores, gained in zip(validation, (0.1, -0.01), strict=True):

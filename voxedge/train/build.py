@@ -127,7 +127,6 @@ def load_net(run: Run) -> SpeakerNet:
         hears = "net.discriminant.clean.weight" in checkpoint.tensors
         net.discriminant = Discriminant(figures, classes, shares, hears)
         net.head.scale = checkpoint.state["cosine_scale"]
-    state = checkpoint.state
-    net.duration_exponent = state.get("duration_exponent", state.get("modesty", 0.0))  # once called
+    net.duration_exponent = checkpoint.state.get("duration_exponent", 0.0)
     restore_module("net", net, checkpoint)
     return net.eval()

@@ -55,17 +55,26 @@ class Judge:
     workers: int
     between: Callable[[], None]
 
-    def scores(self, side: Side, policy: Policy, transform: Transform | None = None) -> LabelledScores:
+    def scores(
+        self, side: Side, policy: Policy, transform: Transform | None = None
+    ) -> LabelledScores:
         """What it says of the clips of a side, with their samples degraded on the way if asked."""
         entries = self.split.of(self.corpus.entries, side)
         return score(
-            self.net, self.corpus, entries, self.device, policy, self.workers, self.between, transform
+            self.net,
+            self.corpus,
+            entries,
+            self.device,
+            policy,
+            self.workers,
+            self.between,
+            transform,
         )
 
     def kinds(
         self, augment: WaveAugment | None, random: Callable[[], torch.Generator]
     ) -> dict[str, LabelledScores]:
-        """What it says of validation clips as they are, and of copies degraded in one way at a time.
+        """Its scores of validation clips as they are, and of copies degraded in one way at a time.
 
         Args:
             augment: of training: the ways that it knows.
@@ -100,7 +109,7 @@ class Judge:
         return self.scores(side, "first", self._segment(0.0))
 
     def _segment(self, place: float) -> Transform:
-        """Of every window only ``_SEGMENT``, or all of it where it is as short: that does no harm."""
+        """Cut a segment out of every window, or keep all of a window that is as short."""
         size = round(_SEGMENT * self.net.frontend.window.samples)
 
         def transform(pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,8 @@
-"""Checkpoints: the whole loop, readable, and never half written.
+"""Checkpoints: all tensors and the rest of the state in one file, written atomically.
 
-``NAME.safetensors`` holds every tensor (weights, centers, optimiser), and in its header, so that
-the two cannot fall apart, the rest as JSON: position, history, recipe, labels, and a digest of all
-of it. ``NAME.json`` repeats that for people. safetensors rather than torch.save: loading never
-runs code from the file.
+``NAME.safetensors`` holds every tensor (weights, centers, optimisers), and in its header the rest
+as JSON (position, history, recipe, labels) and a digest of both. ``NAME.json`` repeats the JSON for
+people. The format is safetensors and not torch.save, because loading it never runs code.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,21 +25,36 @@ from voxedge.nn.frontend import SIGNAL_PATH
 
 _KEY = "voxedge"
 _DIGEST = "digest"
+_RENAMED = {"modesty": "duration_exponent"}  # keys of earlier versions
+
+
+class CheckpointState(TypedDict, total=False):
+    """What a checkpoint holds beside its tensors."""
+
+    recipe: dict[str, Any]  # ``Recipe.to_dict``
+    labels: list[str]  # the speakers, in class order
+    corpus: str  # digest
+    position: dict[str, Any]  # the fields of ``state.Position``
+    bf16: bool  # whether it is trained in bfloat16
+    signal_path: int  # version of the front end, see ``SIGNAL_PATH``
+    versions: dict[str, str]
+    duration_exponent: float  # of ``SpeakerNet``; only in a finished network, as the next one
+    cosine_scale: float  # of its head
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds."""
+    """The content of a checkpoint file."""
 
     tensors: dict[str, Tensor]
-    state: dict[str, Any]
+    state: CheckpointState
 
 
-def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write ``path`` (``.safetensors``) and the JSON beside it; the old ones stay until then.
+def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: CheckpointState) -> None:
+    """Write ``path`` (``.safetensors``) and its JSON, atomically.
 
     Raises:
-        OSError: the disk is full, for one; the old files are untouched.
+        OSError: for example, the disk is full; the old files are untouched.
     """
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(state)
@@ -67,24 +81,25 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise RunError(f"{path} is not a voxedge checkpoint, or is damaged: {error}") from None
     if metadata.get(_DIGEST) != tensors_digest(tensors, metadata[_KEY]):
         raise RunError(f"{path} is damaged: its content does not match its digest")
-    return Checkpoint(tensors, state)
+    renamed: Any = {_RENAMED.get(key, key): value for key, value in state.items()}
+    return Checkpoint(tensors, renamed)
 
 
 def refuse_other_signal_path(checkpoint: Checkpoint, path: Path) -> None:
-    """Weights that another version's front end has fed would answer nonsense, and not say so.
+    """Refuse weights that were trained on another version's images: their answers would be wrong.
 
     Raises:
         RunError: the checkpoint is of such a version.
     """
     if checkpoint.state.get("signal_path") != SIGNAL_PATH:
         raise RunError(
-            f"{path} was trained by a version of voxedge whose images were others",
-            "train anew, or use the version in the run's metrics.json",
+            f"{path} was trained by a version of voxedge with another front end",
+            "train again, or use the version in the run's metrics.json",
         )
 
 
 def tensors_digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
-    """SHA-256 over ``text``, and names and bytes of CPU tensors in the order of their names."""
+    """SHA-256 of ``text`` and of the names and bytes of CPU tensors, sorted by name."""
     content = hashlib.sha256(text.encode())
     for name in sorted(tensors):
         content.update(name.encode())
@@ -93,12 +108,12 @@ def tensors_digest(tensors: Mapping[str, Tensor], text: str = "") -> str:
 
 
 def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:
-    """A module's state under names that begin with ``prefix.``."""
+    """A module's state; the names begin with ``prefix.``."""
     return {f"{prefix}.{name}": tensor for name, tensor in module.state_dict().items()}
 
 
 def restore_module(prefix: str, module: nn.Module, checkpoint: Checkpoint) -> None:
-    """Put a module's state back, every entry of it.
+    """Load a module's state, all of it.
 
     Raises:
         RunError: the checkpoint is of another architecture.
@@ -113,7 +128,7 @@ def restore_module(prefix: str, module: nn.Module, checkpoint: Checkpoint) -> No
 
 
 def optimizer_tensors(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimiser's state, tensors only; rates and the like follow from the recipe."""
+    """An optimiser's state, tensors only: its other values follow from the recipe."""
     return {
         f"{prefix}.{index}.{name}": value
         for index, values in optimizer.state_dict()["state"].items()
@@ -125,7 +140,7 @@ def optimizer_tensors(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str
 def restore_optimizer(
     prefix: str, optimizer: torch.optim.Optimizer, checkpoint: Checkpoint
 ) -> None:
-    """Put an optimiser's state back."""
+    """Load an optimiser's state."""
     start = f"{prefix}."
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in checkpoint.tensors.items():
@@ -136,5 +151,5 @@ def restore_optimizer(
     optimizer.load_state_dict({"state": state, "param_groups": groups})
     for parameter, values in optimizer.state.items():
         for name, value in values.items():
-            if value.shape == parameter.shape:  # fused steps take it for laid out alike
+            if value.shape == parameter.shape:  # fused optimisers assume the same memory layout
                 values[name] = torch.empty_like(parameter).copy_(value)

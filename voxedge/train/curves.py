@@ -1,23 +1,31 @@
-"""Pictures of a run. matplotlib is loaded when something is drawn, and without a display."""
+"""The curves of a run: a picture, and events for TensorBoard.
+
+matplotlib and TensorBoard are slow to import, so they are only loaded where they are used.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from voxedge.files import atomic_write
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
 
 def draw_curves(history: Sequence[dict[str, float]], title: str, path: Path) -> None:
-    """Loss, accuracy, and (with a center loss) the intra and inter distances over the epochs.
+    """Draw loss, accuracy and, with a center loss, distances to centers over the epochs.
 
     Args:
-        history: one row an epoch, as in history.csv.
-        title: above it all.
+        history: a row for each epoch, as in history.csv.
+        title: of the picture.
         path: the PNG to write.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # needs no display
     from matplotlib.figure import Figure
 
     panels = [
@@ -42,7 +50,24 @@ def draw_curves(history: Sequence[dict[str, float]], title: str, path: Path) -> 
             axes.set_yscale("log")
         axes.grid(alpha=0.3)
         axes.legend()
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=110, metadata={"Software": None})
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=110, metadata={"Software": None})
     with atomic_write(path) as file:
-        file.write(drawn.getvalue())
+        file.write(png.getvalue())
+
+
+@contextmanager
+def event_writer(folder: Path, epochs: int) -> Iterator[SummaryWriter]:
+    """Open a TensorBoard writer.
+
+    Args:
+        folder: of the run.
+        epochs: done so far; events of later ones, from before a resume, are purged.
+    """
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder), purge_step=epochs + 1)
+    try:
+        yield writer
+    finally:
+        writer.close()

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from voxedge.errors import UsageError
 
 
+@dataclass(frozen=True)
+class Compute:
+    """Where and how a training computes."""
+
+    device: torch.device
+    bf16: bool  # the embedding in bfloat16; its statistics and the losses stay in float32
+    workers: int = 0  # threads that decode clips
+
+    @property
+    def precision(self) -> str:
+        """bf16 or fp32."""
+        return "bf16" if self.bf16 else "fp32"
+
+    def autocast(self) -> torch.autocast:
+        """Make a context in which the embedding is computed."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+
 def choose_device(name: str) -> torch.device:
-    """``auto`` is CUDA where there is a device, else the CPU.
+    """Find a device by name; ``auto`` is CUDA if there is a device, else the CPU.
 
     Raises:
-        UsageError: a device that this torch does not know or cannot use.
+        UsageError: a device that this PyTorch does not know or cannot use.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -25,10 +45,10 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> bool:
-    """Whether to compute the embedding in bfloat16, but for the voice's statistics.
+    """Choose bfloat16 (True) or float32 (False) for the embedding, by name.
 
-    ``auto`` does so on CUDA, and on a CPU that has instructions for it: on one that has not, it was
-    measured to be 15 times slower than float32 (docs/experiments.md).
+    ``auto`` is bfloat16 on CUDA and on a CPU that has instructions for it; without them it is 15
+    times slower than float32 (docs/experiments.md).
 
     Raises:
         UsageError: an unknown precision.

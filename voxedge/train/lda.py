@@ -2,10 +2,10 @@
 
 A head that is trained together with the trunk ends where the training clips are told apart; a
 discriminant also knows how the clips of one speaker differ, and weighs figures by that. On the
-voice's statistics it is better on clean clips and, since it also learns from pieces of clips and
+voice's statistics it is better on clean clips and, since it also learns from segments of clips and
 from copies in rooms, on short ones and in rooms; the trained head is better in noise and over
-telephones. A second one learns from copies in noise and over channels, and from the pieces. A third
-tells what the first learned from and what the second did, and so how much to listen to each.
+telephones. A second one learns from copies in noise and over channels, and from the segments. A
+third tells what the first learned from and what the second did, and so how much to listen to each.
 
 Shapes: N windows, F figures of the evidence, K classes.
 """
@@ -40,9 +40,9 @@ class Lessons:
     """What discriminants learn from: the training clips' evidence.
 
     Args:
-        first: of the clips as they are and, each with a lower weight, of pieces of every window
+        first: of the clips as they are and, each with a lower weight, of segments of every window
             and of copies in rooms.
-        others: of copies in noise and over channels, and of the pieces too, if there are any
+        others: of copies in noise and over channels, and of the segments too, if there are any
             copies. One discriminant for all did worse (docs/experiments.md).
     """
 
@@ -59,7 +59,7 @@ def add_discriminant(
         net: with a head of cosines, whose scale changes if it is blended.
         lessons: see there.
         validation: what it says of other clips, as they are and then, if there are copies to learn
-            from, spoilt in each of those ways.
+            from, degraded in each of those ways.
     """
     head = net.head
     assert isinstance(head, CosineHead)  # the recipe sees to it
@@ -132,15 +132,15 @@ def temperature_of(kinds: Sequence[LabelledScores]) -> float:
     return fit_temperature(scores.logits, scores.truth, scores.clip_index)
 
 
-def modesty_of(whole: LabelledScores, pieces: LabelledScores, share: float) -> float:
-    """The ``SpeakerNet.modesty`` that makes probabilities right for pieces of clips as well.
+def duration_exponent_of(whole: LabelledScores, segments: LabelledScores, share: float) -> float:
+    """The ``SpeakerNet.duration_exponent`` that makes probabilities right for segments as well.
 
     Args:
         whole: what the network, without any, says of windows.
-        pieces: and of what is left of these when they fill ``share`` of the window.
+        segments: and of what is left of these when they fill ``share`` of the window.
         share: above 0, below 1.
     """
-    colder = temperature_of([whole]) / temperature_of([pieces])
+    colder = temperature_of([whole]) / temperature_of([segments])
     return min(1.0, max(0.0, math.log(colder) / math.log(share)))
 
 

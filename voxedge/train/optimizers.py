@@ -1,4 +1,4 @@
-"""What moves the network and the centers, and how fast at each point of training."""
+"""Optimisers of the network and of the centers, the learning rate, the average of the weights."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import math
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from voxedge.train.recipe import OptimizerRecipe
 
 _WARM_UP = 0.1  # of all steps, for the cosine schedule
+_AVERAGE_WARM_UP = 10  # steps
 
 
 def build_optimizer(recipe: OptimizerRecipe, net: nn.Module) -> torch.optim.Optimizer:
-    """The network's optimiser; batch norms and biases do not decay."""
+    """Make the network's optimiser; batch norms and biases have no weight decay."""
     decay = [p for p in net.parameters() if p.ndim > 1]
     plain = [p for p in net.parameters() if p.ndim <= 1]
     groups = [
@@ -30,12 +32,8 @@ def build_optimizer(recipe: OptimizerRecipe, net: nn.Module) -> torch.optim.Opti
     return kind(groups, recipe.learning_rate, betas, recipe.epsilon, fused=True)
 
 
-def build_center_optimizer(
-    recipe: OptimizerRecipe, centers: nn.Module | None
-) -> torch.optim.Optimizer | None:
-    """The optimiser of the centers, if there are any."""
-    if centers is None:
-        return None
+def build_center_optimizer(recipe: OptimizerRecipe, centers: nn.Module) -> torch.optim.Optimizer:
+    """Make the optimiser of the centers."""
     kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
         "adagrad": torch.optim.Adagrad,
         "adam": torch.optim.Adam,
@@ -45,7 +43,7 @@ def build_center_optimizer(
 
 
 def learning_rate(recipe: OptimizerRecipe, progress: float, epoch: int) -> float:
-    """The rate at a point of training: a function of the position, so that it needs no state.
+    """The learning rate at a point of training; it depends on nothing else, so it has no state.
 
     Args:
         recipe: ``step`` multiplies by gamma every ``step_size`` epochs; ``cosine`` warms up
@@ -61,3 +59,24 @@ def learning_rate(recipe: OptimizerRecipe, progress: float, epoch: int) -> float
         falling = (progress - _WARM_UP) / (1 - _WARM_UP)
         return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * falling))
     return recipe.learning_rate
+
+
+def build_average(net: nn.Module, decay: float) -> AveragedModel:
+    """Make a running average of a network, which is often better than its latest weights.
+
+    It is exponential, and averages batch statistics too (Polyak and Juditsky 1992).
+
+    Args:
+        net: with its initial weights, which are the first to be averaged.
+        decay: of the average; it is smaller in the first steps, which forgets the initial weights.
+    """
+
+    def update(averages: list[Tensor], values: list[Tensor], averaged: Tensor | int) -> None:
+        if not averages[0].is_floating_point():
+            return  # the counters of batch norms, which nothing reads
+        kept = min(decay, int(averaged) / (int(averaged) + _AVERAGE_WARM_UP - 1))
+        torch._foreach_lerp_(averages, values, 1 - kept)
+
+    average = AveragedModel(net, multi_avg_fn=update, use_buffers=True)
+    average.n_averaged += 1
+    return average

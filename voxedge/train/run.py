@@ -1,8 +1,8 @@
-"""A run folder: what was trained, on what, how it went, and where it stands.
+"""A run folder: the recipe, corpus and split of a training, its checkpoints and its metrics.
 
 recipe.toml  corpus.json  split.csv  labels.json  history.csv  metrics.json  curves.png
 best.safetensors  last.safetensors  model.safetensors (each with a .json for people)
-events.out.tfevents...
+events.out.tfevents... (for TensorBoard)
 """
 
 from __future__ import annotations
@@ -15,27 +15,70 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypedDict
 
 from voxedge.data.corpus import Corpus
 from voxedge.data.manifest import Clip, Manifest, read_manifest
 from voxedge.data.split import Split
 from voxedge.errors import CorpusError, RunBusy, RunError
 from voxedge.files import write_json, write_text
+from voxedge.inference.scoring import Accuracy
 from voxedge.train.recipe import Recipe, load
 
 LATEST = "latest"
 
 
+class LeftOutClip(TypedDict):
+    """A clip of the corpus that could not be used."""
+
+    path: str
+    code: str  # of the error
+    message: str
+
+
+class CorpusInfo(TypedDict):
+    """The content of ``corpus.json``."""
+
+    root: str  # folder of the clips
+    digest: str
+    clips: int
+    seconds: float  # of sound
+    split: str  # how it was made
+    left_out: list[LeftOutClip]
+
+
+class ValidationMetrics(TypedDict):
+    """The history of the best epoch: fractions, and the mean cross-entropy."""
+
+    val_top1: float
+    val_top5: float
+    val_loss: float
+
+
+class Metrics(TypedDict):
+    """The content of ``metrics.json``."""
+
+    test: Accuracy | None  # None where no clips were held back to test on
+    validation: ValidationMetrics
+    best_epoch: int  # counted from 1
+    epochs: int
+    temperature: float  # logits are divided by it before the softmax
+    seconds: float  # of training, over all resumes
+    clips_per_second: float
+    device: str
+    precision: str  # fp32 or bf16
+    versions: dict[str, str]
+
+
 @dataclass(frozen=True)
 class Run:
-    """The paths of one run folder."""
+    """The files of one run folder."""
 
     folder: Path
 
     @property
     def best(self) -> Path:
-        """The checkpoint that validated best."""
+        """The checkpoint of the epoch that validated best."""
         return self.folder / "best.safetensors"
 
     @property
@@ -45,19 +88,19 @@ class Run:
 
     @property
     def model(self) -> Path:
-        """The network that answers: the best one, its head fitted anew if that was asked for."""
+        """The checkpoint of the finished network: the best one, with what is fitted at the end."""
         return self.folder / "model.safetensors"
 
     @property
     def metrics_path(self) -> Path:
-        """Written when the run has ended well."""
+        """Only a finished run has this file."""
         return self.folder / "metrics.json"
 
     def recipe(self) -> Recipe:
-        """The recipe that is trained.
+        """Read the recipe.
 
         Raises:
-            RunError: the folder is not a run.
+            RunError: the folder is not a run folder.
         """
         path = self.folder / "recipe.toml"
         if not path.is_file():
@@ -68,8 +111,8 @@ class Run:
         """The speakers, in class order."""
         return tuple(self._json("labels.json"))
 
-    def metrics(self) -> dict[str, Any]:
-        """What the finished run measured.
+    def metrics(self) -> Metrics:
+        """Read the metrics of a finished run.
 
         Raises:
             RunError: the run has not ended.
@@ -78,26 +121,26 @@ class Run:
             raise RunError(
                 f"the run {self.folder} has not ended", f"voxedge train --resume {self.folder}"
             )
-        value: dict[str, Any] = self._json("metrics.json")
-        return value
+        metrics: Metrics = self._json("metrics.json")
+        return metrics
 
-    def corpus_info(self) -> dict[str, Any]:
-        """Root, digest and counts of the corpus."""
-        value: dict[str, Any] = self._json("corpus.json")
-        return value
+    def corpus_info(self) -> CorpusInfo:
+        """Read where the corpus is, and what it holds."""
+        info: CorpusInfo = self._json("corpus.json")
+        return info
 
     def describe(self, recipe: Recipe, corpus: Corpus, split: Split) -> None:
-        """Write what is fixed before the first step."""
+        """Write the files that are known before the first step."""
         self.folder.mkdir(parents=True, exist_ok=True)
         table = io.StringIO()
         rows = csv.writer(table, lineterminator="\n")
         rows.writerow(["path", "speaker", "session", "split", "seconds", "digest"])
-        for e in corpus.entries:
-            side = split.sides[e.clip.name]
-            seconds = f"{e.seconds:.3f}"
-            rows.writerow([e.clip.name, e.clip.speaker, e.clip.session, side, seconds, e.digest])
+        for entry in corpus.entries:
+            clip, seconds = entry.clip, f"{entry.seconds:.3f}"
+            side = split.sides[clip.name]
+            rows.writerow([clip.name, clip.speaker, clip.session, side, seconds, entry.digest])
         write_text(self.folder / "split.csv", table.getvalue())
-        info = {
+        info: CorpusInfo = {
             "root": str(corpus.manifest.root.resolve()),
             "digest": corpus.digest,
             "clips": len(corpus.entries),
@@ -109,14 +152,14 @@ class Run:
         }
         write_json(self.folder / "corpus.json", info)
         write_json(self.folder / "labels.json", list(corpus.labels))
-        write_text(self.folder / "recipe.toml", recipe.to_toml())  # last: makes it a run
+        write_text(self.folder / "recipe.toml", recipe.to_toml())  # last: a run folder has one
 
     def manifest(self, data: Path | None = None) -> Manifest:
-        """The run's own clips with their sides, from where they were or from ``data``.
+        """List the run's clips with their sides, in the original folder or in ``data``.
 
         Raises:
-            CorpusError: the corpus is gone.
-            RunError: the folder is not a run.
+            CorpusError: none of the clips is there.
+            RunError: the folder is not a run folder.
         """
         path = self.folder / "split.csv"
         if not path.is_file():
@@ -130,11 +173,11 @@ class Run:
             for clip in listed
         )
         if not any(clip.path.is_file() for clip in clips):
-            raise CorpusError(f"the run's clips are not in {root}", "say where: --data FOLDER")
+            raise CorpusError(f"the run's clips are not in {root}", "pass --data FOLDER")
         return Manifest(root, clips)
 
     def write_history(self, rows: Sequence[dict[str, float]]) -> None:
-        """One line an epoch; no wall time, so that equal runs have equal files."""
+        """Write a line for each epoch; no times, so that equal trainings have equal files."""
         table = io.StringIO()
         writer = csv.DictWriter(table, list(rows[0]) if rows else ["epoch"], lineterminator="\n")
         writer.writeheader()
@@ -142,9 +185,9 @@ class Run:
         write_text(self.folder / "history.csv", table.getvalue())
 
     def make_latest(self) -> None:
-        """Let ``latest``, beside the folder, point to it."""
+        """Make the link ``latest``, next to the folder, point to it."""
         link = self.folder.parent / LATEST
-        if link.is_symlink() or not link.exists():  # never over something of the user's
+        if link.is_symlink() or not link.exists():  # a user's own folder stays
             temporary = link.with_name(f".{LATEST}.{self.folder.name}")
             temporary.unlink(missing_ok=True)
             temporary.symlink_to(self.folder.name)
@@ -157,12 +200,21 @@ class Run:
             raise RunError(f"{self.folder / name} cannot be read: {error}") from None
 
 
+class Job(NamedTuple):
+    """A training: a recipe, the data and the folder for the results."""
+
+    recipe: Recipe
+    corpus: Corpus
+    split: Split
+    run: Run
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder against other trainers.
+    """Lock a folder, so that only one process trains in it.
 
     Raises:
-        RunBusy: another process holds it.
+        RunBusy: another process has locked it.
     """
     import fcntl
 
@@ -175,7 +227,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def new_run(runs: Path, name: str) -> Run:
-    """A new folder ``runs/<date>-<name>``."""
+    """Make a new folder ``runs/<date>-<name>``."""
     runs.mkdir(parents=True, exist_ok=True)
     stem = f"{datetime.now():%Y-%m-%d-%H%M%S}-{name}"
     for attempt in range(1, 1000):
@@ -189,7 +241,7 @@ def new_run(runs: Path, name: str) -> Run:
 
 
 def find_run(folder: Path) -> Run:
-    """An existing run: its folder, or a folder of runs (then its latest).
+    """Find a run by its folder, or the latest one in a folder of runs.
 
     Raises:
         RunError: there is none.

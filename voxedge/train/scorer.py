@@ -23,7 +23,7 @@ from voxedge.nn.speaker_net import SpeakerNet
 from voxedge.train.moments import Moments
 
 #: What becomes of samples [B, W] and their valid lengths [B] on their way to the network.
-Heard: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+Transform: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 _BATCH = 32
 _HELD = 1_024  # windows whose evidence is held until it is added up: products of few are slow
@@ -38,7 +38,7 @@ def score(
     policy: Policy = "all",
     workers: int = 0,
     between: Callable[[], None] = lambda: None,
-    heard: Heard | None = None,
+    transform: Transform | None = None,
 ) -> LabelledScores:
     """Run a network over the windows of clips whose speakers are classes of the corpus.
 
@@ -50,7 +50,7 @@ def score(
         policy: which windows of a clip.
         workers: threads that decode.
         between: called after every batch, and may raise.
-        heard: how samples are spoilt, if at all.
+        transform: how samples are degraded, if at all.
     """
     rows: list[npt.NDArray[np.float32]] = []
     evidence: list[npt.NDArray[np.float32]] = []
@@ -59,7 +59,7 @@ def score(
         lambda _module, _inputs, output: evidence.append(output.float().cpu().numpy())
     )
     try:
-        for pcm, lengths, own in _batches(net, corpus, entries, device, policy, workers, heard):
+        for pcm, lengths, own in _batches(net, corpus, entries, device, policy, workers, transform):
             logits, _ = net(pcm, lengths)
             rows.append(logits.float().cpu().numpy())
             clip_index += own
@@ -80,7 +80,7 @@ def gather(
     device: torch.device,
     workers: int = 0,
     between: Callable[[], None] = lambda: None,
-    heard: Heard | None = None,
+    transform: Transform | None = None,
 ) -> Moments:
     """The moments of the evidence of all windows of clips, of which few are held at a time.
 
@@ -90,7 +90,7 @@ def gather(
     found: list[Moments] = []
     evidence: list[npt.NDArray[np.float32]] = []
     clip_index: list[int] = []
-    for pcm, lengths, own in _batches(net, corpus, entries, device, "all", workers, heard):
+    for pcm, lengths, own in _batches(net, corpus, entries, device, "all", workers, transform):
         evidence.append(net.perceive(net.frontend(pcm, lengths)).float().cpu().numpy())
         clip_index += own
         if len(clip_index) >= _HELD:
@@ -115,16 +115,16 @@ def _batches(
     device: torch.device,
     policy: Policy,
     workers: int,
-    heard: Heard | None,
+    transform: Transform | None,
 ) -> Iterator[tuple[Tensor, Tensor, list[int]]]:
-    """Samples and valid lengths on their device, as they are heard, and whose they are."""
+    """Samples and valid lengths on their device, as they are transform, and whose they are."""
     net.eval()
     window = net.frontend.window.samples
     for batch in evaluation_batches(corpus, entries, _BATCH, window, policy, workers):
         pcm = torch.from_numpy(batch.pcm).to(device)
         lengths = torch.from_numpy(batch.lengths).to(device)
-        if heard is not None:
-            pcm, lengths = heard(pcm, lengths)
+        if transform is not None:
+            pcm, lengths = transform(pcm, lengths)
         yield pcm, lengths, list(batch.keys)
 
 
