@@ -1,4 +1,4 @@
-"""What is owed for an input: an error with a name, or the audio, soon, and within 300 MB."""
+"""Checks of any input: a named error or the audio, within 10 s and 300 MB."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from voxedge.audio.limits import Limits
 from voxedge.audio.load import Audio, Source, decode
 from voxedge.errors import AudioError
 
-_SECONDS = 10.0  # of processor time: tells a hang; how fast it is belongs in bench
+_SECONDS = 10.0  # of processor time: only a hang takes longer; speed is measured in bench
 MEGABYTES = 300
 
 
 def decoded(source: Source, strict: bool = False, limits: Limits | None = None) -> Audio:
-    """``decode`` at 16 kHz, in time and without a value that is not finite."""
+    """``decode`` at 16 kHz, in time and with finite values only."""
     start = time.process_time()
     try:
         audio = decode(source, 16_000, limits, strict)
@@ -47,9 +47,9 @@ def refused(
 
 
 def cut_off(data: bytes) -> Audio:
-    """Audio that is cut off decodes with a warning, and is refused by ``strict``."""
+    """Audio that is cut off is decoded with a warning, and refused with ``strict``."""
     audio = decoded(data)
-    assert audio.warnings, "cut off without a word"
+    assert audio.warnings, "cut off without a warning"
     with pytest.raises(AudioError) as caught:
         decoded(data, strict=True)
     assert caught.value.code == "truncated"
@@ -57,7 +57,7 @@ def cut_off(data: bytes) -> Audio:
 
 
 def same(audio: Audio, expected: np.ndarray, tolerance: float = 0.0) -> None:
-    """The audio is ``expected``, and nothing needed saying."""
+    """The audio is ``expected``, without a warning."""
     assert audio.warnings == ()
     assert audio.samples.shape == expected.shape
     np.testing.assert_allclose(audio.samples, expected, rtol=0, atol=tolerance)
@@ -104,7 +104,7 @@ def voxedge(
 
 
 def records(done: subprocess.CompletedProcess[bytes]) -> list[dict]:
-    """The NDJSON on stdout: every line whole, ASCII, and an object; no traceback beside it."""
+    """The NDJSON on stdout: each line is whole, ASCII, and an object; no traceback on stderr."""
     assert b"Traceback" not in done.stderr
     assert b"internal error" not in done.stderr
     assert done.stdout == b"" or done.stdout.endswith(b"\n")

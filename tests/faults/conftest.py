@@ -1,4 +1,4 @@
-"""What the fault tests share: model files made without training, a watchdog, a scale."""
+"""Fixtures of the fault tests: model files made without training, and a watchdog."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ import os, struct, sys
 from voxedge.audio.load import decode
 from voxedge.errors import AudioError
 answers = os.fdopen(os.dup(1), "wb")
-os.dup2(2, 1)  # what decoders print is seen as noise, and not as an answer
+os.dup2(2, 1)  # what a decoder prints must not look like an answer
 os.chdir(sys.argv[1])
 while head := sys.stdin.buffer.read(4):
     data = sys.stdin.buffer.read(struct.unpack("<I", head)[0])
@@ -46,7 +46,7 @@ while head := sys.stdin.buffer.read(4):
 
 
 class Watchdog:
-    """Decodes in another process: a hang or a crash of the decoder is an answer, not the end."""
+    """Decodes in another process, where a hang or a crash of the decoder does no harm."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -90,7 +90,7 @@ class Watchdog:
 @pytest.fixture(scope="session")
 def watchdog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watchdog]:
     folder = tmp_path_factory.mktemp("watchdog")
-    os.mkfifo(folder / "._")  # whoever opens this "resource fork" hangs
+    os.mkfifo(folder / "._")  # a decoder that opens this "resource fork" hangs
     dog = Watchdog(folder)
     yield dog
     dog.close()
@@ -98,7 +98,7 @@ def watchdog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watchdog]:
 
 @pytest.fixture(scope="session")
 def traced_model() -> ir.Model:
-    """The graph that an export writes, of a network that has learnt nothing."""
+    """The graph that an export writes, of an untrained network."""
     values = {"frontend.image_size": 32, "frontend.window_seconds": 1.0}
     net = build_net(Recipe().with_values(values), len(make.LABELS))
     model = trace(ExportedNet(net, 1.0))
@@ -111,7 +111,7 @@ def traced_model() -> ir.Model:
 
 @pytest.fixture(scope="session")
 def traced_file(traced_model, tmp_path_factory) -> Path:
-    """A model file as a user has one: a whole ResNet, front end included."""
+    """A model file like a user's: a whole ResNet with its front end."""
     path = tmp_path_factory.mktemp("traced") / "model.onnx"
     path.write_bytes(seal(ir.to_proto(traced_model).SerializeToString()))
     return path
@@ -119,7 +119,7 @@ def traced_file(traced_model, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_file(tmp_path_factory) -> Path:
-    """The least model file: same interface, a dozen operators."""
+    """A minimal model file: the same interface, a dozen operators."""
     path = tmp_path_factory.mktemp("small") / "small.onnx"
     path.write_bytes(make.small_model())
     return path

@@ -1,4 +1,4 @@
-"""Builders of broken files: every part of a header can be made to lie on its own."""
+"""Builders of broken files: each field of a header can be wrong on its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LABELS = ("ada", "ben", "cleo", "dan", "eve")
 
 
 def sound(seconds: float = 1.0, rate: int = RATE, seed: int = 7) -> np.ndarray:
-    """A buzz in noise that moves up and down; float32 [S], exact in 16 bits, below half scale."""
+    """A buzz in noise, its level modulated; float32 [S], exact in 16 bits, below half scale."""
     time = np.arange(round(seconds * rate)) / rate
     buzz = sum(np.sin(2 * np.pi * 140 * k * time + k) / k for k in range(1, 12))
     noise = np.random.default_rng(seed).normal(0, 0.2, len(time))
@@ -70,7 +70,7 @@ def pcm16(samples: np.ndarray, order: str = "<") -> bytes:
 
 
 def wav(samples: np.ndarray) -> bytes:
-    """A 16-bit mono WAV with nothing wrong."""
+    """A correct 16-bit mono WAV."""
     return riff(fmt(), chunk(b"data", pcm16(samples)))
 
 
@@ -112,7 +112,7 @@ def id3(size: int = 200) -> bytes:
 
 
 def metadata(**changes) -> Metadata:
-    """What ``small_model`` says of itself."""
+    """The metadata of ``small_model``, with some values changed."""
     values = {
         "labels": LABELS,
         "sample_rate": RATE,
@@ -125,7 +125,7 @@ def metadata(**changes) -> Metadata:
 
 
 def small_graph(classes: int = len(LABELS)) -> onnx.ModelProto:
-    """The least graph with the interface of the model file: loudness -> logits."""
+    """A minimal graph with the interface of the model file: loudness -> logits."""
     node = helper.make_node
     nodes = [
         node("Abs", ["pcm"], ["loud"]),
@@ -166,7 +166,7 @@ def small_graph(classes: int = len(LABELS)) -> onnx.ModelProto:
 
 
 def sealed(model: onnx.ModelProto, text: str | None = None) -> bytes:
-    """The model with metadata put in and a digest that is right: only its content is wrong."""
+    """The model with metadata and a correct digest, so that only its content is wrong."""
     entry = model.metadata_props.add()
     entry.key, entry.value = KEY, metadata().to_json() if text is None else text
     return seal(model.SerializeToString())

@@ -27,18 +27,18 @@ FILES = {name: encoded(LONG, *kind) for name, kind in KINDS.items()}
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_whole_file_decodes_without_a_word(name):
+def test_a_whole_file_decodes_without_a_warning(name):
     audio = decoded(FILES[name])
     assert audio.warnings == ()
     assert len(audio.samples) == len(LONG)
-    quiet = np.corrcoef(audio.samples, LONG)[0, 1]
-    assert quiet > (0.999999 if name in ("FLAC", "ALAC") else 0.9)
+    correlation = np.corrcoef(audio.samples, LONG)[0, 1]
+    assert correlation > (0.999999 if name in ("FLAC", "ALAC") else 0.9)
 
 
 @pytest.mark.parametrize("part", [0.3, 0.5, 0.9])
 @pytest.mark.parametrize("name", ["MP3", "Vorbis", "Opus", "FLAC"])
-def test_a_truncated_file_is_never_passed_off_as_whole(name, part):
-    """What is left decodes to the beginning of the clip, with a warning; ``strict`` refuses."""
+def test_a_truncated_file_is_decoded_with_a_warning(name, part):
+    """What is left decodes to the beginning of the clip; ``strict`` refuses it."""
     data = FILES[name]
     audio = cut_off(data[: round(part * len(data))])
     whole = decode(data, 16_000).samples
@@ -48,7 +48,7 @@ def test_a_truncated_file_is_never_passed_off_as_whole(name, part):
 
 
 @pytest.mark.parametrize("name", ["MP3", "Vorbis", "Opus", "FLAC"])
-def test_what_is_left_of_a_headless_or_bare_file_is_a_named_error(name):
+def test_a_header_alone_or_a_file_without_one_is_a_named_error(name):
     data = FILES[name]
     for length in (4, 12, 40, 100, 300):
         with pytest.raises(AudioError):
@@ -56,7 +56,7 @@ def test_what_is_left_of_a_headless_or_bare_file_is_a_named_error(name):
     refused(data[3_001:], UnreadableAudio)
 
 
-def test_a_vorbis_file_of_which_nothing_is_left_is_cut_off():
+def test_a_vorbis_file_that_decodes_to_nothing_is_cut_off():
     data = encoded(CLEAN, "OGG", "VORBIS")
     refused(data[: len(data) // 2], TruncatedAudio)
 
@@ -81,7 +81,7 @@ def test_flipped_bits_never_hang_or_crash_the_decoder(name, watchdog):
         assert answer.split()[0] not in ("HANGS", "CRASHED", "BUG"), answer
 
 
-def test_a_flac_that_was_written_to_a_pipe_has_no_length_and_nothing_wrong():
+def test_a_flac_that_was_written_to_a_pipe_needs_no_length():
     same(decoded(forged_flac(CLEAN, 0)), CLEAN)
     limited = decoded(forged_flac(LONG, 0), limits=Limits(max_seconds=2))
     assert len(limited.samples) == 32_000

@@ -1,4 +1,4 @@
-"""Containers that lie: headers that contradict the file, themselves, or their name."""
+"""Containers with false headers: they contradict the file, themselves, or the file's name."""
 
 from __future__ import annotations
 
@@ -107,17 +107,17 @@ SOUND = {
     "two ID3 before WAV": id3(0) + id3(7) + WAV,
     "ID3 before RF64": id3() + rf64(ds64(len(PCM)), fmt(), OPEN_DATA),
     "ID3 before FLAC": id3(0) + encoded(CLEAN, "FLAC"),
-    "lying bytes a second": riff(fmt()[:16] + bytes(4) + fmt()[20:], DATA),
+    "false bytes a second": riff(fmt()[:16] + bytes(4) + fmt()[20:], DATA),
 }
 
 
 @pytest.mark.parametrize("data", SOUND.values(), ids=SOUND)
-def test_audio_that_is_whole_decodes_as_if_nothing_were_wrong(data):
+def test_audio_that_is_whole_decodes_without_a_warning(data):
     same(decoded(data), CLEAN)
     same(decoded(data, strict=True), CLEAN)
 
 
-SAID = {
+WARNED = {
     "data size 0xFFFFFFFF": (riff(fmt(), OPEN_DATA), 1.0, "does not say how long"),
     "data size below": (riff(fmt(), chunk(b"data", PCM, len(PCM) // 2)), 0.5, "are not used"),
     "LIST that runs past the end": (
@@ -133,7 +133,7 @@ SAID = {
 }
 
 
-@pytest.mark.parametrize(("data", "part", "warning"), SAID.values(), ids=SAID)
+@pytest.mark.parametrize(("data", "part", "warning"), WARNED.values(), ids=WARNED)
 def test_what_is_declared_is_decoded_with_a_warning(data, part, warning):
     audio = decoded(data)
     assert np.array_equal(audio.samples, CLEAN[: round(part * len(CLEAN))])
@@ -151,14 +151,14 @@ CUT = {
 
 
 @pytest.mark.parametrize("data", CUT.values(), ids=CUT)
-def test_a_cut_is_warned_of_and_refused_by_strict(data):
+def test_a_cut_is_a_warning_and_with_strict_an_error(data):
     audio = cut_off(data)
     assert 8_000 - 44 <= len(audio.samples) <= 16_000
     assert np.array_equal(audio.samples, CLEAN[: len(audio.samples)])
 
 
 @pytest.mark.parametrize("kind", ["AIFF", "AU", "CAF", "W64", "VOC"])
-def test_a_cut_of_another_container_is_warned_of_too(kind):
+def test_a_cut_of_another_container_is_a_warning_too(kind):
     data = encoded(CLEAN, kind)
     same(decoded(data), CLEAN)
     audio = cut_off(data[: len(data) * 9 // 10])
@@ -166,7 +166,7 @@ def test_a_cut_of_another_container_is_warned_of_too(kind):
     assert 0.8 < len(audio.samples) / len(CLEAN) < 0.9
 
 
-def test_an_mp3_is_an_mp3_whatever_it_is_called(tmp_path):
+def test_an_mp3_is_recognised_under_any_name(tmp_path):
     mp3 = encoded(CLEAN, "MP3")
     clean = decoded(mp3)
     path = tmp_path / "clip.wav"
@@ -177,7 +177,7 @@ def test_an_mp3_is_an_mp3_whatever_it_is_called(tmp_path):
         same(decoded(path), clean.samples)
 
 
-def test_no_decoder_prints_where_the_answers_go(capfd):
+def test_no_decoder_prints_to_stdout(capfd):
     refused(encoded(CLEAN, "SDS", "PCM_16"), UnreadableAudio)
     flipped = bytearray(encoded(CLEAN, "SDS", "PCM_16"))
     flipped[30:200:7] = b"\xff" * len(flipped[30:200:7])
@@ -236,7 +236,7 @@ NAMES = (
 
 @st.composite
 def riffs(draw) -> bytes:
-    """A RIFF file each of whose fields may lie, whatever the others say."""
+    """A RIFF file in which each field may be false on its own."""
     order = draw(st.sampled_from("<>"))
     head = struct.pack(
         order + "HHIIHH",

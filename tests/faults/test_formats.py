@@ -1,4 +1,4 @@
-"""Extremes of format: rates, channels and sample types, honest ones and impossible ones."""
+"""Extreme formats: rates, channels and sample types, valid and impossible ones."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Model files: damaged, hostile, or merely not ours. What is wrong here is sealed with a digest
-that is right, unless it is the digest that is tested."""
+"""Model files that are damaged, hostile, or of other programs.
+
+They are sealed with a correct digest, except where the digest itself is tested.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ Change = Callable[[onnx.ModelProto], object]
 
 
 def refused(path: Path, message: str | None = None, error: type[ModelError] = ModelError) -> str:
-    """The file is refused on sight, in time, by name, and with exit code 4."""
+    """The file is refused when it is opened, in time, by this error, and with exit code 4."""
     start = time.process_time()
     with pytest.raises(ModelError, match=message) as caught:
         Identifier(path, threads=1)
@@ -44,7 +46,7 @@ def path(tmp_path) -> Path:
     return tmp_path / "model.onnx"
 
 
-def test_the_model_that_is_broken_below_is_whole(path):
+def test_the_model_that_the_other_tests_break_works(path):
     path.write_bytes(small_model())
     answer = Identifier(path).identify(CLEAN)
     assert answer.speaker in LABELS
@@ -82,7 +84,7 @@ def test_a_model_cut_anywhere_is_refused(path, traced_file):
         refused(path)
 
 
-def test_64_flipped_bits_in_a_real_model_are_noticed_every_time(path, traced_file):
+def test_64_flipped_bits_in_a_real_model_are_each_noticed(path, traced_file):
     data = traced_file.read_bytes()
     path.write_bytes(data)
     draw = random.Random(64)
@@ -109,7 +111,7 @@ def test_flipped_bits_all_over_a_small_model_are_noticed(path):
             read_model(path)
 
 
-def test_onnx_files_of_others_are_refused_with_a_way_out(path):
+def test_onnx_files_of_other_programs_are_refused_with_a_hint(path):
     onnx.save(small_graph(), path)
     assert "voxedge export" in refused(path, "not a voxedge model")
 
@@ -199,7 +201,7 @@ def field(tag: int, body: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("hidden", [1 << 32, 1 << 34])
-def test_fields_hidden_from_a_reader_that_takes_all_bits_are_refused(hidden, path):
+def test_fields_hidden_by_the_upper_bits_of_a_tag_are_refused(hidden, path):
     """Protobuf drops the bits of a tag above 32: ONNX Runtime would open ``secret``."""
     tensor = outside("secret")
     entry = tensor.external_data[0].SerializeToString()
@@ -210,12 +212,12 @@ def test_fields_hidden_from_a_reader_that_takes_all_bits_are_refused(hidden, pat
     graph = field(7 << 3 | 2, field(5 << 3 | 2, body))
     model = small_graph()
     model.metadata_props.add(key=KEY, value=TEXT)
-    path.write_bytes(artifact_seal_unread(model.SerializeToString() + graph))
+    path.write_bytes(sealed_by_hand(model.SerializeToString() + graph))
     refused(path, "field number")
 
 
-def artifact_seal_unread(data: bytes) -> bytes:
-    """A digest put in by hand, where our own reader already refuses the bytes."""
+def sealed_by_hand(data: bytes) -> bytes:
+    """Bytes with a correct digest, which ``seal`` would refuse to read."""
     start = data.index(TEXT.encode())
     blank = b'"digest":"' + DIGEST_BLANK.encode()
     real = digest(data, start, start + len(TEXT), DIGEST_BLANK)
@@ -276,7 +278,7 @@ FORBIDDEN: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize(("change", "message"), FORBIDDEN.values(), ids=FORBIDDEN)
-def test_what_could_run_for_ever_or_run_anything_is_refused(change, message, path):
+def test_operators_that_could_run_for_ever_or_run_anything_are_refused(change, message, path):
     path.write_bytes(small_model(change))
     with pytest.raises(ModelError, match=message):
         read_model(path)
@@ -290,7 +292,7 @@ def test_an_operator_of_an_undeclared_domain_is_refused(path):
     refused(path)
 
 
-def test_files_made_to_keep_a_reader_busy_are_refused_at_once(path):
+def test_files_made_to_exhaust_a_reader_are_refused_at_once(path):
     path.write_bytes(field(7 << 3 | 2, b"\x0a\x00" * 5_000_000))  # five million empty nodes
     refused(path, "more than .* fields")
     nested = b""
@@ -394,12 +396,12 @@ INTERFACE: dict[str, tuple[Change, tuple[str, ...]]] = {
 }
 
 
-@pytest.mark.parametrize(("change", "told"), INTERFACE.values(), ids=INTERFACE)
-def test_an_interface_that_is_not_ours_is_refused_and_both_are_listed(change, told, path):
+@pytest.mark.parametrize(("change", "words"), INTERFACE.values(), ids=INTERFACE)
+def test_another_interface_is_refused_and_both_are_listed(change, words, path):
     path.write_bytes(small_model(change))
     message = refused(path, "the model's (inputs|output)")
-    for words in told:
-        assert words in message
+    for each in words:
+        assert each in message
 
 
 @pytest.mark.parametrize("classes", [2, 4, 6, 100])
@@ -440,8 +442,8 @@ def test_impossible_dimensions_of_the_interface_are_refused(number, path):
     refused(path)
 
 
-def test_a_dimension_of_minus_one_is_one_that_is_inferred(path):
-    """So the runtime takes it; what comes out is held against the metadata all the same."""
+def test_a_dimension_of_minus_one_is_inferred(path):
+    """ONNX Runtime does so; the outputs are compared with the metadata all the same."""
     path.write_bytes(small_model(output_width(-1)))
     assert Identifier(path).identify(CLEAN).speaker in LABELS
 
@@ -480,8 +482,8 @@ def test_a_graph_that_fails_when_it_runs_is_a_named_error(change, path):
     assert caught.value.code == "model_refused"
 
 
-def test_what_the_runtime_says_of_a_failing_graph_cannot_steer_a_terminal(path, tmp_path):
-    """It would log the names of nodes as they stand, in red."""
+def test_the_runtimes_errors_cannot_control_a_terminal(path, tmp_path):
+    """It would log the names of nodes unescaped, in red."""
 
     def change(model: onnx.ModelProto) -> None:
         petabytes(model)
@@ -536,7 +538,7 @@ METADATA = {
 
 
 @pytest.mark.parametrize(("text", "message"), METADATA.values(), ids=METADATA)
-def test_metadata_that_lies_is_refused(text, message, path):
+def test_false_metadata_is_refused(text, message, path):
     model = small_graph()
     model.metadata_props.add(key=KEY, value=text)
     blank = b'"digest":"' + DIGEST_BLANK.encode()
@@ -560,8 +562,8 @@ def test_a_digest_that_is_missing_or_wrong_is_refused(written, path):
     refused(path, "digest")
 
 
-def test_a_metadata_key_that_stands_twice_is_refused(path):
-    """ONNX Runtime takes the last, the checker none, and we neither."""
+def test_a_metadata_key_that_is_there_twice_is_refused(path):
+    """ONNX Runtime takes the last one, ONNX's checker none."""
     for key in (KEY, "other"):
         model = small_graph()
         model.metadata_props.add(key=key, value=with_values(labels=["x", "y", "z", "u", "v"]))
@@ -599,7 +601,7 @@ def hostile(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("arguments", [["identify", "clip.wav"], ["inspect"]], ids=" ".join)
-def test_labels_that_would_steer_a_terminal_are_shown_escaped_and_capped(arguments, hostile):
+def test_labels_that_would_control_a_terminal_are_escaped_and_cut(arguments, hostile):
     command, *rest = arguments
     done = voxedge(*rest, cwd=hostile, model=hostile / "model.onnx", command=command)
     assert done.returncode == 0
@@ -656,4 +658,4 @@ def test_the_command_line_refuses_with_exit_code_4_and_one_line(command, kind, t
     assert done.stdout == b""
     assert done.stderr.startswith(b"error: ")
     assert b"Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) <= 2  # what, and what to do
+    assert len(done.stderr.splitlines()) <= 2  # the error, and its hint

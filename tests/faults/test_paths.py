@@ -1,4 +1,4 @@
-"""Paths: what is not a regular file, names of any bytes, and one bad file among many."""
+"""Paths: not regular files, names of any bytes, and bad files among good ones."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def clip(tmp_path) -> Path:
     return path
 
 
-def test_what_is_not_a_regular_file_is_named_and_never_read(tmp_path):
+def test_what_is_not_a_regular_file_is_refused_unread(tmp_path):
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(tmp_path / "socket"))
     os.mkfifo(tmp_path / "fifo")
@@ -124,13 +124,13 @@ def test_names_of_any_bytes_come_back_in_valid_json(tmp_path, small_file):
     assert len({json.dumps(a["predictions"]) for a in answers}) == 1
 
 
-def test_names_of_any_bytes_cannot_steer_a_terminal(tmp_path, small_file):
+def test_names_of_any_bytes_cannot_control_a_terminal(tmp_path, small_file):
     for name in ODD_NAMES:
         (tmp_path / os.fsdecode(name)).write_bytes(b"not audio")
     (tmp_path / os.fsdecode(ODD_NAMES[5])).write_bytes(WAV)
     done = voxedge("--", *ODD_NAMES, cwd=tmp_path, model=small_file)
     assert done.returncode == 5
-    assert done.stderr.count(b"error: ") == len(ODD_NAMES)  # one each, and the count
+    assert done.stderr.count(b"error: ") == len(ODD_NAMES)  # one for each, and a summary
     for text in (done.stdout.decode(), done.stderr.decode()):
         lines = text.splitlines()
         assert all(line.isprintable() for line in lines), lines
@@ -173,7 +173,7 @@ def test_one_bad_file_among_a_hundred_changes_no_other_answer(identifier):
             assert np.array_equal(answer.embedding, expected.embedding)
 
 
-def test_bad_files_among_good_ones_are_reported_where_they_stand(tmp_path, small_file):
+def test_bad_files_among_good_ones_are_reported_in_order(tmp_path, small_file):
     good = []
     for number in range(12):
         good.append(f"{number:02d}.wav")
@@ -232,7 +232,7 @@ def test_a_call_that_makes_no_sense_is_a_usage_error(arguments, tmp_path, clip, 
 
 
 def read_one_line(folder: Path, model: Path) -> tuple[bytes, bytes, int]:
-    """``voxedge identify --json ... | head -1``: the line, what stands on stderr, the exit code."""
+    """``voxedge identify --json ... | head -1``: the line, stderr, and the exit code."""
     command = [sys.executable, "-m", "voxedge", "identify", "--json", "--model", str(model)]
     with subprocess.Popen(
         [*command, *["clip.wav"] * 3_000],

@@ -1,4 +1,4 @@
-"""Values: samples and weights that are not numbers, sound that is none, clips of odd length."""
+"""Values: samples and weights that are not finite, silence, and clips of odd lengths."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BAD = {
 }
 
 
-def spoilt(value: float, kind: type = np.float64) -> np.ndarray:
+def with_bad_sample(value: float, kind: type = np.float64) -> np.ndarray:
     samples = CLEAN.astype(np.float64)
     samples[777] = value
     with np.errstate(over="ignore"):
@@ -45,15 +45,15 @@ def spoilt(value: float, kind: type = np.float64) -> np.ndarray:
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize("rate", [16_000, 44_100])
 def test_one_bad_sample_is_enough_to_refuse_a_clip(value, kind, rate):
-    refused(float_wav(spoilt(value, kind), rate), BadSamples)
+    refused(float_wav(with_bad_sample(value, kind), rate), BadSamples)
     with pytest.raises(BadSamples):
-        from_array(spoilt(value, kind), rate, 16_000)
+        from_array(with_bad_sample(value, kind), rate, 16_000)
 
 
 @pytest.mark.parametrize("value", BAD.values(), ids=BAD)
 def test_bad_samples_do_not_hide_in_the_mean_of_two_channels(value):
-    """Opposite values cancel, or become NaN, or overflow: none may pass, nor warn of itself."""
-    one, other = spoilt(value, np.float32), spoilt(-value, np.float32)
+    """Opposite values cancel, become NaN or overflow: none is accepted, nor does NumPy warn."""
+    one, other = with_bad_sample(value, np.float32), with_bad_sample(-value, np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for pair in ((one, other), (one, one), (CLEAN, one), (one, CLEAN)):
@@ -68,7 +68,7 @@ def test_a_bad_sample_anywhere_in_a_long_clip_is_found():
     refused(float_wav(samples), BadSamples)
 
 
-NOTHING: dict[str, Samples] = {
+SILENT: dict[str, Samples] = {
     "silence": np.zeros(2 * RATE, np.float32),
     "DC": np.full(2 * RATE, 0.7, np.float32),
     "denormals": np.random.default_rng(1).normal(0, 1e-40, 2 * RATE).astype(np.float32),
@@ -76,7 +76,7 @@ NOTHING: dict[str, Samples] = {
 }
 
 
-@pytest.mark.parametrize("samples", NOTHING.values(), ids=NOTHING)
+@pytest.mark.parametrize("samples", SILENT.values(), ids=SILENT)
 def test_a_clip_without_sound_has_no_speaker(samples, identifier):
     for rate in (16_000, 44_100):
         answer = identifier.identify(float_wav(samples, rate))
@@ -86,7 +86,7 @@ def test_a_clip_without_sound_has_no_speaker(samples, identifier):
 
 
 def test_silence_is_an_answer_and_not_a_failure(tmp_path, small_file):
-    (tmp_path / "silence.wav").write_bytes(float_wav(NOTHING["silence"]))
+    (tmp_path / "silence.wav").write_bytes(float_wav(SILENT["silence"]))
     done = voxedge("--json", "silence.wav", cwd=tmp_path, model=small_file)
     (record,) = records(done)
     assert done.returncode == 0
@@ -96,7 +96,7 @@ def test_silence_is_an_answer_and_not_a_failure(tmp_path, small_file):
 def test_denormals_are_not_slow():
     """Arithmetic on denormals is 10 to 100 times slower where it is not kept away from them."""
     ordinary = float_wav(sound(20.0, 44_100), 44_100)
-    quiet = float_wav(np.resize(NOTHING["denormals"], 20 * 44_100), 44_100)
+    quiet = float_wav(np.resize(SILENT["denormals"], 20 * 44_100), 44_100)
 
     def seconds(data: bytes) -> float:
         start = time.process_time()
@@ -118,7 +118,7 @@ def test_a_clip_that_is_too_short_says_so(length):
     ("length", "windows"),
     [(4_000, 1), (WINDOW - 1, 1), (WINDOW, 1), (WINDOW + 1, 2), (3 * WINDOW // 2, 2)],
 )
-def test_a_clip_about_as_long_as_a_window_is_all_heard(length, windows, identifier):
+def test_a_clip_about_as_long_as_a_window_is_used_whole(length, windows, identifier):
     samples = sound(2.0)[:length]
     same(decoded(wav(samples)), samples)
     answer = identifier.identify(wav(samples))
@@ -128,7 +128,7 @@ def test_a_clip_about_as_long_as_a_window_is_all_heard(length, windows, identifi
     assert sum(score.probability for score in answer.predictions) == pytest.approx(1, abs=1e-5)
 
 
-def spoil(name: str, value: float):
+def with_bad_weight(name: str, value: float):
     """A change that puts ``value`` into one place of an initialiser."""
 
     def change(model: onnx.ModelProto) -> None:
@@ -144,9 +144,9 @@ def spoil(name: str, value: float):
 @pytest.mark.parametrize("name", ["head", "width"])
 def test_a_model_of_bad_weights_never_gives_a_label(name, value, tmp_path):
     path = tmp_path / "model.onnx"
-    path.write_bytes(small_model(spoil(name, value)))
+    path.write_bytes(small_model(with_bad_weight(name, value)))
     identifier = Identifier(path)
-    if name == "head" and value == -np.inf:  # a class that is impossible: the others stand
+    if name == "head" and value == -np.inf:  # only makes this class impossible
         assert identifier.identify(CLEAN).speaker in LABELS[1:]
         return
     with pytest.raises(NonFiniteOutput) as caught:
@@ -159,7 +159,7 @@ def test_a_real_network_of_bad_weights_never_gives_a_label(traced_file, tmp_path
     text = read_model(traced_file).metadata
     del model.metadata_props[:]
     weight = next(node for node in model.graph.node if node.op_type == "Conv").input[1]
-    spoil(weight, np.nan)(model)
+    with_bad_weight(weight, np.nan)(model)
     blank = {"digest": DIGEST_BLANK}
     path = tmp_path / "model.onnx"
     path.write_bytes(sealed(model, type(text)(**(vars(text) | blank)).to_json()))
@@ -174,9 +174,9 @@ def test_a_real_network_of_bad_weights_never_gives_a_label(traced_file, tmp_path
 
 
 def test_an_answer_that_is_not_a_number_stays_with_its_clip(tmp_path):
-    """Weights so large that only a loud clip overflows: its neighbours in the batch are right."""
+    """Only a loud clip overflows with such weights; the others in its batch are right."""
     path = tmp_path / "model.onnx"
-    path.write_bytes(small_model(spoil("head", 3e38)))
+    path.write_bytes(small_model(with_bad_weight("head", 3e38)))
     identifier = Identifier(path)
     quiet, loud = float_wav(CLEAN), float_wav(200 * CLEAN)
     alone = identifier.identify(quiet)

@@ -7,15 +7,16 @@ import pytest
 
 from tests.conftest import voxedge
 from voxedge.inference import doctor
+from voxedge.install import install_command
 from voxedge.threads import available_processors
 
 
-def test_the_smallest_model_is_one():
+def test_the_minimal_model_runs():
     session = onnxruntime.InferenceSession(doctor._IDENTITY, providers=["CPUExecutionProvider"])
     assert session.run(None, {"x": [3.0]})[0].tolist() == [3.0]
 
 
-def test_it_measures_a_model_and_gives_one_advice(model_path, tmp_path):
+def test_a_model_is_measured_and_one_advice_given(model_path, tmp_path):
     done = voxedge("doctor", "--model", model_path, "--seconds", "0.3", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
@@ -29,14 +30,14 @@ def test_it_measures_a_model_and_gives_one_advice(model_path, tmp_path):
     assert "--precision int8" in facts["advice"]
 
 
-def test_people_get_lines(tmp_path):
+def test_people_get_a_line_for_each_fact(tmp_path):
     done = voxedge("doctor", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "cpu: loads" in done.stdout
     assert "advice: make a model" in done.stdout
 
 
-def test_a_model_that_cannot_be_measured_is_said(tmp_path):
+def test_a_model_that_cannot_be_measured_is_the_advice(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"nothing")
     done = voxedge("doctor", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -44,6 +45,7 @@ def test_a_model_that_cannot_be_measured_is_said(tmp_path):
 
 
 FACTS = {
+    "foreign": "",
     "runtime": {"version": "1"},
     "instructions": ["avx2"],
     "latency": {"precision": "fp32", "milliseconds": {1: 9.0, 2: 5.0}},
@@ -53,7 +55,8 @@ FACTS = {
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"runtime": {"error": "no module"}}, "voxedge[cpu]"),
+        ({"runtime": {"error": "no module"}}, install_command("cpu")),
+        ({"foreign": "site-packages/voxedge-0.1.dist-info"}, "pip uninstall voxedge"),
         ({"providers": {"cpu": "loads", "cuda": "libcudnn.so.9: not found"}}, "libcudnn.so.9"),
         ({"latency": FACTS["latency"] | {"precision": "int8"}}, "--threads 2 is fastest"),
         ({}, "--precision int8"),

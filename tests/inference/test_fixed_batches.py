@@ -1,4 +1,4 @@
-"""Batches are filled up to a few sizes; what was filled in is not seen in the answers."""
+"""Batches are padded to a few sizes, which does not change the answers."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ LARGEST = 6
 
 @pytest.fixture
 def pair(model_path, monkeypatch):
-    """The same file plainly and filled up, and the sizes that come to ONNX Runtime."""
+    """The same file without and with padding, and the batch sizes that ONNX Runtime gets."""
     plain = Identifier(model_path, batch_size=LARGEST)
     sizes = []
 
     def in_few_sizes(run, largest):
-        def noted(names, feeds):
+        def counted(names, feeds):
             sizes.append({len(value) for value in feeds.values()})
             return run(names, feeds)
 
-        return fixed_batches.in_few_sizes(noted, largest)
+        return fixed_batches.in_few_sizes(counted, largest)
 
     monkeypatch.setattr(runtime, "PREPARING", {CPU})
     monkeypatch.setattr(runtime, "in_few_sizes", in_few_sizes)
@@ -44,45 +44,45 @@ def equal(found, wanted, tolerance=1e-5):
         np.testing.assert_allclose(ours, theirs, atol=tolerance)
 
 
-def test_batches_are_filled_up_to_a_few_sizes_and_answers_stay(pair):
-    plain, filled, sizes = pair
+def test_batches_are_padded_to_a_few_sizes_and_answers_stay(pair):
+    plain, padded, sizes = pair
     for seed, rows in enumerate((3, 1, 2, 4, 6, 5)):
         pcm, lengths = batch(plain, rows, seed)
-        equal(filled.run(pcm, lengths), plain.run(pcm, lengths))
+        equal(padded.run(pcm, lengths), plain.run(pcm, lengths))
     assert sizes == [{4}, {1}, {2}, {4}, {6}, {6}]
 
 
-def test_without_lengths_whole_windows_are_meant(pair):
-    plain, filled, sizes = pair
+def test_without_lengths_windows_are_whole(pair):
+    plain, padded, sizes = pair
     pcm, _ = batch(plain, 3, 0)
-    equal(filled.run(pcm), plain.run(pcm))
+    equal(padded.run(pcm), plain.run(pcm))
     assert sizes == [{4}]
 
 
 def test_larger_batches_and_shorter_rows_keep_their_shape(pair):
-    plain, filled, sizes = pair
+    plain, padded, sizes = pair
     pcm, _ = batch(plain, LARGEST + 1, 0)
-    equal(filled.run(pcm), plain.run(pcm))
+    equal(padded.run(pcm), plain.run(pcm))
     half = pcm[:2, : pcm.shape[1] // 2]
-    equal(filled.run(half), plain.run(half))
+    equal(padded.run(half), plain.run(half))
     assert sizes == [{LARGEST + 1}, {2}]
 
 
 @pytest.mark.parametrize("count", [2, 5])
-def test_lengths_of_other_rows_are_refused_as_ever(pair, count):
-    plain, filled, _ = pair
+def test_lengths_of_another_number_of_rows_are_refused(pair, count):
+    plain, padded, _ = pair
     pcm, _ = batch(plain, 3, 0)
-    for identifier in (plain, filled):
+    for identifier in (plain, padded):
         with pytest.raises(ModelError):
             identifier.run(pcm, np.full(count, pcm.shape[1]))
 
 
-def test_on_a_processor_batches_run_as_they_come(model_path):
+def test_on_a_cpu_batches_are_not_padded(model_path):
     identifier = Identifier(model_path)
     assert identifier._run_session.__func__ is onnxruntime.InferenceSession.run
 
 
-def test_a_gpu_says_what_a_processor_says(model_path):
+def test_a_gpu_answers_like_a_cpu(model_path):
     try:
         ours = Identifier(model_path, device="cuda")
     except ProviderUnavailable as error:

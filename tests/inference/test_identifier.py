@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import threading
 import tracemalloc
@@ -11,14 +12,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import RATE, SPEAKERS, voice
 from tests.audio.test_load import encoded
+from tests.conftest import RATE, SPEAKERS, voice
 from voxedge import Identifier, Prediction
 from voxedge.audio import load as audio
 from voxedge.errors import AudioError, ModelError, ModelNotFound, ProviderUnavailable, UsageError
 from voxedge.inference import identifier as runtime
 from voxedge.inference.prediction import Failure
 from voxedge.inference.session import PROVIDERS, open_session
+from voxedge.install import install_command
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def test_a_long_clip_is_the_mean_of_its_windows(identifier):
         assert probability == pytest.approx(mean, abs=1e-5)
 
 
-def test_one_window_may_be_asked_for(identifier):
+def test_only_the_first_window_is_used_on_request(identifier):
     samples = voice(150, 7.0, 5)
     first = identifier.identify(samples, windows="first")
     assert first.windows == 1
@@ -86,14 +88,14 @@ def test_one_window_may_be_asked_for(identifier):
     )
 
 
-def test_silent_windows_do_not_count(identifier):
+def test_silent_windows_are_left_out(identifier):
     speech = voice(150, 3.0, 5)
     padded = np.concatenate([speech, np.zeros(6 * RATE, np.float32)])
     assert identifier.identify(padded).windows == 2  # the second overlaps the speech by half
 
 
 @pytest.mark.parametrize("samples", [np.zeros(RATE), np.full(RATE, 0.4), np.full(RATE, 1e-42)])
-def test_silence_is_nobody(identifier, samples):
+def test_silence_has_no_speaker(identifier, samples):
     prediction = identifier.identify(samples)
     assert prediction.speaker is None
     assert prediction.reason == "low_energy"
@@ -102,7 +104,7 @@ def test_silence_is_nobody(identifier, samples):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 16, 100])
-def test_batch_size_changes_no_answer(model_path, identifier, clips, batch_size):
+def test_answers_do_not_depend_on_the_batch_size(model_path, identifier, clips, batch_size):
     batched = list(Identifier(model_path, batch_size=batch_size).identify_many(clips))
     for path, prediction in zip(clips, batched, strict=True):
         assert prediction.path == str(path)
@@ -110,7 +112,7 @@ def test_batch_size_changes_no_answer(model_path, identifier, clips, batch_size)
         assert probabilities(prediction) == pytest.approx(expected, abs=1e-4)
 
 
-def test_order_of_the_clips_changes_no_answer(identifier, clips):
+def test_answers_do_not_depend_on_the_order_of_the_clips(identifier, clips):
     forward = {p.path: probabilities(p) for p in identifier.identify_many(clips)}
     backward = {p.path: probabilities(p) for p in identifier.identify_many(clips[::-1])}
     assert list(backward) == list(forward)[::-1]
@@ -118,7 +120,7 @@ def test_order_of_the_clips_changes_no_answer(identifier, clips):
         assert backward[path] == pytest.approx(scores, abs=1e-4)
 
 
-def test_a_bad_clip_does_not_touch_the_others(identifier, clips, tmp_path):
+def test_a_bad_clip_does_not_affect_the_others(identifier, clips, tmp_path):
     bad = tmp_path / "bad.wav"
     bad.write_bytes(b"nothing")
     mixed = [*clips[:5], bad, *clips[5:], tmp_path / "missing.wav"]
@@ -139,18 +141,18 @@ def test_sixteen_threads_may_share_it(identifier, clips):
 
 
 def test_answers_come_before_all_clips_are_read(identifier, clips):
-    asked = []
+    taken = []
 
     def endless():
         for number in range(10**6):
-            asked.append(number)
+            taken.append(number)
             yield clips[number % len(clips)]
 
     results = identifier.identify_many(endless())
     for _ in range(5):
         next(results)
     results.close()
-    assert len(asked) < 100
+    assert len(taken) < 100
 
 
 def test_arrays_at_another_rate(identifier):
@@ -180,7 +182,7 @@ def test_a_device_asked_for_by_name_must_be_there(model_path):
         Identifier(model_path, device="coreml")
 
 
-def test_a_provider_that_does_not_load_is_an_error_and_auto_says_so(model_path, monkeypatch):
+def test_a_provider_that_does_not_load_is_an_error_or_with_auto_a_note(model_path, monkeypatch):
     import onnxruntime
 
     providers = ["CUDAExecutionProvider", "CPUExecutionProvider"]
@@ -205,7 +207,7 @@ def test_a_provider_that_throws_is_an_error_with_its_cause(model_path, monkeypat
     real = onnxruntime.InferenceSession
 
     def throws(data, options, providers, enable_fallback):
-        assert not enable_fallback  # ONNX Runtime would print its own words to stdout
+        assert not enable_fallback  # ONNX Runtime's own fallback prints to stdout
         if providers[0][0] != "CPUExecutionProvider":
             raise RuntimeError("libnvinfer.so.10: cannot open shared object file")
         return real(data, options, providers=providers)
@@ -227,7 +229,7 @@ def test_a_provider_that_throws_is_an_error_with_its_cause(model_path, monkeypat
 
 def test_without_a_runtime_the_extras_are_named(model_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
-    with pytest.raises(ProviderUnavailable, match=r"voxedge\[cpu\]"):
+    with pytest.raises(ProviderUnavailable, match=re.escape(install_command("cpu"))):
         Identifier(model_path)
 
 
@@ -248,29 +250,29 @@ def test_any_kind_of_bytes_is_a_file(identifier, workshop):
 
 
 def test_silent_clips_are_answered_as_they_come(identifier):
-    asked = []
+    taken = []
 
     def silence():
         for number in range(1000):
-            asked.append(number)
+            taken.append(number)
             yield encoded(np.zeros(RATE, np.float32))
 
     next(identifier.identify_many(silence()))
-    assert len(asked) < 20
+    assert len(taken) < 20
 
 
 def test_an_answer_does_not_wait_for_all_the_broken_clips_behind_it(identifier, clips):
-    asked = []
+    taken = []
 
     def sources():
         yield clips[0]  # one window: less than a batch
         for number in range(5000):
-            asked.append(number)
+            taken.append(number)
             yield b"nothing"
 
     results = identifier.identify_many(sources())
     assert isinstance(next(results), Prediction)
-    assert len(asked) < 300
+    assert len(taken) < 300
     results.close()
     rest = list(identifier.identify_many(sources()))
     assert [isinstance(result, Failure) for result in rest] == [False, *[True] * 5000]
@@ -300,15 +302,15 @@ def test_few_clips_are_decoded_ahead_of_the_answers(
 
 
 def test_many_batches_are_computed_side_by_side(model_path, clips, monkeypatch):
-    def named(identifier, clips):
-        return list(identifier.identify_many(clips, windows="first"))  # a batch a clip
+    def answers_of(identifier, clips):
+        return list(identifier.identify_many(clips, windows="first"))  # one batch for each clip
 
-    shared, alone = (  # products round by the threads that share them
-        named(Identifier(model_path, threads=threads, batch_size=1), clips) * 3
+    shared, alone = (  # rounding depends on the number of threads
+        answers_of(Identifier(model_path, threads=threads, batch_size=1), clips) * 3
         for threads in (2, 1)
     )
     opened, met = [], threading.Event()
-    both = threading.Barrier(2, timeout=60)  # breaks, which is raised, if one is alone
+    both = threading.Barrier(2, timeout=60)  # raises if only one thread comes
 
     def counting(model, device, threads):
         session, notes = open_session(model, device, threads)
@@ -326,10 +328,10 @@ def test_many_batches_are_computed_side_by_side(model_path, clips, monkeypatch):
 
     monkeypatch.setattr("voxedge.inference.identifier.open_session", counting)
     identifier = Identifier(model_path, threads=2, batch_size=1)
-    assert named(identifier, clips[:5]) == shared[:5]
-    assert opened == [2]  # so few batches are not worth another session
+    assert answers_of(identifier, clips[:5]) == shared[:5]
+    assert opened == [2]  # too few batches for a second session
     for _ in range(2):
-        answers = named(identifier, clips * 3)
+        answers = answers_of(identifier, clips * 3)
         assert answers == shared[: runtime._PARALLEL_FROM] + alone[runtime._PARALLEL_FROM :]
         assert opened == [2, 1]
 
@@ -349,7 +351,7 @@ def test_one_path_is_not_many(identifier):
 
 
 def test_the_bytes_of_the_file_are_not_kept(model_path):
-    Identifier(model_path)  # what is imported by it stays
+    Identifier(model_path)  # imports stay in memory
     tracemalloc.start()
     try:
         identifier = Identifier(model_path)
@@ -399,7 +401,7 @@ def test_a_bad_clip_raises_from_the_single_call(identifier):
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda", "auto"])
-def test_a_gpu_is_asked_not_to_search_for_its_convolutions(model_path, monkeypatch, device):
+def test_cuda_does_not_time_every_convolution_algorithm(model_path, monkeypatch, device):
     asked = []
 
     def session(_model, _options, providers, **_):
