@@ -19,7 +19,8 @@ from voxedge.evaluation.conditions import Condition, Environment
 from voxedge.evaluation.measures import Measures, measure
 from voxedge.threads import available_processors
 from voxedge.train.prepare import split_for
-from voxedge.train.recipe import DataRecipe, Recipe
+from voxedge.train.recipe import Recipe
+from voxedge.train.recipe_sections import DataRecipe
 from voxedge.train.run import find_run
 
 _SIDES = ("train", "validation", "test")

@@ -16,7 +16,7 @@ from voxedge.nn.features import dft_basis, mel_filters
 from voxedge.nn.speaker_net import ExportedNet
 from voxedge.train import recipe as recipes
 from voxedge.train.build import build_frontend, build_net
-from voxedge.train.recipe import FrontendRecipe
+from voxedge.train.recipe_sections import FrontendRecipe
 
 
 @pytest.mark.filterwarnings("ignore:Empty filters")  # of librosa

@@ -9,7 +9,7 @@ import torch
 from tests.conftest import voice
 from voxedge.nn.frontend import resize_matrix
 from voxedge.train.build import build_frontend
-from voxedge.train.recipe import FrontendRecipe
+from voxedge.train.recipe_sections import FrontendRecipe
 
 
 def image_of(recipe: FrontendRecipe, samples: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from tests.conftest import RATE, voice
 from voxedge.nn.playback import Playback
 from voxedge.train import recipe as recipes
 from voxedge.train.build import build_frontend
-from voxedge.train.recipe import FrontendRecipe
+from voxedge.train.recipe_sections import FrontendRecipe
 
 
 def played(change: float, samples: np.ndarray, index: int, **recipe) -> torch.Tensor:

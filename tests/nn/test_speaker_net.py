@@ -12,7 +12,8 @@ from voxedge.nn.speaker_net import (
     VoiceStatistics,
 )
 from voxedge.train.build import build_net
-from voxedge.train.recipe import FrontendRecipe, ModelRecipe, Recipe
+from voxedge.train.recipe import Recipe
+from voxedge.train.recipe_sections import FrontendRecipe, ModelRecipe
 
 TINY = Recipe(
     frontend=FrontendRecipe(image_size=32, window_seconds=0.5), model=ModelRecipe(statistics=False)

@@ -8,7 +8,7 @@ from torch import nn
 from voxedge.nn.speaker_net import SpeakerNet
 from voxedge.nn.trunks import TRUNKS
 from voxedge.train.build import build_frontend
-from voxedge.train.recipe import FrontendRecipe
+from voxedge.train.recipe_sections import FrontendRecipe
 
 
 def weights(trunk):

@@ -24,7 +24,8 @@ from voxedge.train.checkpoint import load_checkpoint, save_checkpoint, tensors_d
 from voxedge.train.device import choose_device, choose_precision
 from voxedge.train.loop import best_epoch
 from voxedge.train.optimizers import learning_rate
-from voxedge.train.recipe import OptimizerRecipe, Recipe
+from voxedge.train.recipe import Recipe
+from voxedge.train.recipe_sections import OptimizerRecipe
 from voxedge.train.run import Run, locked
 from voxedge.train.scorer import score
 from voxedge.train.temperature import fit_temperature

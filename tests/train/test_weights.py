@@ -11,7 +11,8 @@ from voxedge.nn.trunks import TRUNKS
 from voxedge.train.build import build_net, load_net
 from voxedge.train.checkpoint import module_tensors, save_checkpoint
 from voxedge.train.onnx_weights import Stored
-from voxedge.train.recipe import FrontendRecipe, ModelRecipe, Recipe
+from voxedge.train.recipe import Recipe
+from voxedge.train.recipe_sections import FrontendRecipe, ModelRecipe
 from voxedge.train.run import find_run
 from voxedge.train.weights import build_trunk, refuse_other_images
 

@@ -12,7 +12,7 @@ import typer
 from voxedge.cli import console, options
 from voxedge.errors import SomeFilesFailed, UsageError
 from voxedge.text import printable
-from voxedge.train.recipe import DataRecipe
+from voxedge.train.recipe_sections import DataRecipe
 
 if TYPE_CHECKING:
     from voxedge.data.check import CorpusReport

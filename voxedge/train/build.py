@@ -1,4 +1,4 @@
-"""Recipe -> modules: the only place where plain numbers are taken out of a recipe."""
+"""Build the modules of a recipe: modules take plain numbers, which are read from it here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from voxedge.audio.limits import Samples
 from voxedge.data.sounds import load_noises, load_rooms
 from voxedge.errors import RunError
 from voxedge.nn.augment import Degradations, WaveAugment
@@ -17,18 +16,15 @@ from voxedge.nn.frontend import Frontend
 from voxedge.nn.losses import ContrastiveCenterLoss
 from voxedge.nn.speaker_net import STATISTICS, CosineHead, Discriminant, SpeakerNet
 from voxedge.nn.window import Window
-from voxedge.train.checkpoint import (
-    load_checkpoint,
-    refuse_other_signal_path,
-    restore_module,
-)
-from voxedge.train.recipe import FrontendRecipe, LossRecipe, Recipe
+from voxedge.train.checkpoint import load_checkpoint, refuse_other_signal_path, restore_module
+from voxedge.train.recipe import Recipe
+from voxedge.train.recipe_sections import FrontendRecipe, LossRecipe
 from voxedge.train.run import Run
 from voxedge.train.weights import build_trunk, restore_statistics
 
 
 def build_frontend(recipe: FrontendRecipe) -> Frontend:
-    """The signal path of a recipe."""
+    """Build the front end of a recipe."""
     window = Window(round(recipe.window_seconds * recipe.sample_rate), recipe.padding)
     names = ("n_fft", "win_length", "hop_length", "n_mels")
     sizes = {name: getattr(recipe, name) for name in names}
@@ -49,12 +45,12 @@ def build_frontend(recipe: FrontendRecipe) -> Frontend:
 
 
 def build_net(recipe: Recipe, classes: int, init: str | None = None) -> SpeakerNet:
-    """The network of a recipe with its first weights, drawn from the recipe's seed.
+    """Build the network of a recipe with its initial weights, random ones from the recipe's seed.
 
     Args:
-        recipe: see there.
-        classes: K.
-        init: instead of the recipe's own ``model.init``.
+        recipe: of the network.
+        classes: how many speakers.
+        init: replaces the recipe's ``model.init``.
     """
     torch.manual_seed(recipe.training.seed)
     trunk, embedding_dim = build_trunk(recipe.model, init)
@@ -67,36 +63,42 @@ def build_net(recipe: Recipe, classes: int, init: str | None = None) -> SpeakerN
 
 
 def build_head(recipe: LossRecipe, classes: int, embedding_dim: int) -> nn.Linear | CosineHead:
-    """What turns an embedding into logits."""
+    """Build the module from an embedding to the logits of some classes."""
     if recipe.head == "cosine":
         return CosineHead(embedding_dim, classes, recipe.scale)
     return nn.Linear(embedding_dim, classes)
 
 
 def build_augment(recipe: Recipe, window: Window) -> WaveAugment | None:
-    """What is done to the samples, if anything is; ``window`` says how many are needed.
+    """Build the augmentation of waveforms, if the recipe has any.
+
+    Args:
+        recipe: see ``AugmentRecipe``.
+        window: of the augmented samples.
 
     Raises:
-        CorpusError: a folder of noises or rooms that holds none for training.
+        CorpusError: a folder of noises or rooms has none for training.
     """
-    wanted, rate = recipe.augment, recipe.frontend.sample_rate
-    if not wanted.of_sound:
+    augment, rate = recipe.augment, recipe.frontend.sample_rate
+    if not augment.of_sound:
         return None
-    sounds: list[tuple[Samples, ...]] = [(), ()]
-    if wanted.noise_folder:
-        sounds[0] = load_noises(Path(wanted.noise_folder), rate, "training")
-    if wanted.rooms_folder:
-        sounds[1] = load_rooms(Path(wanted.rooms_folder), rate, "training")
-    noises, rooms = ([torch.from_numpy(sound) for sound in kind] for kind in sounds)
+    noises, rooms = augment.noise_folder, augment.rooms_folder
+    recorded_noises = load_noises(Path(noises), rate, "training") if noises else ()
+    recorded_rooms = load_rooms(Path(rooms), rate, "training") if rooms else ()
     names = (each.name for each in fields(Degradations))
-    degradations = Degradations(**{name: getattr(wanted, name) for name in names})
-    return WaveAugment(degradations, rate, window, noises, rooms)
+    return WaveAugment(
+        Degradations(**{name: getattr(augment, name) for name in names}),
+        rate,
+        window,
+        [torch.from_numpy(noise) for noise in recorded_noises],
+        [torch.from_numpy(room) for room in recorded_rooms],
+    )
 
 
 def build_center_loss(
     recipe: LossRecipe, classes: int, embedding_dim: int
 ) -> ContrastiveCenterLoss | None:
-    """The center loss of a recipe, if it has one."""
+    """Build the center loss of a recipe, if it has one."""
     if recipe.center == "none":
         return None
     return ContrastiveCenterLoss(
@@ -111,10 +113,10 @@ def build_center_loss(
 
 
 def load_net(run: Run) -> SpeakerNet:
-    """The network that a finished run has made, on the CPU, ready to answer.
+    """Load the network of a finished run, on the CPU and in evaluation mode.
 
     Raises:
-        RunError: the run or its checkpoint is missing or damaged.
+        RunError: the run has not ended, or its checkpoint is damaged.
     """
     checkpoint = load_checkpoint(run.model)
     refuse_other_signal_path(checkpoint, run.model)

@@ -23,7 +23,7 @@ from voxedge.nn.augment import WaveAugment
 from voxedge.nn.speaker_net import SpeakerNet
 from voxedge.train.lda import Lessons, add_discriminant, duration_exponent_of, temperature_of
 from voxedge.train.moments import Moments
-from voxedge.train.recipe import LossRecipe
+from voxedge.train.recipe_sections import LossRecipe
 from voxedge.train.scorer import Transform, gather, score
 
 _SEGMENT = 1 / 3  # of a window: the segments that stand for short clips

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from voxedge.nn.losses import ContrastiveCenterLoss, margin_at, with_margin
-from voxedge.train.recipe import LossRecipe
+from voxedge.train.recipe_sections import LossRecipe
 
 
 class Losses(NamedTuple):

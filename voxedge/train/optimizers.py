@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from voxedge.train.recipe import OptimizerRecipe
+from voxedge.train.recipe_sections import OptimizerRecipe
 
 _WARM_UP = 0.1  # of all steps, for the cosine schedule
 _AVERAGE_WARM_UP = 10  # steps

@@ -1,7 +1,4 @@
-"""Everything between a recipe and the first step: the corpus, its split, what stays frozen.
-
-Nothing here prints: what people should know comes back, or goes to a callback.
-"""
+"""Prepare a training: load its corpus, split it, decide how long the trunk is frozen."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from voxedge.model_file.metadata import SUFFIX
 from voxedge.train.recipe import Recipe
 from voxedge.train.weights import refuse_other_images
 
-_FROZEN = ((2_000, 0.0), (300, 0.2), (0, 1.0))  # training clips, share of the steps
+_FROZEN = ((2_000, 0.0), (300, 0.2), (0, 1.0))  # from so many training clips: fraction of steps
 
 
 def load_for(
@@ -26,10 +23,10 @@ def load_for(
     strict: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Corpus:
-    """The clips that a recipe wants of a manifest, decoded; arguments as for ``load_corpus``.
+    """Load the clips of a manifest that a recipe uses; arguments as for ``load_corpus``.
 
     Raises:
-        CorpusError: too little is left, or ``strict`` and a clip that is unusable.
+        CorpusError: too few clips are usable, or ``strict`` is set and one is not.
     """
     return load_corpus(
         manifest,
@@ -44,20 +41,20 @@ def load_for(
 
 
 def split_for(recipe: Recipe, corpus: Corpus) -> Split:
-    """The corpus, split as the recipe says."""
+    """Split a corpus as the recipe says."""
     data = recipe.data
     return split_corpus(corpus.entries, data.train_size, data.val_size, data.split_seed)
 
 
 def with_frozen_share(recipe: Recipe, split: Split) -> Recipe:
-    """The recipe with ``training.frozen`` decided, where it leaves that to the size of the data.
+    """Replace ``training.frozen`` = -1, which leaves it to the number of training clips.
 
-    The fewer training clips there are, the longer a trunk with weights of an earlier training is
-    frozen; a trunk from a model file always is, since its batch norms are folded.
+    The fewer clips there are, the longer a trunk from an earlier training is frozen. A trunk from a
+    model file always is: its batch norms are folded into the convolutions.
 
     Raises:
-        UsageError: it is frozen to the end, and the recipe's front end makes other images than
-            those that it was trained on.
+        UsageError: the trunk is frozen to the end, but was trained on other images than the
+            recipe's front end makes.
     """
     if recipe.training.frozen < 0:
         recipe = recipe.with_values({"training.frozen": _frozen_share(recipe, split)})

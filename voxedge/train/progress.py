@@ -1,4 +1,4 @@
-"""What the training loop tells whoever watches it."""
+"""What the training loop reports while it runs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Who wants to know how training goes."""
+    """Gets the progress of a training."""
 
     def step(self, progress: StepProgress) -> None:
-        """After every step."""
+        """Called after every step."""
 
     def epoch(self, row: dict[str, float], epochs: int) -> None:
-        """After every epoch, with its line of history.csv."""
+        """Called after every epoch, with its row of history.csv, and the number of all epochs."""
 
 
 @dataclass(frozen=True)
 class StepProgress:
-    """Where the loop stands."""
+    """How far a training has come."""
 
     epoch: int  # counted from 1
     epochs: int

@@ -1,6 +1,6 @@
-"""How good a network is: its logits on labelled clips, and the figures that follow.
+"""Run a network over labelled clips: its logits, or statistics of its features.
 
-Shapes: N windows, C clips, K classes, F figures of the evidence.
+Shapes: B windows of a batch, W samples of a window, N windows in all, C clips.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from voxedge.inference.scoring import LabelledScores
 from voxedge.nn.speaker_net import SpeakerNet
 from voxedge.train.moments import Moments
 
-#: What becomes of samples [B, W] and their valid lengths [B] on their way to the network.
+#: Degrades samples [B, W] and their valid lengths int64 [B] before they reach the network.
 Transform: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 _BATCH = 32
-_HELD = 1_024  # windows whose evidence is held until it is added up: products of few are slow
+_HELD = 1_024  # windows whose evidence is summed at a time: products of few rows are slow
 
 
 @torch.inference_mode()
@@ -40,32 +40,33 @@ def score(
     between: Callable[[], None] = lambda: None,
     transform: Transform | None = None,
 ) -> LabelledScores:
-    """Run a network over the windows of clips whose speakers are classes of the corpus.
+    """Compute the logits of the windows of clips.
 
     Args:
-        net: see there; a window of a clip is as long as its front end's.
-        corpus: where the samples are.
+        net: is put in evaluation mode.
+        corpus: has the samples; its labels are the network's classes.
         entries: the clips.
-        device: where the network is.
+        device: of the network.
         policy: which windows of a clip.
-        workers: threads that decode.
+        workers: threads that decode clips.
         between: called after every batch, and may raise.
-        transform: how samples are degraded, if at all.
+        transform: applied to the samples.
     """
     rows: list[npt.NDArray[np.float32]] = []
     evidence: list[npt.NDArray[np.float32]] = []
     clip_index: list[int] = []
-    watch = net.evidence.register_forward_hook(
+    hook = net.evidence.register_forward_hook(
         lambda _module, _inputs, output: evidence.append(output.float().cpu().numpy())
     )
     try:
-        for pcm, lengths, own in _batches(net, corpus, entries, device, policy, workers, transform):
+        batches = _batches(net, corpus, entries, device, policy, workers, transform)
+        for pcm, lengths, clips in batches:
             logits, _ = net(pcm, lengths)
             rows.append(logits.float().cpu().numpy())
-            clip_index += own
+            clip_index += clips
             between()
     finally:
-        watch.remove()
+        hook.remove()
     truth = _truth(corpus, entries)
     return LabelledScores(
         np.concatenate(rows), np.array(clip_index), truth, np.concatenate(evidence)
@@ -82,17 +83,17 @@ def gather(
     between: Callable[[], None] = lambda: None,
     transform: Transform | None = None,
 ) -> Moments:
-    """The moments of the evidence of all windows of clips, of which few are held at a time.
+    """Compute the moments of the evidence of all windows of clips, in little memory.
 
-    Arguments as for ``score``; there has to be a clip.
+    Arguments as for ``score``; there is at least one clip.
     """
     truth, classes = _truth(corpus, entries), len(corpus.labels)
     found: list[Moments] = []
     evidence: list[npt.NDArray[np.float32]] = []
     clip_index: list[int] = []
-    for pcm, lengths, own in _batches(net, corpus, entries, device, "all", workers, transform):
+    for pcm, lengths, clips in _batches(net, corpus, entries, device, "all", workers, transform):
         evidence.append(net.perceive(net.frontend(pcm, lengths)).float().cpu().numpy())
-        clip_index += own
+        clip_index += clips
         if len(clip_index) >= _HELD:
             found = [reduce(add, [*found, _moments(evidence, truth[clip_index], classes)])]
             evidence, clip_index = [], []
@@ -117,7 +118,7 @@ def _batches(
     workers: int,
     transform: Transform | None,
 ) -> Iterator[tuple[Tensor, Tensor, list[int]]]:
-    """Samples and valid lengths on their device, as they are transform, and whose they are."""
+    """Samples [B, W] and valid lengths [B] on the device, transformed, and the clip of each."""
     net.eval()
     window = net.frontend.window.samples
     for batch in evaluation_batches(corpus, entries, _BATCH, window, policy, workers):
@@ -129,6 +130,6 @@ def _batches(
 
 
 def _truth(corpus: Corpus, entries: Sequence[Entry]) -> npt.NDArray[np.int64]:
-    """[C], the class of each clip."""
+    """The class of each clip, [C]."""
     classes = {label: index for index, label in enumerate(corpus.labels)}
     return np.array([classes[entry.clip.speaker] for entry in entries], np.int64)

@@ -1,4 +1,4 @@
-"""Signals that wait for a good moment."""
+"""SIGINT and SIGTERM as a flag that the training loop reads where it can stop."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from voxedge.errors import Interrupted
 
 @dataclass
 class Stop:
-    """The signal that came, or 0."""
+    """The signal that asks for a stop, or 0."""
 
     signum: int = 0
 
 
 @contextmanager
 def stop_signals() -> Iterator[Stop]:
-    """Note SIGINT and SIGTERM for the loop; a second one acts at once.
+    """Record SIGINT and SIGTERM instead of being interrupted; a second one interrupts.
 
     Raises:
-        Interrupted: at the second signal.
+        Interrupted: a second signal came.
     """
     stop = Stop()
 
-    def note(signum: int, _frame: FrameType | None) -> None:
+    def record(signum: int, _frame: FrameType | None) -> None:
         if stop.signum:
             raise Interrupted(signum, "stopped at once")
         stop.signum = signum
 
     try:
-        before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: the caller's signals stay
+        previous = {s: signal.signal(s, record) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # only the main thread may handle signals
         yield stop
         return
     try:
         yield stop
     finally:
-        for signum, handler in before.items():
+        for signum, handler in previous.items():
             signal.signal(signum, handler)

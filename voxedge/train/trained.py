@@ -1,4 +1,4 @@
-"""The trained network of a run, answering as its exported file would."""
+"""The trained network of a run behind the interface of an exported model."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from voxedge.train.run import Run
 
 
 class TrainedModel:
-    """The best network of a finished run.
+    """The network of a finished run: scores clips with PyTorch as its exported file does.
 
     Args:
-        run: see there.
+        run: the run folder.
         device: auto, cpu or cuda.
-        batch_size: windows that are computed together.
+        batch_size: windows of a batch.
 
     Raises:
         RunError: the run has not ended, or is damaged.
@@ -38,7 +38,7 @@ class TrainedModel:
         self.sample_rate = run.recipe().frontend.sample_rate
 
     def score(self, clips: Iterable[tuple[Key, Samples]]) -> Iterator[ClipScores[Key]]:
-        """Probabilities of (key, samples [S] at ``sample_rate`` Hz), in order."""
+        """Score clips, (key, samples [S] at ``sample_rate`` Hz); in order, one at a time."""
         window = self._net.net.frontend.window.samples
         return score_clips(clips, self._run, window, self._batch_size)
 

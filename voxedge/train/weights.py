@@ -1,4 +1,4 @@
-"""A trunk's first weights: drawn, ImageNet's, or those of an earlier training."""
+"""Initial weights of a trunk: random, ImageNet's, or those of an earlier training."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from voxedge.model_file.metadata import SUFFIX
 from voxedge.nn.trunks import TRUNKS
 from voxedge.train.checkpoint import load_checkpoint
 from voxedge.train.onnx_weights import STATISTICS, TRUNK, Stored, stored
-from voxedge.train.recipe import ModelRecipe, Recipe
+from voxedge.train.recipe import Recipe
+from voxedge.train.recipe_sections import ModelRecipe
 from voxedge.train.run import find_run
 
 _CHECKPOINT = ".safetensors"
@@ -25,18 +26,21 @@ _COUNTER = ".num_batches_tracked"  # of batch norms; torchvision's older files h
 
 
 def build_trunk(recipe: ModelRecipe, init: str | None = None) -> tuple[nn.Module, int]:
-    """A recipe's trunk with its first weights, and its E.
+    """Build a recipe's trunk with its initial weights.
 
     Args:
-        recipe: its name and width.
-        init: instead of the recipe's own: ``random``; ``imagenet`` (torchvision's file, from
-            torch's cache or downloaded); or where to take the trunk from: a run folder, its
-            checkpoint (``.safetensors``), a model file (``.onnx``), a torchvision state dict
-            (``.pth``). Classifiers are never taken over.
+        recipe: name and width of the trunk.
+        init: replaces the recipe's own: ``random``; ``imagenet`` (torchvision's file, from torch's
+            cache or downloaded); a run folder, its checkpoint (``.safetensors``), a model file
+            (``.onnx``) or a torchvision state dict (``.pth``) with the weights of such a trunk.
+            The weights of a classifier are left out.
+
+    Returns:
+        The trunk, and the dimension of its embedding.
 
     Raises:
-        UsageError: an unknown trunk, or weights that cannot be had.
-        RunError: a file that is not the weights of such a trunk.
+        UsageError: an unknown trunk, or weights that are not available.
+        RunError: the file does not hold the weights of such a trunk.
         ModelError: a damaged model file.
     """
     name, init = recipe.trunk, recipe.init if init is None else init
@@ -60,19 +64,19 @@ def build_trunk(recipe: ModelRecipe, init: str | None = None) -> tuple[nn.Module
     if wrong:
         raise RunError(
             f"{init} does not hold the weights of a {name} of width {recipe.width}:"
-            f" {len(wrong)} entries differ, {sorted(wrong)[0]} for one"
+            f" {len(wrong)} tensors differ, for example {sorted(wrong)[0]}"
         )
     trunk.load_state_dict(state)
     return trunk, embedding_dim
 
 
 def restore_statistics(statistics: nn.Module, init: str) -> None:
-    """Give the map of the voice's statistics the weights of an earlier training, if it had one.
+    """Load the weights of ``VoiceStatistics`` from an earlier training, if it has some.
 
-    Warns (``warnings.warn``) where an earlier training had another one: the map starts anew.
+    Warns (``warnings.warn``) if they are of another shape; the module then keeps its own.
 
     Args:
-        statistics: of the new network; stays as it is where ``init`` holds none of its shape.
+        statistics: the module of the new network.
         init: as for ``build_trunk``, which has refused what cannot be read.
     """
     earlier = _earlier(init)
@@ -85,15 +89,15 @@ def restore_statistics(statistics: nn.Module, init: str) -> None:
     if own.keys() == state.keys() and all(own[k].shape == state[k].shape for k in own):
         statistics.load_state_dict(state)
     elif state:
-        text = f"{init}: its statistics of the voice are others: their map starts anew"
+        text = f"{init}: its voice statistics have another shape; their layer starts at random"
         warnings.warn(text, stacklevel=2)
 
 
 def refuse_other_images(recipe: Recipe) -> None:
-    """A trunk that stays as it came has to be shown the images that it came from.
+    """Refuse a trunk that stays frozen but was trained on other images than the recipe's.
 
     Raises:
-        UsageError: it stays, and the recipe makes others.
+        UsageError: the recipe's front end differs; names the settings.
     """
     init = recipe.model.init
     if recipe.training.frozen < 1 or (earlier := _earlier(init)) is None:
@@ -103,32 +107,33 @@ def refuse_other_images(recipe: Recipe) -> None:
     theirs = {key: known[key] for key, own in ours.items() if known[key] != own}
     if theirs:
         raise UsageError(
-            f"the trunk of {init} stays as it is, and learned from other images",
+            f"the frozen trunk of {init} was trained with another front end",
             " ".join(f"--set frontend.{key}={value}" for key, value in theirs.items()),
         )
 
 
 @dataclass(frozen=True)
 class _Trained:
-    """What a checkpoint holds of its weights, as ``Stored`` tells it of a model file."""
+    """The weights in a checkpoint; ``Stored`` has the same interface for a model file."""
 
     recipe: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
 
     def trunk_state(self, _: nn.Module) -> dict[str, Tensor]:
-        return self._part(TRUNK)
+        return self._behind(TRUNK)
 
     @property
     def statistics(self) -> dict[str, Tensor]:
-        return self._part(STATISTICS)
+        return self._behind(STATISTICS)
 
-    def _part(self, prefix: str) -> dict[str, Tensor]:
-        parts = ((key.partition(prefix)[2], value) for key, value in self.tensors.items())
-        return {key: value for key, value in parts if key}
+    def _behind(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors with a prefix somewhere in their names, by the rest of the name."""
+        named = ((key.partition(prefix)[2], value) for key, value in self.tensors.items())
+        return {key: value for key, value in named if key}
 
 
 def _earlier(init: str) -> Stored | _Trained | None:
-    """What an earlier training of ours left to begin with; None for weights of somebody else."""
+    """The weights of an earlier voxedge training; None if ``init`` is something else."""
     path = Path(init)
     if init in ("random", "imagenet"):
         return None
@@ -158,9 +163,9 @@ def _imagenet(trunk: str) -> dict[str, Tensor]:
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:
-    try:  # weights_only: never runs a pickle's code
+    try:  # weights_only: never runs code from the pickle
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - the reader raises whatever damaged bytes lead to
+    except Exception as error:  # noqa: BLE001 - damaged bytes raise errors of all kinds
         raise RunError(f"{path} is not a file of weights: {error}") from None
     if not isinstance(loaded, dict):
         raise RunError(f"{path} is not a state dict")
@@ -168,11 +173,11 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _refuse_other(init: str, earlier: Mapping[str, Any], recipe: ModelRecipe) -> None:
-    """A trunk of another name or width is none to begin with."""
+    """Refuse a trunk of another name or width."""
     theirs = {"trunk": recipe.trunk, "width": 1.0} | earlier.get("model", {})
     if (theirs["trunk"], theirs["width"]) != (recipe.trunk, recipe.width):
         raise RunError(
             f"{init} holds a {theirs['trunk']} of width {theirs['width']},"
-            f" the recipe asks for a {recipe.trunk} of width {recipe.width}",
+            f" the recipe has a {recipe.trunk} of width {recipe.width}",
             f"--set model.trunk={theirs['trunk']} --set model.width={theirs['width']}",
         )
