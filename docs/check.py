@@ -284,7 +284,7 @@ def prepare(workshop: Path, folder: Path) -> Path:
     assert done.returncode == 0, done.stderr
     for name in "abcd":
         copy(folder / "model-evaluation", folder / "runs" / name / "evaluation")
-    _write_programs(folder / "bin")
+    write_programs(folder / "bin")
     return folder
 
 
@@ -293,7 +293,7 @@ def copy(source: Path, target: Path) -> None:
     shutil.copytree(source, target, copy_function=os.link, symlinks=True, dirs_exist_ok=True)
 
 
-def _write_programs(folder: Path) -> None:
+def write_programs(folder: Path) -> None:
     """``voxedge``, ``python`` and ``pip``, with this Python."""
     folder.mkdir()
     programs = {"voxedge": "-m voxedge", "python": "", "pip": "-m pip"}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +42,11 @@ def voice(pitch: float, seconds: float, seed: int) -> np.ndarray:
     return (0.2 * sound / np.abs(sound).max()).astype(np.float32)
 
 
-def write_corpus(folder: Path, clips: int = 8, seconds: float = 1.2) -> Path:
+def write_corpus(
+    folder: Path, clips: int = 8, seconds: float = 1.2, speakers: Mapping[str, float] = SPEAKERS
+) -> Path:
     """``folder/<speaker>/<nn>.wav`` for every speaker."""
-    for index, (name, pitch) in enumerate(SPEAKERS.items()):
+    for index, (name, pitch) in enumerate(speakers.items()):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(clips):
             sound = voice(pitch, seconds, 100 * index + number)
@@ -50,9 +54,11 @@ def write_corpus(folder: Path, clips: int = 8, seconds: float = 1.2) -> Path:
     return folder
 
 
-def voxedge(*arguments: str | Path, cwd: Path, **options) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user does."""
-    environment = {k: v for k, v in os.environ.items() if k != "VOXEDGE_MODEL"}
+def voxedge(
+    *arguments: str | Path, cwd: Path, extra: dict[str, str] | None = None, **options
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does, with ``extra`` in the environment."""
+    environment = {k: v for k, v in os.environ.items() if k != "VOXEDGE_MODEL"} | (extra or {})
     return subprocess.run(
         [sys.executable, "-m", "voxedge", *map(str, arguments)],
         cwd=cwd,
@@ -61,6 +67,11 @@ def voxedge(*arguments: str | Path, cwd: Path, **options) -> subprocess.Complete
         env=environment | {"NO_COLOR": "1"},
         **options,
     )
+
+
+def records(text: str) -> list[dict]:
+    """The JSON objects of lines."""
+    return [json.loads(line) for line in text.splitlines()]
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +83,11 @@ def corpus_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which a user has typed the first commands: data/, runs/, model.onnx."""
-    folder = tmp_path_factory.mktemp("workshop")
+    return make_workshop(tmp_path_factory.mktemp("workshop"))
+
+
+def make_workshop(folder: Path) -> Path:
+    """Fill a folder: ``workshop``."""
     write_corpus(folder / "data")
     for name, pitch in SPEAKERS.items():
         soundfile.write(folder / f"{name}.wav", voice(pitch, 1.5, 999), RATE)

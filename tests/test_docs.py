@@ -103,7 +103,7 @@ def test_commands_within_sentences_parse(document, line):
         ("voxedge data chekc", "chekc"),
         ("make tset", "tset"),
         ("python -m bench.accuracy tabel --out OUT", "tabel"),
-        ("pip install 'voxedge[cpu]'", "neither a clone"),
+        ("pip install 'another[cpu]'", "neither a clone"),
         ("pip install '.[cup]'", "cup"),
         ("curl x", "curl"),
     ],

@@ -173,8 +173,8 @@ _FOREIGN_REQUIREMENT = re.compile(
     re.VERBOSE,
 )
 _CHECKED = (
-    *("voxedge/", "export/", "bench/", "tests/"),
-    *("README.md", "Makefile", "pyproject.toml", ".ci/"),
+    *("voxedge/", "export/", "bench/", "tests/", "docs/", ".ci/", ".github/"),
+    *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "Makefile", "pyproject.toml"),
 )
 
 
