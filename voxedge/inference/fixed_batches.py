@@ -2,7 +2,7 @@
 
 CUDA chooses its kernels for a shape when it first sees it, and TensorRT builds an engine for it. So
 a batch is padded to a power of two, and the outputs of the padding are cut off. Binding fixed
-buffers instead gave wrong answers on a GPU, and was not faster (docs/experiments.md).
+buffers instead gave wrong answers on a GPU, and was not faster (docs/decisions.md).
 
 Shapes: B windows of a batch.
 """

@@ -2,7 +2,7 @@
 matrix product.
 
 oneDNN computes the gradient of 512 x 512 x 3 x 3 weights on maps of 3 x 3 at a fifth of the speed
-of a matrix product (docs/experiments.md), and a ResNet has most of its weights there. Everything
+of a matrix product (docs/decisions.md), and a ResNet has most of its weights there. Everything
 else, inference and export included, is ``nn.Conv2d`` as it comes.
 
 Shapes: B batch, C channels given, D channels made, H x W of a map, k x k of a kernel.

@@ -48,7 +48,7 @@ def choose_precision(name: str, device: torch.device) -> bool:
     """Choose bfloat16 (True) or float32 (False) for the embedding, by name.
 
     ``auto`` is bfloat16 on CUDA and on a CPU that has instructions for it; without them it is 15
-    times slower than float32 (docs/experiments.md).
+    times slower than float32 (docs/decisions.md).
 
     Raises:
         UsageError: an unknown precision.
