@@ -1,4 +1,4 @@
-"""A model file that takes a device's own buffer: the plain graph with its input in front.
+"""Model files that take a device's own buffer: resampling and mixing down inside the graph.
 
 Shapes: B batch, S samples.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias, TypedDict
 
 import numpy as np
 import onnx
@@ -24,25 +24,35 @@ from voxedge.audio.load import from_array
 from voxedge.audio.windows import as_buffer
 from voxedge.errors import ParityError, UsageError
 from voxedge.inference.session import open_session
+from voxedge.model_file.metadata import InputDescription
 from voxedge.nn.input_conversion import InputConversion
 from voxedge.threads import available_processors
 
 RATES = (8_000, 11_025, 16_000, 22_050, 32_000, 44_100, 48_000)  # Hz
 InputType: TypeAlias = Literal["float32", "int16"]
 
-_AGREEMENT = 0.995  # of best answers, beside soxr; one clip is always let pass
+_MIN_AGREEMENT = 0.995  # of the answers with those behind soxr; one clip may always differ
+
+
+class ResamplingSummary(TypedDict):
+    """How the graph's resampling was verified, in the metadata."""
+
+    reference: str
+    clips: int
+    top1: float  # fraction of the clips whose answers agree
+    logits: float  # largest absolute difference
 
 
 @dataclass(frozen=True)
 class InputFormat:
-    """What the buffer holds."""
+    """The format of the buffer that a device fills."""
 
     rate: int  # Hz
     dtype: InputType = "float32"
-    channels: int = 1
+    channels: int = 1  # interleaved
 
     def check(self, sample_rate: int) -> None:
-        """Refuse what no model at ``sample_rate`` Hz can be given.
+        """Refuse a format that no model at ``sample_rate`` Hz can take.
 
         Raises:
             UsageError: another rate than ``RATES``, or an impossible number of channels.
@@ -53,35 +63,34 @@ class InputFormat:
             raise UsageError(f"--input-channels {self.channels}: 1 to {MAX_CHANNELS}")
 
     def is_plain(self, sample_rate: int) -> bool:
-        """Whether the model takes it as it is."""
+        """Whether a model at ``sample_rate`` Hz takes it without conversion."""
         return self == InputFormat(sample_rate)
 
-    def described(self) -> dict[str, Any]:
-        """For the metadata."""
+    def describe(self) -> InputDescription:
+        """The JSON form, for the metadata."""
         return {"dtype": self.dtype, "rate": self.rate, "channels": self.channels}
 
 
-def with_device_input(
+def with_input_format(
     model: ir.Model, input_format: InputFormat, sample_rate: int, window: int
 ) -> ir.Model:
-    """The graph that takes the device's buffer; ``model`` is kept as it is.
+    """The graph with the conversion of another input format in front of it.
 
     Args:
-        model: takes ``pcm`` at ``sample_rate``.
-        input_format: what the buffer holds.
+        model: takes ``pcm`` at ``sample_rate``; is not changed.
+        input_format: of the buffer.
         sample_rate: Hz.
-        window: samples at ``sample_rate`` that the model looks at; no more are resampled.
+        window: samples at ``sample_rate`` that the model reads; no more are resampled.
     """
-    before = InputConversion(
+    conversion = InputConversion(
         input_format.rate, sample_rate, input_format.channels, input_format.dtype == "int16"
     )
-    longest = before.input_length(window) * input_format.channels
-    front = _traced(before, longest)
-    body = ir.to_proto(model)
-    for entry in [e for e in body.graph.initializer if e.name == "lengths"]:
-        body.graph.initializer.remove(entry)  # its default belongs to the new input
-    body = _with_inputs(body, {"pcm": "samples", "lengths": "valid"})
+    front = _trace_conversion(conversion, conversion.input_length(window) * input_format.channels)
     front = compose.add_prefix(front, "device/", rename_inputs=False, rename_outputs=False)
+    body = ir.to_proto(model)
+    for default in [tensor for tensor in body.graph.initializer if tensor.name == "lengths"]:
+        body.graph.initializer.remove(default)  # it is the new input that has a default
+    _rename_inputs(body.graph, {"pcm": "samples", "lengths": "valid"})
     merged = compose.merge_models(
         front, body, io_map=[("device_samples", "samples"), ("device_valid", "valid")]
     )
@@ -92,47 +101,46 @@ def with_device_input(
     return result
 
 
-def agreement(
+def check_resampling(
     plain: ir.Model,
-    made: ir.Model,
+    converted: ir.Model,
     input_format: InputFormat,
     sample_rate: int,
     window: int,
     clips: Iterable[Samples],
-) -> dict[str, Any]:
-    """Best answers on real clips: the graph's own resampling beside soxr's.
+) -> ResamplingSummary:
+    """Refuse a graph whose resampling gives other answers than soxr's on real clips.
 
     Args:
         plain: takes samples at ``sample_rate``.
-        made: from ``with_device_input``.
-        input_format: what the buffer holds.
+        converted: the same, from ``with_input_format``.
+        input_format: of the buffer.
         sample_rate: Hz.
-        window: samples at ``sample_rate`` that a model looks at.
+        window: samples at ``sample_rate`` that the model reads.
         clips: mono [S] at the device's rate.
 
     Raises:
-        ParityError: they agree in too few.
+        ParityError: too few answers agree.
     """
-    sessions = [
-        open_session(serialise(model), "cpu", available_processors())[0] for model in (plain, made)
-    ]
+    plain_session, converted_session = (
+        open_session(serialise(model), "cpu", available_processors())[0]
+        for model in (plain, converted)
+    )
     count = same = 0
     largest = 0.0
     for clip in clips:
-        clip = np.clip(clip, -1, 32_767 / 32_768)
-        reference = from_array(clip, input_format.rate, sample_rate).samples[:window]
-        feeds = [reference[None], as_buffer(clip[None], input_format.dtype, input_format.channels)]
-        first, second = (
-            session.run(["logits"], {"pcm": feed})[0][0]
-            for session, feed in zip(sessions, feeds, strict=True)
-        )
+        clip = np.clip(clip, -1, 32_767 / 32_768)  # what int16 can hold
+        resampled = from_array(clip, input_format.rate, sample_rate).samples[:window]
+        buffer = as_buffer(clip[None], input_format.dtype, input_format.channels)
+        (expected,) = plain_session.run(["logits"], {"pcm": resampled[None]})[0]
+        (actual,) = converted_session.run(["logits"], {"pcm": buffer})[0]
         count += 1
-        same += int(first.argmax() == second.argmax())
-        largest = max(largest, float(np.abs(first - second).max()))
-    if count - same > max(1, int((1 - _AGREEMENT) * count)):
+        same += int(expected.argmax() == actual.argmax())
+        largest = max(largest, float(np.abs(expected - actual).max()))
+    if count - same > max(1, int((1 - _MIN_AGREEMENT) * count)):
         raise ParityError(
             f"no file written: resampled in the graph, the best answer is soxr's in {same} of"
-            f" {count} clips; {_AGREEMENT:.1%} are asked for"
+            f" {count} clips; {_MIN_AGREEMENT:.1%} are asked for"
         )
     return {
         "reference": "soxr",
@@ -142,31 +150,33 @@ def agreement(
     }
 
 
-def _with_inputs(model: onnx.ModelProto, names: dict[str, str]) -> onnx.ModelProto:
-    """The model with inputs of other names."""
-    for value in model.graph.input:
-        value.name = names.get(value.name, value.name)
-    for node in model.graph.node:
-        for index, name in enumerate(node.input):
-            node.input[index] = names.get(name, name)
-    return model
-
-
-def _traced(before: InputConversion, longest: int) -> onnx.ModelProto:
-    """The input's graph; of a longer buffer only the first ``longest`` values are looked at."""
-    frames = longest // before.channels + 1
-    dtype = torch.int16 if before.integers else torch.float32
-    example = (torch.zeros(2, frames * before.channels, dtype=dtype), torch.tensor([frames]))
-    model = ir.to_proto(
-        trace_module(before, example, ["device_samples", "device_valid"], before.channels)
+def _trace_conversion(conversion: InputConversion, longest: int) -> onnx.ModelProto:
+    """The graph of a conversion, which reads only the first ``longest`` values of a buffer."""
+    frames = longest // conversion.channels + 1
+    dtype = torch.int16 if conversion.integers else torch.float32
+    example = (
+        torch.zeros(2, frames * conversion.channels, dtype=dtype),
+        torch.tensor([frames]),
     )
+    outputs = ["device_samples", "device_valid"]
+    model = ir.to_proto(trace_module(conversion, example, outputs, conversion.channels))
     graph = model.graph
+    _rename_reads(graph, {"pcm": "device_pcm"})
     names = ("device_start", "device_end", "device_axis")
     for name, value in zip(names, (0, longest, 1), strict=True):
         graph.initializer.append(numpy_helper.from_array(np.array([value]), name))
-    for node in graph.node:
-        for index, name in enumerate(node.input):
-            if name == "pcm":
-                node.input[index] = "device_pcm"
     graph.node.insert(0, helper.make_node("Slice", ["pcm", *names], ["device_pcm"]))
     return model
+
+
+def _rename_inputs(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    for value in graph.input:
+        value.name = names.get(value.name, value.name)
+    _rename_reads(graph, names)
+
+
+def _rename_reads(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    """Let nodes read other values."""
+    for node in graph.node:
+        for index, name in enumerate(node.input):
+            node.input[index] = names.get(name, name)

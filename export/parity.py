@@ -1,14 +1,14 @@
-"""Does the file compute what was trained? PyTorch against ONNX Runtime, before anything is written.
+"""The parity gate: ONNX Runtime must compute from the float32 graph what PyTorch computes.
 
-Shapes: B batch, S samples, W samples of the window, K classes.
+Shapes: B batch, S samples, W samples of the window, K classes, E embedding.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,36 @@ from voxedge.audio.windows import batches
 from voxedge.errors import ParityError
 from voxedge.nn.speaker_net import ExportedNet
 
-TOLERANCE = 1e-3  # largest difference of any output
-_BATCHES = (1, 2, 3, 7)
+TOLERANCE = 1e-3  # largest absolute difference of any output
+_BATCH_SIZES = (1, 2, 3, 7)
+
+_Floats: TypeAlias = npt.NDArray[np.float32]
+_Case: TypeAlias = tuple[Samples, npt.NDArray[np.int64] | None]  # pcm [B, S], lengths [B]
+
+
+class RowSummary(TypedDict):
+    """A ``Row`` in the metadata."""
+
+    case: str
+    rows: int
+    logits: float
+    probabilities: float
+    embedding: float
+    top1: float
+    top5: float
+
+
+class ParitySummary(TypedDict):
+    """The parity table in the metadata, with the worst values of its cases."""
+
+    reference: str
+    runtime: str
+    tolerance: float
+    windows: int
+    logits: float
+    top1: float
+    top5: float
+    cases: list[RowSummary]
 
 
 @dataclass(frozen=True)
@@ -29,39 +57,51 @@ class Row:
     """One line of the parity table."""
 
     case: str
-    rows: int  # windows compared
+    rows: int  # windows measured
     logits: float  # largest absolute difference
     probabilities: float
     embedding: float
-    top1: float  # fraction that agree
+    top1: float  # fraction of the windows that agree
     top5: float
 
     @property
     def passed(self) -> bool:
-        """Within tolerance, every answer the same."""
+        """Whether every output is within tolerance and every answer the same."""
         worst = max(self.logits, self.probabilities, self.embedding)
         return worst <= TOLERANCE and self.top1 == 1.0 and self.top5 == 1.0
 
+    def summary(self) -> RowSummary:
+        """The JSON form, rounded, so that equal runs give equal bytes."""
+        return {
+            "case": self.case,
+            "rows": self.rows,
+            "logits": _round(self.logits),
+            "probabilities": _round(self.probabilities),
+            "embedding": _round(self.embedding),
+            "top1": _round(self.top1),
+            "top5": _round(self.top5),
+        }
+
 
 def measure(net: ExportedNet, model: bytes, clips: Sequence[Samples]) -> list[Row]:
-    """Compare on real clips, at every batch size and at awkward lengths.
+    """Run network and graph on real clips, at several batch sizes and at awkward lengths.
 
     Args:
-        net: what was trained.
+        net: the trained network.
         model: the serialised graph.
         clips: real speech, [S] each.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    return [_compare(net, session, name, cases) for name, cases in _cases(net, clips)]
+    return [_measure_case(net, session, name, cases) for name, cases in _cases(net, clips)]
 
 
 def check(rows: Sequence[Row]) -> None:
-    """Refuse a graph that differs.
+    """Refuse a graph that differs from the network.
 
     Raises:
-        ParityError: by how much, and where.
+        ParityError: it does; the message says in which case and by how much.
     """
     for row in rows:
         if not row.passed:
@@ -72,33 +112,33 @@ def check(rows: Sequence[Row]) -> None:
             )
 
 
-def summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """For the metadata; rounded, so that equal runs have equal bytes."""
-    table = [
-        {k: float(f"{v:.1e}") if isinstance(v, float) else v for k, v in asdict(row).items()}
-        for row in rows
-    ]
+def summary(rows: Sequence[Row]) -> ParitySummary:
+    """The JSON form, for the metadata."""
+    cases = [row.summary() for row in rows]
     return {
         "reference": "PyTorch",
         "runtime": f"onnxruntime {onnxruntime.__version__}",
         "tolerance": TOLERANCE,
         "windows": sum(row.rows for row in rows),
-        "logits": max(row["logits"] for row in table),
-        "top1": min(row["top1"] for row in table),
-        "top5": min(row["top5"] for row in table),
-        "cases": table,
+        "logits": max(case["logits"] for case in cases),
+        "top1": min(case["top1"] for case in cases),
+        "top5": min(case["top5"] for case in cases),
+        "cases": cases,
     }
 
 
-Case = tuple[Samples, npt.NDArray[np.int64] | None]  # pcm [B, S], lengths [B]
+def _round(value: float) -> float:
+    return float(f"{value:.1e}")
 
 
-def _cases(net: ExportedNet, clips: Sequence[Samples]) -> Iterator[tuple[str, list[Case]]]:
+def _cases(net: ExportedNet, clips: Sequence[Samples]) -> Iterator[tuple[str, list[_Case]]]:
+    """Name and inputs of every line of the table."""
     window = net.net.frontend.window.samples
-    parts = [(None, clip[:window]) for clip in clips]
-    parts *= math.ceil(max(_BATCHES) / len(parts))
-    for size in _BATCHES:
-        some = parts if size == 7 else parts[: 8 * size]
+    largest = max(_BATCH_SIZES)
+    windows = [(None, clip[:window]) for clip in clips]
+    windows *= math.ceil(largest / len(windows))
+    for size in _BATCH_SIZES:
+        some = windows if size == largest else windows[: 8 * size]
         yield (
             f"clips, batch {size}",
             [(batch.pcm, batch.lengths) for batch in batches(some, size, window)],
@@ -118,11 +158,11 @@ def _cases(net: ExportedNet, clips: Sequence[Samples]) -> Iterator[tuple[str, li
     yield "quiet, silent, inverted", [(quiet, None)]
 
 
-def _compare(
-    net: ExportedNet, session: onnxruntime.InferenceSession, name: str, cases: list[Case]
+def _measure_case(
+    net: ExportedNet, session: onnxruntime.InferenceSession, name: str, cases: list[_Case]
 ) -> Row:
-    ours: list[list[npt.NDArray[np.float32]]] = []
-    theirs: list[list[npt.NDArray[np.float32]]] = []
+    ours: list[list[_Floats]] = []
+    theirs: list[list[_Floats]] = []
     for pcm, lengths in cases:
         valid = np.full(len(pcm), pcm.shape[1]) if lengths is None else lengths
         with torch.inference_mode():
@@ -140,8 +180,8 @@ def _compare(
     return Row(name, len(expected), *differences, *agree)
 
 
-def _agreement(expected: npt.NDArray[np.float32], actual: npt.NDArray[np.float32], k: int) -> float:
-    """Fraction of rows whose k best classes are the same, as sets; ties within tolerance agree."""
+def _agreement(expected: _Floats, actual: _Floats, k: int) -> float:
+    """Fraction of rows whose k best classes are the same set; near ties count as agreement."""
     same = 0
     for a, b in zip(expected, actual, strict=True):
         best_a, best_b = (set(np.argsort(-row, kind="stable")[:k].tolist()) for row in (a, b))

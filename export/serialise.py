@@ -6,6 +6,6 @@ import onnx_ir as ir
 
 
 def serialise(model: ir.Model) -> bytes:
-    """Protobuf; the same model gives the same bytes."""
+    """Protobuf bytes; equal models give equal bytes."""
     data: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
     return data

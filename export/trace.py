@@ -1,4 +1,4 @@
-"""PyTorch -> an ``onnx_ir`` model with the inputs and outputs of the contract."""
+"""PyTorch -> an ``onnx_ir`` model with the inputs and outputs of the model file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import onnx_ir as ir
 import torch
@@ -19,23 +19,31 @@ OUTPUTS = ("logits", "probabilities", "embedding")
 
 
 def trace(net: ExportedNet) -> ir.Model:
-    """The graph for any batch and any length.
+    """The graph of a network, for any batch size and any number of samples.
 
-    ``lengths`` is traced with shape [1]: a default must broadcast, and an example of the batch's
-    size would let the exporter take B from it.
+    ``lengths`` is traced with shape [1]: a default must broadcast over the batch, and with an
+    example of the batch's size the exporter might read the batch size from it.
     """
     samples = net.net.frontend.window.samples
-    example = (torch.zeros(2, samples + 1), torch.tensor([samples]))  # a batch of 1 would be frozen
+    # Two rows: the exporter specialises on a batch of 1.
+    example = (torch.zeros(2, samples + 1), torch.tensor([samples]))
     return trace_module(net, example, OUTPUTS)
 
 
 def trace_module(
     module: nn.Module, example: tuple[Tensor, Tensor], outputs: Sequence[str], channels: int = 1
 ) -> ir.Model:
-    """A module of ``pcm`` [batch, samples], a multiple of ``channels``, and ``lengths`` [1]."""
-    batch, length = torch.export.Dim("batch"), torch.export.Dim("samples")
+    """The graph of a module that takes ``pcm`` [batch, samples] and ``lengths`` [1].
+
+    Args:
+        module: any module of those two inputs.
+        example: inputs to trace with.
+        outputs: names of the outputs.
+        channels: the number of samples is a multiple of it.
+    """
+    batch, samples = torch.export.Dim("batch"), torch.export.Dim("samples")
     if channels > 1:
-        length = channels * length
+        samples = channels * samples
     with _quiet():
         program = torch.onnx.export(
             module.eval(),
@@ -43,17 +51,17 @@ def trace_module(
             dynamo=True,
             input_names=["pcm", "lengths"],
             output_names=list(outputs),
-            dynamic_shapes={"pcm": {0: batch, 1: length}, "lengths": None},
+            dynamic_shapes={"pcm": {0: batch, 1: samples}, "lengths": None},
             opset_version=OPSET,
             verbose=False,
         )
-    assert program is not None  # with dynamo it always returns a program
+    assert program is not None  # with dynamo=True it always returns a program
     return program.model
 
 
 @contextlib.contextmanager
-def _quiet():  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """Without the exporter's progress lines and warnings about its own internals."""
+def _quiet() -> Iterator[None]:
+    """Suppress the exporter's progress lines and the warnings about its own internals."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -1,5 +1,10 @@
-"""Graph passes, one a file. Each takes an ``onnx_ir`` model, changes it in place, and says whether
-it did; a second run of a pass changes nothing."""
+"""Graph passes, one per file.
+
+A pass takes an ``onnx_ir`` model, changes it in place, and returns whether it did. A second run of
+a pass changes nothing. ``PASSES`` keep the answers of a float32 graph; ``quantise``, ``to_float16``
+and ``compress_constants`` trade accuracy for size and speed, and are applied by
+``voxedge.export.precision``.
+"""
 
 from __future__ import annotations
 

@@ -1,22 +1,23 @@
-"""Three equal input channels -> one: the trunk's first convolution takes the image as it is.
+"""Fold three equal input channels into one: the trunk's first convolution takes the image itself.
 
-The trunk is a colour network, fed the same image three times. A convolution over equal channels is
-a convolution over one of them with the kernel summed over its input channels, so
+The trunk is a network for colour images and gets the same image in each channel. A convolution
+over equal channels equals one over a single channel with the kernel summed over input channels:
 
 1. ``Conv(Concat(x, x, ..., x; axis=1), W)`` with constant W, group 1, x of one channel
    -> ``Conv(x, sum of W over its input channels)``.
 
-It saves two thirds of the first convolution and the copy in front of it.
+This saves two thirds of the first convolution and the copy in front of it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import onnx_ir as ir
+from voxedge.export.passes.constants import constant_array, new_initializer
 
 
 def fold_channel_repeat(model: ir.Model) -> bool:
-    """Apply rule 1 wherever it holds; whether anything changed."""
+    """Apply rule 1 wherever it matches; returns whether anything changed."""
     changed = False
     graph = model.graph
     for conv in list(graph):
@@ -27,20 +28,12 @@ def fold_channel_repeat(model: ir.Model) -> bool:
             continue
         image = _repeated_value(repeated)
         group = conv.attributes.get_int("group", 1)
-        kernel = weight.const_value.numpy()
-        if image is None or group != 1 or not _one_channel(image):
+        if image is None or group != 1 or not _has_one_channel(image):
             continue
+        kernel = constant_array(weight)
         summed = kernel.astype(np.float64).sum(axis=1, keepdims=True).astype(kernel.dtype)
-        name = f"{weight.name}_summed"
-        folded = ir.Value(
-            name=name,
-            type=weight.type,
-            shape=ir.Shape(summed.shape),
-            const_value=ir.tensor(summed, name=name),
-        )
-        graph.register_initializer(folded)
         conv.replace_input_with(0, image)
-        conv.replace_input_with(1, folded)
+        conv.replace_input_with(1, new_initializer(graph, f"{weight.name}_summed", summed))
         changed = True
     return changed
 
@@ -55,5 +48,5 @@ def _repeated_value(value: ir.Value) -> ir.Value | None:
     return first if same and len(concat.inputs) > 1 else None
 
 
-def _one_channel(value: ir.Value) -> bool:
+def _has_one_channel(value: ir.Value) -> bool:
     return value.shape is not None and len(value.shape) == 4 and value.shape[1] == 1

@@ -1,8 +1,8 @@
-"""Indices stay in 32 bits where they are computed in 32 bits.
+"""Keep indices in 32 bits where they are computed in 32 bits.
 
-PyTorch's exporter casts every index to 64 bits, which operators of the standard do not ask for. So
+PyTorch's exporter casts every index to int64, although the ONNX operators take int32 as well:
 
-1. ``Gather(x, Cast(i, int64))`` and ``GatherElements`` of int32 i take i itself.
+1. ``Gather(x, Cast(i, int64))`` and ``GatherElements`` of an int32 i read i itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 
 def narrow_indices(model: ir.Model) -> bool:
-    """Apply rule 1 wherever it holds; whether anything changed."""
+    """Apply rule 1 wherever it matches; returns whether anything changed."""
     changed = False
     for node in model.graph:
         if node.op_type not in ("Gather", "GatherElements"):

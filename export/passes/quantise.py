@@ -1,15 +1,15 @@
-"""The trunk's convolutions in 8-bit integers, written as QuantizeLinear/DequantizeLinear pairs.
+"""Quantise the trunk's convolutions to int8, written as QuantizeLinear/DequantizeLinear pairs.
 
-The runtime fuses such pairs into integer kernels (Jacob et al. 2018, sec. 2); one that has none
-computes the same in float. Activations are uint8 with a zero point, weights int8, symmetric, one
-scale for each output channel. Weights use 7 of their 8 bits: x86 without VNNI adds two products in
-16 bits, which 2 * 255 * 127 overflows and 2 * 255 * 64 does not, so the file is right everywhere.
+The runtime fuses such pairs into integer kernels (Jacob et al. 2018, sec. 2); one without those
+kernels computes the same in float. Activations are uint8 with a zero point. Weights are int8,
+symmetric, with one scale per output channel, and use 7 of their 8 bits: x86 without VNNI adds two
+products in 16 bits, where 2 * 255 * 127 overflows and 2 * 255 * 64 does not.
 
-A layer is a convolution over an image, named by its weight; those of the front end are over time
-and stay in float, as do the mean over the image and the head. In order of the graph,
+A layer is a convolution over an image, named after its weight. The front end's convolutions run
+over time and stay in float, as do pooling and the head. In graph order:
 
-1. a layer reads uint8 x, int8 W and int32 b; its output, after a following Relu, becomes uint8;
-2. ``MaxPool(x)`` of uint8 x gives uint8 of the same grid;
+1. A layer reads uint8 x, int8 W and int32 b; its output, after a following Relu, becomes uint8.
+2. ``MaxPool(x)`` of uint8 x gives uint8 with the scale and zero point of x.
 3. ``Add(x, y)`` of uint8 x and y gives uint8, after a following Relu.
 """
 
@@ -17,23 +17,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
+from voxedge.export.passes.constants import Array, constant_array, new_initializer
 
-Range = tuple[float, float]  # smallest and largest value of a tensor
-Array = npt.NDArray[Any]
-Grid = tuple[ir.Value, ir.Value]  # scale and zero point
+Range: TypeAlias = tuple[float, float]  # smallest and largest value of a tensor
 
 _WEIGHT_LIMIT = 64  # 7 bits
 _BIAS_LIMIT = 2.0**30  # half the range of int32
-_SMALLEST = 1e-12  # scale of a channel of zeros
+_MIN_SCALE = 1e-12  # for a channel of zeros
+
+
+class _Parameters(NamedTuple):
+    """Quantisation parameters: real value = scale * (integer - zero_point)."""
+
+    scale: ir.Value
+    zero_point: ir.Value
 
 
 def layers(model: ir.Model) -> dict[str, ir.Node]:
-    """The float convolutions over images by name, in order of the graph."""
+    """The float32 convolutions over images by name, in graph order."""
     found: dict[str, ir.Node] = {}
     for node in model.graph:
         weight = node.inputs[1] if node.op_type == "Conv" else None
@@ -46,37 +51,37 @@ def layers(model: ir.Model) -> dict[str, ir.Node]:
 
 
 def activations(model: ir.Model) -> list[str]:
-    """The tensors whose ranges ``quantise`` asks for."""
+    """Names of the tensors whose ranges ``quantise`` needs."""
     names: dict[str, None] = {}
     for node in layers(model).values():
-        result = _activated(node)
-        sums = [_activated(use.node) for use in result.uses() if use.node.op_type == "Add"]
+        result = _after_relu(node)
+        sums = [_after_relu(use.node) for use in result.uses() if use.node.op_type == "Add"]
         names |= dict.fromkeys(str(value.name) for value in (_input(node), result, *sums))
     return list(names)
 
 
 def quantise(model: ir.Model, ranges: Mapping[str, Range], in_float: Collection[str] = ()) -> bool:
-    """Apply rules 1 to 3, but not to the layers ``in_float``; whether anything changed."""
+    """Apply rules 1 to 3, except to the layers ``in_float``; returns whether anything changed."""
     graph = model.graph
     chosen = {node for name, node in layers(model).items() if name not in in_float}
-    on_grid: dict[ir.Value, ir.Value] = {}
+    quantised: dict[ir.Value, ir.Value] = {}  # float value -> its quantised and dequantised copy
     for node in list(graph) if chosen else ():
         if node in chosen:
             image = _input(node)
-            if _grid_of(image) is None:  # two layers may read it: a block's first, and its bypass
-                if image not in on_grid:
-                    on_grid[image] = _through(graph, image, _new_grid(graph, image, ranges))
-                node.replace_input_with(0, on_grid[image])
+            if _parameters_of(image) is None:  # a block's first layer and its bypass may share it
+                if image not in quantised:
+                    parameters = _new_parameters(graph, image, ranges)
+                    quantised[image] = _insert_pair(graph, image, parameters)
+                node.replace_input_with(0, quantised[image])
             _quantise_constants(graph, node)
-        elif node.op_type not in ("MaxPool", "Add") or None in map(_grid_of, node.inputs):
+        elif node.op_type not in ("MaxPool", "Add") or None in map(_parameters_of, node.inputs):
             continue
-        result = _activated(node)
-        grid = _grid_of(_input(node)) if node.op_type == "MaxPool" else None
-        grid = grid or _new_grid(graph, result, ranges)
-        users = list(result.uses())
-        rounded = _through(graph, result, grid)
-        for user in users:
-            user.node.replace_input_with(user.idx, rounded)
+        result = _after_relu(node)
+        inherited = _parameters_of(_input(node)) if node.op_type == "MaxPool" else None
+        readers = list(result.uses())
+        rounded = _insert_pair(graph, result, inherited or _new_parameters(graph, result, ranges))
+        for reader in readers:
+            reader.node.replace_input_with(reader.idx, rounded)
     return bool(chosen)
 
 
@@ -86,8 +91,8 @@ def _input(node: ir.Node) -> ir.Value:
     return value
 
 
-def _activated(node: ir.Node) -> ir.Value:
-    """The node's output, after the Relu if that is all that reads it."""
+def _after_relu(node: ir.Node) -> ir.Value:
+    """The node's output, or that of the Relu behind it if nothing else reads the former."""
     (value,) = node.outputs
     uses = list(value.uses())
     if len(uses) == 1 and uses[0].node.op_type == "Relu":
@@ -95,92 +100,75 @@ def _activated(node: ir.Node) -> ir.Value:
     return value
 
 
-def _grid_of(value: ir.Value | None) -> Grid | None:
-    """The grid that a dequantised value lies on."""
+def _parameters_of(value: ir.Value | None) -> _Parameters | None:
+    """The parameters of a dequantised value; None for any other value."""
     node = value.producer() if value is not None else None
     if node is None or node.op_type != "DequantizeLinear":
         return None
-    _, scale, zero = node.inputs
+    _, scale, zero_point = node.inputs
     assert scale is not None
-    assert zero is not None
-    return scale, zero
+    assert zero_point is not None
+    return _Parameters(scale, zero_point)
 
 
-def _new_grid(graph: ir.Graph, value: ir.Value, ranges: Mapping[str, Range]) -> Grid:
-    """256 steps over the value's range, widened to hold 0: padding and Relu give it exactly."""
+def _new_parameters(graph: ir.Graph, value: ir.Value, ranges: Mapping[str, Range]) -> _Parameters:
+    """uint8 parameters for the value's range, widened to 0: padding and Relu give exact zeros."""
     low, high = ranges[str(value.name)]
     low, high = min(low, 0.0), max(high, 0.0)
-    step = (high - low) / 255 or 1.0
-    digit = 10.0 ** (math.floor(math.log10(step)) - 3)
-    step = math.ceil(step / digit) * digit  # four digits: another machine's rounding is not seen
-    zero = np.uint8(min(round(-low / step), 255))
-    return (
-        new_initializer(graph, f"{value.name}_scale", np.array(step, np.float32)),
-        new_initializer(graph, f"{value.name}_zero_point", np.array(zero)),
+    scale = (high - low) / 255 or 1.0
+    # Round up to four digits, so that float rounding on another machine gives the same file.
+    digit = 10.0 ** (math.floor(math.log10(scale)) - 3)
+    scale = math.ceil(scale / digit) * digit
+    zero_point = np.uint8(min(round(-low / scale), 255))
+    return _Parameters(
+        new_initializer(graph, f"{value.name}_scale", np.array(scale, np.float32)),
+        new_initializer(graph, f"{value.name}_zero_point", np.array(zero_point)),
     )
 
 
-def _through(graph: ir.Graph, value: ir.Value, grid: Grid) -> ir.Value:
-    """The value rounded to a grid, right after it is computed."""
+def _insert_pair(graph: ir.Graph, value: ir.Value, parameters: _Parameters) -> ir.Value:
+    """Quantise and dequantise the value right after it is computed; returns the result."""
     producer = value.producer()
     assert producer is not None
-    into = ir.node("QuantizeLinear", [value, *grid])
-    out = ir.node("DequantizeLinear", [into.outputs[0], *grid])
-    into.outputs[0].name, out.outputs[0].name = f"{value.name}_uint8", f"{value.name}_rounded"
-    graph.insert_after(producer, [into, out])
-    return out.outputs[0]
+    quantise = ir.node("QuantizeLinear", [value, *parameters])
+    dequantise = ir.node("DequantizeLinear", [quantise.outputs[0], *parameters])
+    quantise.outputs[0].name = f"{value.name}_uint8"
+    dequantise.outputs[0].name = f"{value.name}_rounded"
+    graph.insert_after(producer, [quantise, dequantise])
+    return dequantise.outputs[0]
 
 
 def _quantise_constants(graph: ir.Graph, conv: ir.Node) -> None:
-    """Weights and bias of a convolution whose input is already on a grid."""
-    grid = _grid_of(_input(conv))
-    assert grid is not None
-    x_step = float(_numpy(grid[0]))
+    """Weights and bias of a convolution whose input is quantised already."""
+    parameters = _parameters_of(_input(conv))
+    assert parameters is not None
+    input_scale = float(constant_array(parameters.scale))
     weight, bias = conv.inputs[1], conv.inputs[2] if len(conv.inputs) > 2 else None
-    values = _numpy(weight)
-    steps = np.abs(values).max(axis=(1, 2, 3)) / _WEIGHT_LIMIT
-    if bias is not None:  # weights next to zero must not drive their bias out of int32
-        steps = np.maximum(steps, np.abs(_numpy(bias)) / (x_step * _BIAS_LIMIT))
-    steps = np.maximum(steps, _SMALLEST).astype(np.float32)
-    levels = np.rint(values / steps[:, None, None, None]).astype(np.int8)
-    _replace_constant(graph, conv, 1, levels, steps)
+    values = constant_array(weight)
+    scales = np.abs(values).max(axis=(1, 2, 3)) / _WEIGHT_LIMIT
+    if bias is not None:  # with weights near 0, the bias in units of scale would overflow int32
+        scales = np.maximum(scales, np.abs(constant_array(bias)) / (input_scale * _BIAS_LIMIT))
+    scales = np.maximum(scales, _MIN_SCALE).astype(np.float32)
+    integers = np.rint(values / scales[:, None, None, None]).astype(np.int8)
+    _replace_constant(graph, conv, 1, integers, scales)
     if bias is not None:
-        steps = steps * np.float32(x_step)
-        levels = np.rint(_numpy(bias) / steps.astype(np.float64)).astype(np.int32)
-        _replace_constant(graph, conv, 2, levels, steps)
+        scales = scales * np.float32(input_scale)
+        integers = np.rint(constant_array(bias) / scales.astype(np.float64)).astype(np.int32)
+        _replace_constant(graph, conv, 2, integers, scales)
 
 
 def _replace_constant(
-    graph: ir.Graph, conv: ir.Node, place: int, levels: Array, steps: Array
+    graph: ir.Graph, conv: ir.Node, place: int, integers: Array, scales: Array
 ) -> None:
+    """Let input ``place`` of a convolution read dequantised integers, one scale per channel."""
     old = conv.inputs[place]
     assert old is not None
     inputs = [
-        new_initializer(graph, f"{old.name}_{levels.dtype}", levels),
-        new_initializer(graph, f"{old.name}_scale", steps),
-        new_initializer(graph, f"{old.name}_zero_point", np.zeros(len(steps), levels.dtype)),
+        new_initializer(graph, f"{old.name}_{integers.dtype}", integers),
+        new_initializer(graph, f"{old.name}_scale", scales),
+        new_initializer(graph, f"{old.name}_zero_point", np.zeros(len(scales), integers.dtype)),
     ]
     node = ir.node("DequantizeLinear", inputs, {"axis": 0})
     node.outputs[0].name = f"{old.name}_rounded"
     graph.insert_before(conv, node)
     conv.replace_input_with(place, node.outputs[0])
-
-
-def new_initializer(graph: ir.Graph, name: str, value: Array) -> ir.Value:
-    """A constant of the graph."""
-    tensor = ir.tensor(value, name=name)
-    made = ir.Value(
-        name=name,
-        type=ir.TensorType(tensor.dtype),
-        shape=ir.Shape(value.shape),
-        const_value=tensor,
-    )
-    graph.register_initializer(made)
-    return made
-
-
-def _numpy(value: ir.Value | None) -> Array:
-    assert value is not None
-    assert value.const_value is not None
-    array: Array = value.const_value.numpy()
-    return array

@@ -1,9 +1,10 @@
-"""Leaves only what computes: no dead nodes, no unused initialisers, no trace of the exporter.
+"""Remove what does not compute: dead nodes, unused initialisers, the exporter's annotations.
 
-1. Nodes and initialisers that no output needs go.
-2. Documentation strings and per-node metadata (Python stack traces, paths of the training machine)
-   go: they would make equal models differ, and tell the device what is none of its business.
-3. Intermediate value shapes go: the runtime infers them, and those of ``lengths`` are stale.
+1. Nodes and initialisers that no output depends on are removed.
+2. Documentation strings and per-node metadata are removed: they hold Python stack traces with
+   paths of the training machine, so equal models would differ, and users would see those paths.
+3. Shapes of intermediate values are removed: the runtime infers them, and those that depend on
+   ``lengths`` are stale.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 
 def tidy(model: ir.Model) -> bool:
-    """Apply rules 1 to 3; whether anything changed."""
+    """Apply rules 1 to 3; returns whether anything changed."""
     changed = bool(RemoveUnusedNodesPass()(model).modified)
     graph = model.graph
     unused = [

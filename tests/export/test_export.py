@@ -17,7 +17,7 @@ from voxedge.export.passes.fold_channel_repeat import fold_channel_repeat
 from voxedge.export.passes.narrow_indices import narrow_indices
 from voxedge.export.passes.tidy import tidy
 from voxedge.export.pipeline import export_run
-from voxedge.export.precision import converted
+from voxedge.export.precision import convert_precision
 from voxedge.export.trace import trace
 
 from tests.conftest import RATE, voice
@@ -43,7 +43,7 @@ def session(model_path):
     return onnxruntime.InferenceSession(model_path, options)
 
 
-def test_the_graph_is_the_contract(model_path, session):
+def test_the_graph_has_the_documented_inputs_and_outputs(model_path, session):
     model = onnx.load(model_path)
     onnx.checker.check_model(model, full_check=True)
     assert model.ir_version <= 10
@@ -63,7 +63,7 @@ def test_the_graph_is_the_contract(model_path, session):
     operators = {node.op_type for node in model.graph.node}
     assert not operators & {"STFT", "DFT", "Resize", "Loop", "If"}
     norms = [node for node in model.graph.node if node.op_type == "BatchNormalization"]
-    assert len(norms) <= 2  # of embeddings; those of the trunk are in its convolutions
+    assert len(norms) <= 2  # of embeddings; those of the trunk are folded into its convolutions
 
 
 def test_the_first_convolution_takes_one_channel(model_path):
@@ -71,13 +71,13 @@ def test_the_first_convolution_takes_one_channel(model_path):
     initializers = {i.name: i for i in model.graph.initializer}
     convolutions = [n for n in model.graph.node if n.op_type == "Conv"]
     assert list(initializers[convolutions[0].input[1]].dims) == [64, 1, 7, 7]
-    made_by = {name: node.op_type for node in model.graph.node for name in node.output}
-    assert made_by[convolutions[0].input[0]] != "Concat"
+    producers = {name: node.op_type for node in model.graph.node for name in node.output}
+    assert producers[convolutions[0].input[0]] != "Concat"
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
 @pytest.mark.parametrize("samples", [1, 4001, 48_000, 100_003])
-def test_any_batch_and_any_length_compute_what_was_trained(run, session, batch, samples):
+def test_any_batch_and_any_length_give_pytorchs_outputs(run, session, batch, samples):
     net = ExportedNet(load_net(run), run.metrics()["temperature"]).eval()
     pcm = np.stack([voice(100 + 40 * n, 7, n)[:samples] for n in range(batch)])
     lengths = np.linspace(max(1, samples // 2), samples, batch).astype(np.int64)
@@ -93,24 +93,24 @@ def test_any_batch_and_any_length_compute_what_was_trained(run, session, batch, 
 
 
 def test_the_reference_evaluator_agrees(run, model_path):
-    """A third opinion: ONNX's own slow and literal implementation."""
+    """A third, independent implementation: ONNX's own."""
     from onnx.reference import ReferenceEvaluator
     from onnx.reference.op_run import OpRun
 
-    class GatherElements(OpRun):  # onnx's own takes one element a row where rows are long
+    class GatherElements(OpRun):  # onnx's own is wrong where rows are long
         def _run(self, data, indices, axis=0):
             return (np.take_along_axis(data, indices, axis),)
 
     pcm = voice(150, 1.0, 7)[None]
     feeds = {"pcm": pcm, "lengths": np.array([RATE])}
     evaluator = ReferenceEvaluator(str(model_path), new_ops=[GatherElements])
-    third = evaluator.run(["logits"], feeds)[0]
+    theirs = evaluator.run(["logits"], feeds)[0]
     with torch.inference_mode():
         ours = load_net(run)(torch.from_numpy(pcm), torch.tensor([RATE]))[0].numpy()
-    np.testing.assert_allclose(ours, third, atol=1e-3)
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
-def test_the_metadata_says_everything(run, model_path):
+def test_the_metadata_is_complete(run, model_path):
     read = read_model(model_path)
     metadata = read.metadata
     assert metadata.labels == ("ada", "ben", "cleo", "dan") == run.labels()
@@ -129,29 +129,29 @@ def test_the_metadata_says_everything(run, model_path):
     assert len(onnx.load(model_path).metadata_props) == 1
 
 
-def test_nothing_of_the_training_machine_is_in_the_file(workshop, model_path):
+def test_no_path_of_the_training_machine_is_in_the_file(workshop, model_path):
     content = model_path.read_bytes()
     for secret in (str(workshop).encode(), b"site-packages", b"speaker_net.py"):
         assert secret not in content
 
 
-def test_folders_are_named_and_not_placed():
+def test_of_folders_only_the_names_are_recorded():
     places = {"model.init": "/home/ada/runs/first", "augment.noise_folder": "/home/ada/noise"}
-    changes = pipeline._without_folders(Recipe().with_values(places))
-    assert changes == {
+    names = pipeline._folder_names(Recipe().with_values(places))
+    assert names == {
         "model.init": "first",
         "augment.noise_folder": "noise",
         "augment.rooms_folder": "",
     }
 
 
-def test_same_run_same_bytes(run, model_path, tmp_path):
+def test_the_same_run_gives_the_same_bytes(run, model_path, tmp_path):
     export_run(run, tmp_path / "again.onnx")
     assert (tmp_path / "again.onnx").read_bytes() == model_path.read_bytes()
 
 
 def test_parity_beyond_tolerance_writes_nothing_and_keeps_the_old_file(run, tmp_path):
-    def nudge(model: ir.Model) -> bool:
+    def shift_bias(model: ir.Model) -> bool:
         bias = model.graph.initializers["net.bypass.linear.bias"]
         bias.const_value = ir.tensor(bias.const_value.numpy() + np.float32(0.1))
         return True
@@ -159,12 +159,12 @@ def test_parity_beyond_tolerance_writes_nothing_and_keeps_the_old_file(run, tmp_
     path = tmp_path / "model.onnx"
     path.write_bytes(b"the old one")
     with pytest.raises(ParityError, match=r"logits differ by \d"):
-        export_run(run, path, passes=(*PASSES, nudge))
+        export_run(run, path, passes=(*PASSES, shift_bias))
     assert path.read_bytes() == b"the old one"
     assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
 
 
-def test_the_parity_gate_sees_a_changed_answer():
+def test_the_parity_gate_refuses_changed_answers():
     good = parity.Row("case", 10, 1e-6, 1e-7, 1e-7, 1.0, 1.0)
     parity.check([good])
     with pytest.raises(ParityError, match=r"top-5 in 90\.0%"):
@@ -206,11 +206,11 @@ def test_parity_needs_real_clips(run, workshop, tmp_path):
     assert read_model(tmp_path / "model.onnx").metadata.labels == run.labels()
 
 
-# --- passes: what they leave alone ------------------------------------------------------------
+# --- passes: rewrites and near misses ------------------------------------------------------------
 
 
 def repeat_graph(*, axis=1, inputs=("x", "x", "x"), group=1, channels=1, kernel=(2, 3)) -> ir.Model:
-    """Conv(Concat(x, x, x)), or something that nearly is; ``kernel`` is its first two sizes."""
+    """Conv(Concat(x, x, x)), or a near miss; ``kernel`` is the first two sizes of the weight."""
     shape = [1, channels, 5, 5]
     weight = np.arange(np.prod(kernel) * 9, dtype=np.float32).reshape(*kernel, 3, 3)
     names = sorted(set(inputs))
@@ -229,7 +229,7 @@ def repeat_graph(*, axis=1, inputs=("x", "x", "x"), group=1, channels=1, kernel=
 
 
 def index_graph(operator: str, kind: int) -> ir.Model:
-    """x [4, 4], and each of its values, as a number of a row."""
+    """x [4, 4], gathered by its own values, cast to ``kind`` and then to int64."""
     nodes = [
         helper.make_node("Cast", ["x"], ["i"], to=kind),
         helper.make_node("Cast", ["i"], ["index"], to=TensorProto.INT64),
@@ -274,14 +274,14 @@ def test_fold_channel_repeat_computes_the_same_once():
 )
 def test_fold_channel_repeat_leaves_near_misses_alone(near_miss):
     model = repeat_graph(**near_miss)
-    outputs(model)  # it is a valid graph
+    outputs(model)  # the graph is valid
     before = ir.to_proto(model).SerializeToString()
     assert not fold_channel_repeat(model)
     assert ir.to_proto(model).SerializeToString() == before
 
 
 @pytest.mark.parametrize("operator", ["Gather", "GatherElements"])
-def test_indices_of_32_bits_are_not_made_64(operator):
+def test_int32_indices_are_not_cast_to_int64(operator):
     model = index_graph(operator, TensorProto.INT32)
     before = outputs(model)
     assert narrow_indices(model)
@@ -291,8 +291,8 @@ def test_indices_of_32_bits_are_not_made_64(operator):
     assert not narrow_indices(model)
 
 
-def test_indices_of_fewer_bits_are_made_64():
-    model = index_graph("GatherElements", TensorProto.INT8)  # which no index may have
+def test_int8_indices_are_cast_to_int64():
+    model = index_graph("GatherElements", TensorProto.INT8)  # not allowed as an index
     assert not narrow_indices(model)
 
 
@@ -302,16 +302,16 @@ def test_every_pass_does_nothing_the_second_time(model_path):
     assert [apply(model) for apply in PASSES] == [False] * len(PASSES)
 
 
-# the workshop's model is a resnet18, and a resnet34 is more of the same blocks
+# The workshop's model is a resnet18; a resnet34 has the same blocks.
 @pytest.mark.parametrize(
     ("trunk", "width"), [("resnet18", 0.5), ("mobilenet_v3_small", 1.0), ("vgg11_bn", 1.0)]
 )
-def test_other_trunks_export_and_compute_what_was_trained(trunk, width):
+def test_other_trunks_give_pytorchs_outputs(trunk, width):
     settings = {"image_size": 32, "window_seconds": 0.5, "n_mels": 40}
     recipe = Recipe.from_dict({"frontend": settings, "model": {"trunk": trunk, "width": width}})
     net = build_net(recipe, 4)
     clips = [voice(120 + 30 * n, 1.0, n) for n in range(4)]
-    with torch.no_grad():  # batch norms that do something
+    with torch.no_grad():  # batch norms with non-trivial statistics
         net.train()(torch.from_numpy(np.stack(clips)), torch.full((4,), RATE))
     exported = ExportedNet(net.eval(), 1.0)
     model = trace(exported)
@@ -321,11 +321,11 @@ def test_other_trunks_export_and_compute_what_was_trained(trunk, width):
     norms = [node for node in proto.graph.node if node.op_type == "BatchNormalization"]
     assert len(norms) <= 2  # of embeddings
     parity.check(parity.measure(exported, proto.SerializeToString(), clips))
-    half = ir.to_proto(converted(model, "fp16", {}))
+    half = ir.to_proto(convert_precision(model, "fp16", {}))
     image = torch.randn(3, 1, 32, 32).expand(-1, 3, -1, -1)
-    for graph, bound in ((proto.graph, 1e-5), (half.graph, 1e-2)):  # to begin a training with
+    for graph, bound in ((proto.graph, 1e-5), (half.graph, 1e-2)):  # as initial weights
         again, _ = TRUNKS[trunk](width)
         again.load_state_dict(read_graph(Path("m.onnx"), {}, graph).trunk_state(again))
         with torch.no_grad():
-            given, taken = net.trunk(image), again.eval()(image)
-        torch.testing.assert_close(taken, given, rtol=bound, atol=bound)
+            expected, actual = net.trunk(image), again.eval()(image)
+        torch.testing.assert_close(actual, expected, rtol=bound, atol=bound)

@@ -11,14 +11,14 @@ from tests.conftest import RATE, voice
 
 
 @pytest.fixture(scope="module")
-def written(model_path, tmp_path_factory):
+def files(model_path, tmp_path_factory):
     model = tmp_path_factory.mktemp("ort") / "model.onnx"
     shutil.copy(model_path, model)
     return model, *write_ort(model)
 
 
-def test_the_ort_file_answers_as_the_model_does(written):
-    model, ort, _ = written
+def test_the_ort_file_gives_the_models_answers(files):
+    model, ort, _ = files
     one, other = (onnxruntime.InferenceSession(path) for path in (model, ort))
     pcm = np.stack([voice(150, 2.0, 1), voice(220, 2.0, 2)])
     for feeds in ({"pcm": pcm}, {"pcm": pcm, "lengths": np.array([RATE, 2 * RATE])}):
@@ -28,14 +28,14 @@ def test_the_ort_file_answers_as_the_model_does(written):
     assert metadata[0]["voxedge"] == metadata[1]["voxedge"]
 
 
-def test_it_says_nothing_of_temporary_files(model_path, tmp_path, caplog):
+def test_no_temporary_file_is_logged(model_path, tmp_path, caplog):
     shutil.copy(model_path, tmp_path / "model.onnx")
     write_ort(tmp_path / "model.onnx")
     assert not caplog.records
 
 
-def test_the_operators_are_listed(written):
-    _, _, config = written
+def test_the_config_lists_the_operators(files):
+    _, _, config = files
     lines = config.read_text().splitlines()
     domains = {line.split(";")[0] for line in lines}
     assert "ai.onnx" in domains

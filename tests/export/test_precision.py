@@ -1,4 +1,4 @@
-"""int8 and fp16: what is in the file, what it costs, and the gate that refuses."""
+"""int8 and fp16: the content of the file, the loss of accuracy, and the gate that refuses it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import onnxruntime
 import pytest
 import torch
 from torch import nn
-from voxedge.export import precision as lowering
+from voxedge.export import precision as precisions
 from voxedge.export.passes import PASSES
-from voxedge.export.passes.halve import halve
+from voxedge.export.passes.compress_constants import compress_constants
 from voxedge.export.passes.quantise import activations, layers, quantise
-from voxedge.export.passes.shrink import shrink
 from voxedge.export.passes.tidy import tidy
+from voxedge.export.passes.to_float16 import to_float16
 from voxedge.export.pipeline import export_run
 from voxedge.export.serialise import serialise
 from voxedge.export.trace import trace, trace_module
@@ -28,14 +28,14 @@ from voxedge.model_file.reader import read_model
 from voxedge.nn.speaker_net import ExportedNet, SpeakerNet
 from voxedge.nn.trunks import TRUNKS
 from voxedge.train.build import build_frontend, build_net, load_net
-from voxedge.train.recipe import FrontendRecipe
+from voxedge.train.recipe_sections import FrontendRecipe
 from voxedge.train.run import find_run
 
 VOICES = [voice(100 + 15 * n, 1.0, n) for n in range(12)]
 WINDOW = 16_000
 
 
-# --- a trained network, the whole way ---------------------------------------------------------
+# --- a trained network, exported to int8 ---------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -44,19 +44,19 @@ def int8(workshop, tmp_path_factory):
     return export_run(find_run(workshop / "runs"), path, precision="int8")
 
 
-def test_a_training_may_begin_with_the_int8_file(int8, workshop):
+def test_the_int8_file_gives_initial_weights(int8, workshop):
     run = find_run(workshop / "runs")
     recipe = run.recipe()
     nets = build_net(recipe, 4, init=str(int8.path)).eval(), load_net(run)
     side = recipe.frontend.image_size
     image = torch.randn(5, 1, side, side).expand(-1, 3, -1, -1)
     with torch.no_grad():
-        taken, given = (net.trunk(image) for net in nets)
-    assert torch.cosine_similarity(taken, given).min() > 0.995
-    assert not torch.equal(taken, given)
+        rounded, exact = (net.trunk(image) for net in nets)
+    assert torch.cosine_similarity(rounded, exact).min() > 0.995
+    assert not torch.equal(rounded, exact)
 
 
-def test_the_int8_file_identifies_and_says_what_it_cost(int8, workshop, model_path):
+def test_the_int8_file_identifies_and_records_its_loss(int8, workshop, model_path):
     assert int8.bytes < 0.29 * model_path.stat().st_size
     metadata = read_model(int8.path).metadata
     assert metadata.precision == "int8"
@@ -70,25 +70,25 @@ def test_the_int8_file_identifies_and_says_what_it_cost(int8, workshop, model_pa
     assert [one.identify(c).speaker for c in clips] == [other.identify(c).speaker for c in clips]
 
 
-def test_what_is_behind_the_trunk_is_kept_in_8_bits(int8):
-    kept = {i.name: i.data_type for i in onnx.load(int8.path).graph.initializer}
-    matrix = "net.bypass.linear.weight_int8"  # four speakers: the head itself is small
-    assert kept[matrix] == onnx.TensorProto.INT8
+def test_the_matrices_behind_the_trunk_are_stored_in_8_bits(int8):
+    stored = {i.name: i.data_type for i in onnx.load(int8.path).graph.initializer}
+    matrix = "net.bypass.linear.weight_int8"  # of four speakers the head itself is too small
+    assert stored[matrix] == onnx.TensorProto.INT8
 
 
-def test_what_the_runtime_can_work_out_is_not_in_the_file():
+def test_consecutive_integers_become_a_range():
     window = build_frontend(FrontendRecipe(feature="seed", window_seconds=2.0)).window
     model = trace_module(window, (torch.zeros(2, 9), torch.tensor([9])), ["samples"])
-    assert shrink(model)
+    assert compress_constants(model)
     assert tidy(model)
     assert max(value.const_value.size for value in model.graph.initializers.values()) == 1
-    (counted,) = [node for node in model.graph if node.op_type == "Range"]
-    assert [int(value.const_value.numpy()) for value in counted.inputs] == [0, 2 * WINDOW, 1]
-    assert not shrink(model)
+    (sequence,) = [node for node in model.graph if node.op_type == "Range"]
+    assert [int(value.const_value.numpy()) for value in sequence.inputs] == [0, 2 * WINDOW, 1]
+    assert not compress_constants(model)
 
 
-def test_a_table_of_sums_is_worked_out_from_its_axes():
-    def added(table):
+def test_a_table_of_sums_becomes_one_vector_per_axis():
+    def graph_with(table):
         helper, name = onnx.helper, "places"
         shapes = {"start": [1], "sums": list(table.shape)}
         start, sums = (
@@ -103,8 +103,8 @@ def test_a_table_of_sums_is_worked_out_from_its_axes():
 
     axes = [np.array([7, 9, 4]), np.arange(80) * 16, np.arange(90) * 400]
     table = sum(np.ix_(*axes)).astype(np.int32)
-    model = added(table)
-    assert shrink(model)
+    model = graph_with(table)
+    assert compress_constants(model)
     assert tidy(model)
     assert max(v.const_value.size for v in model.graph.initializers.values()) == 90
     (sums,) = onnxruntime.InferenceSession(serialise(model)).run(
@@ -112,13 +112,13 @@ def test_a_table_of_sums_is_worked_out_from_its_axes():
     )
     np.testing.assert_array_equal(sums, 5 + table)
     table[2, 70, 3] += 1
-    assert not shrink(added(table))
+    assert not compress_constants(graph_with(table))
 
 
-@pytest.mark.parametrize(("eight_bits", "kept"), [(True, "INT8"), (False, "FLOAT16")])
-def test_a_matrix_is_kept_in_few_bits_and_read_back_as_it_was(eight_bits, kept):
+@pytest.mark.parametrize(("int8", "stored"), [(True, "INT8"), (False, "FLOAT16")])
+def test_a_matrix_is_stored_in_few_bits_and_loaded_almost_unchanged(int8, stored):
     weight = np.random.default_rng(0).normal(size=(100, 256)).astype(np.float32)
-    weight[7] = 0.0  # has no scale of its own
+    weight[7] = 0.0  # its scale would be 0
     name, helper = "net.discriminant.maps.0.weight", onnx.helper
     values = [
         helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, shape)
@@ -126,19 +126,19 @@ def test_a_matrix_is_kept_in_few_bits_and_read_back_as_it_was(eight_bits, kept):
     ]
     node = helper.make_node("Gemm", ["evidence", name], ["logits"], transB=1)
     graph = helper.make_graph(
-        [node], "judge", values[:1], values[1:], [onnx.numpy_helper.from_array(weight, name)]
+        [node], "discriminant", values[:1], values[1:], [onnx.numpy_helper.from_array(weight, name)]
     )
     opset = [helper.make_opsetid("", 18)]
     model = ir.from_proto(helper.make_model(graph, ir_version=10, opset_imports=opset))
-    assert shrink(model, eight_bits)
+    assert compress_constants(model, int8)
     assert tidy(model)
     large = [v.const_value for v in model.graph.initializers.values() if v.const_value.size > 9_999]
-    assert [tensor.dtype for tensor in large] == [ir.DataType[kept]]
+    assert [tensor.dtype for tensor in large] == [ir.DataType[stored]]
     evidence = np.random.default_rng(1).normal(size=(1, 256)).astype(np.float32)
-    (said,) = onnxruntime.InferenceSession(serialise(model)).run(None, {"evidence": evidence})
+    (actual,) = onnxruntime.InferenceSession(serialise(model)).run(None, {"evidence": evidence})
     expected = evidence @ weight.T
-    assert np.abs(said - expected).max() < 0.02 * np.abs(expected).max()
-    assert said[0, 7] == 0.0
+    assert np.abs(actual - expected).max() < 0.02 * np.abs(expected).max()
+    assert actual[0, 7] == 0.0
 
 
 def test_every_layer_is_int8_and_fits_16_bit_sums(int8):
@@ -146,11 +146,11 @@ def test_every_layer_is_int8_and_fits_16_bit_sums(int8):
     onnx.checker.check_model(model, full_check=True)
     assert {opset.domain for opset in model.opset_import} == {""}
     constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer}
-    made_by = {name: node for node in model.graph.node for name in node.output}
+    producers = {name: node for node in model.graph.node for name in node.output}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv"]
     assert len(convolutions) == 20
     for node in convolutions:
-        sources = [made_by[name] for name in node.input]
+        sources = [producers[name] for name in node.input]
         assert {source.op_type for source in sources} == {"DequantizeLinear"}
         weights, bias = (constants[source.input[0]] for source in sources[1:])
         assert weights.dtype == np.int8
@@ -162,12 +162,12 @@ def test_every_layer_is_int8_and_fits_16_bit_sums(int8):
     assert {kernel.dtype for kernel in kernels} == {np.dtype(np.int8)}
 
 
-# --- a small network that tells twelve voices apart -------------------------------------------
+# --- a small network that identifies twelve voices -------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def traced() -> ir.Model:
-    """Three layers; the head's classes are the voices themselves."""
+    """Three layers, and a head solved for so that each voice is a class of its own."""
     torch.manual_seed(0)
     trunk = nn.Sequential(
         *(nn.Conv2d(3, 16, 3, 2), nn.ReLU(), nn.Conv2d(16, 32, 3, 2), nn.ReLU()),
@@ -179,7 +179,7 @@ def traced() -> ir.Model:
         image = net.frontend(torch.from_numpy(np.stack(VOICES)), torch.tensor([WINDOW]))
         embedding = net.trunk(torch.cat([image] * 3, dim=1))
         centred = embedding - embedding.mean(dim=0)
-        weight = torch.linalg.pinv(centred)  # orthogonal to all voices but one
+        weight = torch.linalg.pinv(centred)  # each row orthogonal to all voices but one
         net.head.weight.copy_(10 * weight.T)
         net.head.bias.copy_(-10 * weight.T @ embedding.mean(dim=0))
     model = trace(ExportedNet(net, 1.0))
@@ -194,8 +194,8 @@ def model(traced) -> ir.Model:
     return ir.from_proto(ir.to_proto(traced))
 
 
-def lowered(model: ir.Model, precision="int8", say=lambda _: None):
-    return lowering.lower(
+def lower(model: ir.Model, precision="int8", say=lambda _: None):
+    return precisions.lower_precision(
         model,
         precision,
         calibration=VOICES,
@@ -213,9 +213,9 @@ def logits(model: ir.Model) -> np.ndarray:
     return session.run(["logits"], {"pcm": np.stack(VOICES)})[0]
 
 
-def spoil(model: ir.Model, *places: int) -> None:
-    """Make one channel behind these layers some 10^5 times the others, and the weights that read
-    it that much smaller: float32 does not mind, 256 steps do."""
+def make_sensitive(model: ir.Model, *places: int) -> None:
+    """Scale one output channel of these layers up to 10^5 times the others, and the weights that
+    read it down: float32 computes the same, 256 steps lose all other channels."""
     names = list(layers(model))
     for place in places:
         constants = model.graph.initializers
@@ -231,26 +231,26 @@ def spoil(model: ir.Model, *places: int) -> None:
 
 
 @pytest.mark.parametrize(("precision", "close"), [("int8", 1.5), ("fp16", 0.1)])
-def test_lower_precision_is_close_and_the_same_every_time(model, precision, close):
+def test_lower_precision_is_close_and_deterministic(model, precision, close):
     before = serialise(model)
-    made, accuracy = lowered(model, precision)
+    lowered, loss = lower(model, precision)
     assert serialise(model) == before
-    assert accuracy.passed
-    assert accuracy.hits[1] == (12, 12)
-    assert accuracy.summary()["top1"][precision] == 1.0
-    difference = np.abs(logits(made) - logits(model)).max()
+    assert loss.passed
+    assert loss.hits[1] == (12, 12)
+    assert loss.summary()["top1"][precision] == 1.0
+    difference = np.abs(logits(lowered) - logits(model)).max()
     assert 0 < difference < close
-    assert serialise(lowered(model, precision)[0]) == serialise(made)
+    assert serialise(lower(model, precision)[0]) == serialise(lowered)
 
 
-@pytest.mark.parametrize("apply", [quantise, halve])
+@pytest.mark.parametrize("apply", [quantise, to_float16])
 def test_layers_left_in_float_are_left_alone_and_a_second_run_changes_nothing(model, apply):
     ranges = dict.fromkeys(activations(model), (-4.0, 4.0))
     names = list(layers(model))
     run = (
         (lambda m: quantise(m, ranges, names[1:2]))
         if apply is quantise
-        else (lambda m: halve(m, names[1:2]))
+        else (lambda m: to_float16(m, names[1:2]))
     )
     assert run(model)
     assert list(layers(model)) == names[1:2]
@@ -261,32 +261,32 @@ def test_layers_left_in_float_are_left_alone_and_a_second_run_changes_nothing(mo
 
 
 def test_a_resnets_stem_can_stay_in_float():
-    """What it feeds is then read by two layers at once, the first of a block and its bypass."""
+    """Two layers then read its output, the first of a block and its bypass."""
     frontend = build_frontend(FrontendRecipe(window_seconds=1.0, image_size=32))
     trunk, width = TRUNKS["resnet18"](1.0)
     net = SpeakerNet(frontend, trunk, nn.Linear(width, len(VOICES))).eval()
-    made = trace(ExportedNet(net, 1.0))
+    model = trace(ExportedNet(net, 1.0))
     for apply in PASSES:
-        apply(made)
-    made.ir_version = 10
-    names = list(layers(made))
-    assert quantise(made, dict.fromkeys(activations(made), (-4.0, 4.0)), names[:1])
-    assert list(layers(made)) == names[:1]
-    assert logits(made).shape == (12, 12)
-
-
-def test_the_layers_to_blame_are_left_in_float(model):
+        apply(model)
+    model.ir_version = 10
     names = list(layers(model))
-    spoil(model, 0)
-    told: list[str] = []
-    _, accuracy = lowered(model, say=told.append)
-    assert accuracy.passed
-    assert set(accuracy.in_float) == set(names[:2])
-    assert any("layers to blame" in line for line in told)
+    assert quantise(model, dict.fromkeys(activations(model), (-4.0, 4.0)), names[:1])
+    assert list(layers(model)) == names[:1]
+    assert logits(model).shape == (12, 12)
 
 
-def test_too_great_a_loss_names_the_layers(model, monkeypatch):
-    monkeypatch.setattr(lowering, "_TRIED_IN_FLOAT", (1,))
-    spoil(model, 0, 1)
+def test_the_most_sensitive_layers_stay_in_float(model):
+    names = list(layers(model))
+    make_sensitive(model, 0)
+    lines: list[str] = []
+    _, loss = lower(model, say=lines.append)
+    assert loss.passed
+    assert set(loss.in_float) == set(names[:2])
+    assert any("layers to blame" in line for line in lines)
+
+
+def test_too_large_a_loss_is_refused_and_names_the_layers(model, monkeypatch):
+    monkeypatch.setattr(precisions, "_LAYERS_TRIED_IN_FLOAT", (1,))
+    make_sensitive(model, 0, 1)
     with pytest.raises(ParityError, match=r"top-1 .* clips lost, 1 allowed.*net\.trunk\."):
-        lowered(model)
+        lower(model)

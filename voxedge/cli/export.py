@@ -1,9 +1,9 @@
-"""``voxedge export``: a finished run -> one model file, refused unless parity holds."""
+"""``voxedge export``: write a finished run as one model file, unless ONNX Runtime differs."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ from voxedge.inference.identifier import DEFAULT_MODEL
 from voxedge.install import needs_extra
 
 if TYPE_CHECKING:
+    from voxedge.export.accuracy import AccuracyLoss
     from voxedge.export.pipeline import Exported
 
 _BUFFER = "Input buffer of the device"
@@ -28,7 +29,7 @@ def export(
     run: Annotated[
         Path, typer.Option(help="A run folder, or a folder of runs.")
     ] = options.DEFAULT_RUNS,
-    data: Annotated[Path | None, typer.Option(help="Where the corpus lies, if it moved.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The corpus folder, if it moved.")] = None,
     licence: Annotated[str, typer.Option(help="Of the model, for its metadata.")] = "",
     precision: Annotated[
         Literal["fp32", "fp16", "int8"],
@@ -36,25 +37,28 @@ def export(
     ] = "fp32",
     ort: Annotated[
         bool,
-        typer.Option("--ort", help="Also for minimal builds: .ort, and the operators it needs."),
+        typer.Option(
+            "--ort",
+            help="Also write .ort and its operator list, for minimal builds of ONNX Runtime.",
+        ),
     ] = False,
     input_rate: Annotated[
         int | None,
         typer.Option(
-            help="Hz; the file resamples.", show_default="the model's", rich_help_panel=_BUFFER
+            help="Hz; the model resamples.", show_default="the model's", rich_help_panel=_BUFFER
         ),
     ] = None,
     input_type: Annotated[
         Literal["float32", "int16"], typer.Option(help="Of a sample.", rich_help_panel=_BUFFER)
     ] = "float32",
     input_channels: Annotated[
-        int, typer.Option(help="Interleaved; the file averages them.", rich_help_panel=_BUFFER)
+        int, typer.Option(help="Interleaved; the model averages them.", rich_help_panel=_BUFFER)
     ] = 1,
 ) -> None:
     """Write the best network of a run as ONE file: samples in, names out.
 
-    Nothing is written unless ONNX Runtime computes what PyTorch does, nor if int8 or fp16 loses
-    more than 0.5 points of top-1 or 0.3 of top-5 on the validation clips.
+    Nothing is written if ONNX Runtime's outputs differ from PyTorch's, or if int8 or fp16 loses
+    more than 0.5 points of top-1 or 0.3 of top-5 accuracy on the validation clips.
     """
     with needs_extra("export"):
         from voxedge.export.input_format import InputFormat
@@ -78,7 +82,7 @@ def export(
         input_format=InputFormat(rate, input_type, input_channels),
         say=console.say,
     )
-    _show(done, precision)
+    _show(done)
     console.answer(f"{model}: {len(done.metadata.labels)} speakers, {done.bytes / 1e6:.1f} MB")
     if ort:
         console.answer(" and ".join(path.name for path in write_ort(model)))
@@ -86,7 +90,7 @@ def export(
     console.say(f"next: voxedge identify CLIP{flag}")
 
 
-def _show(done: Exported, precision: str) -> None:
+def _show(done: Exported) -> None:
     console.show_table(
         "parity with PyTorch",
         ["", "windows", "logits", "probabilities", "embedding", "top-1", "top-5"],
@@ -104,24 +108,23 @@ def _show(done: Exported, precision: str) -> None:
         ],
     )
     if done.accuracy is not None:
-        _show_accuracy(done.metadata.parity["accuracy"], precision)
+        _show_accuracy(done.accuracy)
 
 
-def _show_accuracy(found: dict[str, Any], precision: str) -> None:
-    """What lower precision cost (``parity.accuracy`` of a model file's metadata)."""
+def _show_accuracy(loss: AccuracyLoss) -> None:
+    """What lower precision loses, in all and by the confidence of the float32 network."""
     console.show_table(
-        f"{precision} beside float32: {found['clips']} validation clips",
-        ["", "float32", precision, "lost", "allowed", "agreement"],
+        f"{loss.precision} compared with float32: {loss.clips} validation clips",
+        ["", "float32", loss.precision, "lost", "allowed", "agreement"],
         [
             [
                 f"top-{k}",
-                f"{found[f'top{k}']['float32']:.1%}",
-                f"{found[f'top{k}'][precision]:.1%}",
-                f"{found[f'top{k}']['lost']} clips",
-                f"{found[f'top{k}']['allowed']} clips",
-                f"{found[f'top{k}']['agreement']:.1%}",
+                *(f"{hits / loss.clips:.1%}" for hits in loss.hits[k]),
+                f"{loss.lost(k)} clips",
+                f"{loss.allowed(k)} clips",
+                f"{loss.agreement[k]:.1%}",
             ]
-            for k in (1, 5)
+            for k in loss.hits
         ],
     )
     console.show_table(
@@ -129,13 +132,13 @@ def _show_accuracy(found: dict[str, Any], precision: str) -> None:
         ["", "clips", "changed", ""],
         [
             [
-                f"{band['low']:.0%} to {band['high']:.0%}",
-                band["clips"],
-                band["changed"],
-                f"{band['changed'] / max(1, band['clips']):.1%}",
+                f"{band.low:.0%} to {band.high:.0%}",
+                band.clips,
+                band.changed,
+                f"{band.changed / max(1, band.clips):.1%}",
             ]
-            for band in found["changed_by_confidence"]
+            for band in loss.bands
         ],
     )
-    if found["in_float"]:
-        console.answer(f"left in float32: {', '.join(found['in_float'])}")
+    if loss.in_float:
+        console.answer(f"left in float32: {', '.join(loss.in_float)}")
