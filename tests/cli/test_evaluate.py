@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 
 import pytest
 
 from tests.conftest import SPEAKERS
-from voxedge.cli import app as cli
+from voxedge.cli import app
 from voxedge.errors import CorpusError, UsageError
 from voxedge.train.run import find_run
 
 
 @pytest.fixture
 def type_in(workshop, monkeypatch, capsys):
-    """Type a command in the workshop; what it prints on stdout and stderr."""
+    """Run a command in the workshop; what it prints on stdout and stderr."""
     monkeypatch.chdir(workshop)
     monkeypatch.delenv("VOXEDGE_MODEL", raising=False)
 
     def run(*words):
         capsys.readouterr()
-        cli.app.run([str(word) for word in words])
+        app.run(["--debug", *map(str, words)])
         return capsys.readouterr()
 
     return run
 
 
-def test_a_run_and_its_file_are_measured_alike_and_as_training_did(type_in, workshop, tmp_path):
+def test_a_run_and_its_file_have_the_accuracy_that_training_reported(type_in, workshop, tmp_path):
     flags = ["--stress", "cut0.5,mp332", "--json", "--workers", "1"]
     network = json.loads(type_in("evaluate", *flags, "--out", tmp_path / "net").out)
     file = json.loads(
@@ -66,19 +67,28 @@ def test_any_labelled_folder_with_a_model_file(type_in, workshop, tmp_path):
     (data / "ada" / "bad.wav").write_bytes(b"nothing")
     (tmp_path / "s.csv").write_text("speaker,kind\nada,high\nben,low\ncleo,low\ndan,high\n")
     out = ["--out", tmp_path / "out", "--groups", tmp_path / "s.csv"]
-    told = type_in("evaluate", "--data", data, "--stress", "noise10,gain-20", *out)
-    assert "model.onnx on" in told.out
-    assert "4 clips of 4 speakers" in told.out
-    assert "gain-20" in told.out
-    assert "by kind" in told.out
-    assert "left out for want of --noise or --rooms: noise10" in told.err
-    assert "ada/bad.wav: left out" in told.err
-    assert "1 clips of 1 speakers that the model does not know" in told.err
+    printed = type_in("evaluate", "--data", data, "--stress", "noise10,gain-20", *out)
+    assert "model.onnx on" in printed.out
+    assert "4 clips of 4 speakers" in printed.out
+    assert "gain-20" in printed.out
+    assert "by kind" in printed.out
+    assert "left out for want of --noise or --rooms: noise10" in printed.err
+    assert "ada/bad.wav: left out" in printed.err
+    assert "1 clips of 1 speakers that the model does not know" in printed.err
     page = (tmp_path / "out" / "evaluation.html").read_text()
     assert "Speakers it does not know" in page
 
 
-def test_mistakes_are_said_before_anything_is_measured(type_in, tmp_path):
+def test_a_device_without_jinja2_gets_no_page(type_in, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    arguments = ["--model", "model.onnx", "--stress", "none", "--out", tmp_path / "out"]
+    printed = type_in("evaluate", "runs", *arguments)
+    assert "no evaluation.html is written" in printed.err
+    assert "top-1" in printed.out
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["evaluation.json"]
+
+
+def test_mistakes_are_reported_before_anything_is_measured(type_in, tmp_path):
     with pytest.raises(UsageError, match="no condition 'fog'"):
         type_in("evaluate", "--stress", "fog")
     with pytest.raises(CorpusError, match="no corpus"):

@@ -65,8 +65,8 @@ def evaluation(clips):
 
 
 def record(number, speaker, rank, given, probability=0.8, seconds=2.5, windows=1, known=True):
-    guesses = ((given, probability),) if given else ()
-    answers = {CLEAN: Answer(rank, windows, guesses)}
+    predictions = ((given, probability),) if given else ()
+    answers = {CLEAN: Answer(rank, windows, predictions)}
     return Record(f"{number}.wav", speaker, seconds, f"{number:x}", known, answers)
 
 

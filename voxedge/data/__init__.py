@@ -1,1 +1,1 @@
-"""Corpora: folders and manifests of labelled clips, checked, split without leaks, decoded."""
+"""Corpora of labelled clips: read, checked, split without leaks, and decoded."""

@@ -1,1 +1,1 @@
-"""How good a model is: its answers on labelled clips, the figures, the page, and comparisons."""
+"""Evaluation: a model's answers on labelled clips, their metrics, the page, and comparisons."""

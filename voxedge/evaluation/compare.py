@@ -209,7 +209,7 @@ def _find(place: Path) -> Path:
 
 
 def _run_name(path: Path) -> str:
-    """Return the name of the run or model file that an evaluation belongs to, if its path tells."""
+    """Return the name of the run or model file of an evaluation, or else of its folder or file."""
     if path.name != FILE:
         return path.stem
     folder = path.resolve().parent
