@@ -2,7 +2,7 @@
 
 All windows of every test clip, probabilities averaged over a clip as ``identify`` does. The seed
 network is also measured behind our own front end's ``seed`` feature, in place of librosa's. Only
-the float32 file has to agree with its network here: everything else is measured, not judged.
+the float32 file has to agree with its network here: everything else is only measured.
 """
 
 from __future__ import annotations

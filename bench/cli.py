@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import typer
 from typer.main import get_command
@@ -12,7 +13,7 @@ from typer.main import get_command
 from voxedge.cli.console import complain
 from voxedge.errors import UsageError, VoxedgeError
 
-_BadUsage: type = typer.BadParameter.__mro__[1]  # click's UsageError, wherever Typer keeps it
+_BadUsage: Any = typer.BadParameter.__mro__[1]  # click's UsageError, wherever Typer keeps it
 
 
 def new_app(help: str | None = None) -> typer.Typer:  # noqa: A002 - Typer's own name for it

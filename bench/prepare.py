@@ -2,11 +2,11 @@
 
 Accuracy and agreement mean nothing on random weights, so both networks are trained first, by the
 command line that users have. Their runs stay in build/bench/runs and are trained again only after a
-recipe has changed. Both are exported anew each time, ours in each precision, so that the files
-measured are those of the present exporter.
+recipe has changed. Both are exported each time, ours in each precision, so that the files measured
+are those of the present exporter.
 
-The corpus is the one of the run that VOXEDGE_BENCH_RUN names, which is then measured as it is; else
-forty speakers of the recordings in VOXEDGE_DATA or ../shared/data; else the synthetic voices of
+Where VOXEDGE_BENCH_RUN names a finished run, that one is measured. Otherwise the corpus is forty
+speakers of the recordings in VOXEDGE_DATA or ../shared/data, or else the synthetic voices of
 espeak-ng. VOXEDGE_BENCH_SEED_RUN names a finished run of a seed recipe on the same clips: training
 it well takes hours on a CPU.
 """

@@ -1,4 +1,4 @@
-"""The shape of bench/results.json and bench/records.json, and how the former is made and kept.
+"""The shape of bench/results.json and bench/records.json, and how results are read and written.
 
 The results hold the machine, the subject, and in ``figures`` the entries of each suite: what was
 varied (device, batch, threads), and in the entry's own ``figures`` what was measured, by
@@ -11,13 +11,13 @@ import json
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, cast
 
 from voxedge.metrics import IntervalDict
 
 
 class Network(TypedDict):
-    """What tells the networks of the benchmarks apart."""
+    """What identifies a network of the benchmarks."""
 
     trunk: str
     width: float
@@ -249,7 +249,7 @@ def read_suites(path: Path) -> Suites:
     for entry in json.loads(path.read_text())["benchmarks"]:
         info = entry["extra_info"]
         suites[info.pop("suite")].append(info)
-    return Suites(**suites)  # type: ignore[typeddict-item]
+    return cast(Suites, dict(suites))
 
 
 def to_json(results: Results) -> str:

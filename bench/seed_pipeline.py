@@ -1,8 +1,9 @@
 """The seed system's way to an answer: librosa for the feature, torch for the network.
 
-Written after docs/design.md ("The signal path") and not after ``voxedge.nn.frontend``, so that it
-is both what a user would run without voxedge and an independent check of the ``seed`` feature.
-Features are computed one clip after another, as librosa does; the network gets them as a batch.
+Written from the description in docs/design.md ("The seed system"), not from
+``voxedge.nn.frontend``, so that it is both what a user would run without voxedge and an independent
+check of the ``seed`` feature. Features are computed clip by clip, as librosa does; the network gets
+them as a batch.
 
 Shapes: B windows, W samples of a window, F frames, K classes.
 """
@@ -48,14 +49,14 @@ def _bands() -> Samples:
 
 
 def image(clip: Samples) -> Tensor:
-    """Samples [W] -> the picture that the network looks at, [3, SIDE, SIDE]."""
+    """Samples [W] -> the network's input image [3, SIDE, SIDE]."""
     grey = torch.from_numpy(feature(clip))[None, None]
     resized = F.interpolate(grey, size=(SIDE, SIDE), mode="bilinear", align_corners=False)
     return resized[0].repeat(3, 1, 1)
 
 
 class SeedPipeline:
-    """Windows in, probabilities out.
+    """The trained seed system: probabilities of windows.
 
     Args:
         run: folder of a finished run of a seed recipe, for its weights and temperature.
@@ -87,12 +88,12 @@ class SeedPipeline:
 
 def _network(weights: Path, classes: int) -> nn.Module:
     network: nn.Module = torchvision.models.resnet18(weights=None, num_classes=classes)
-    names = {"net.trunk.": "", "net.head.": "fc."}
+    names = {"net.trunk.": "", "net.head.": "fc."}  # prefixes, ours -> torchvision's
     state = {
-        to + key.removeprefix(start): tensor
+        theirs + key.removeprefix(ours): tensor
         for key, tensor in load_file(weights).items()
-        for start, to in names.items()
-        if key.startswith(start)
+        for ours, theirs in names.items()
+        if key.startswith(ours)
     }
     network.load_state_dict(state)
     return network.eval()

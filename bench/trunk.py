@@ -1,7 +1,8 @@
-"""An exported file's graph cut at its image: the front end before it, the network behind it, and
-of that the bare trunk, without the statistics beside it and the head.
+"""Parts of an exported file, cut at its image: the front end before it, everything behind it, and
+the bare trunk, without the long-term statistics and the head.
 
-Weights and quantisation are the file's own, so that nothing but the cut differs.
+Weights and quantisation are the file's own, so that a part costs what it costs in the file.
+Shapes: P pixels of a side, E embedding, K classes.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from onnx import shape_inference
 from voxedge.export.passes.tidy import tidy
 from voxedge.export.serialise import serialise
 
-_STORED = {"DequantizeLinear", "Cast"}  # how a weight in lower precision is read
+_STORED = {"DequantizeLinear", "Cast"}  # between a weight in lower precision and its use
 _ROUNDING = {*_STORED, "QuantizeLinear"}
 _POOLS = {"GlobalAveragePool", "ReduceMean"}
 
 
 def bare_trunk(path: Path) -> bytes:
-    """A model of ``image`` [batch, 1, P, P] -> ``features`` [batch, E, 1, 1] as the file has them.
+    """A model of ``image`` [batch, 1, P, P] -> ``features`` [batch, E, 1, 1].
 
     Raises:
-        ValueError: there is no convolution over an image in the file.
+        ValueError: the file has no convolution over an image.
     """
     model = ir.load(path)
     pooled = _pooled(_convolutions(model)[-1])
@@ -35,8 +36,12 @@ def bare_trunk(path: Path) -> bytes:
 
 
 def behind_front_end(path: Path) -> bytes:
-    """The file with ``image`` [batch, 1, P, P] beside its inputs, of which it only asks how long a
-    clip is; raises the same.
+    """The file with an input ``image`` [batch, 1, P, P] in addition to its own.
+
+    Of its own inputs it then only uses the length of a clip.
+
+    Raises:
+        ValueError: the file has no convolution over an image.
     """
     model = ir.load(path)
     model.graph.inputs.insert(0, _given_image(model))
@@ -44,13 +49,17 @@ def behind_front_end(path: Path) -> bytes:
 
 
 def bare_front_end(path: Path) -> bytes:
-    """A model of ``pcm`` -> ``image`` [batch, 1, P, P] as the file has it; raises the same."""
+    """A model of ``pcm`` -> ``image`` [batch, 1, P, P].
+
+    Raises:
+        ValueError: the file has no convolution over an image.
+    """
     model = ir.load(path)
     return _ending(model, _image(_convolutions(model)[0]), "image")
 
 
 def multiply_adds(trunk: bytes, pixels: int) -> int:
-    """Products, each with its addition, of one image in a bare float32 trunk.
+    """Multiply-adds of a bare float32 trunk for one image.
 
     Args:
         trunk: from ``bare_trunk``.
@@ -77,8 +86,7 @@ def multiply_adds(trunk: bytes, pixels: int) -> int:
 
 
 def with_classes(path: Path, classes: int) -> bytes:
-    """The file with as many classes, of random weights; it names nobody any more, but costs as much
-    as one that does.
+    """A model file with another number of classes, at random weights: for costs, not for answers.
 
     Args:
         path: a model file.
@@ -88,13 +96,13 @@ def with_classes(path: Path, classes: int) -> bytes:
     graph = model.graph
     (known,) = {value.shape[1] for value in graph.outputs if value.name == "logits"}
     random = np.random.default_rng(0)
-    for value in _behind(next(value for value in graph.outputs if value.name == "logits")):
+    for value in _head_constants(next(v for v in graph.outputs if v.name == "logits")):
         tensor = value.const_value
         if known in tensor.shape:
             shape = [classes if size == known else size for size in tensor.shape]
-            made = random.standard_normal(shape).astype(tensor.numpy().dtype)
-            value.const_value = ir.tensor(made, name=value.name)
-            value.shape = ir.Shape(made.shape)
+            weights = random.standard_normal(shape).astype(tensor.numpy().dtype)
+            value.const_value = ir.tensor(weights, name=value.name)
+            value.shape = ir.Shape(weights.shape)
     for value in graph.outputs:
         if value.shape is not None and value.shape[1] == known:
             value.shape = ir.Shape([value.shape[0], classes])
@@ -103,21 +111,21 @@ def with_classes(path: Path, classes: int) -> bytes:
 
 
 def _ending(model: ir.Model, value: ir.Value, name: str) -> bytes:
-    """The model with this value as its one output, under that name."""
+    """The model with this value as its only output, under that name."""
     value.name, value.type = name, ir.TensorType(ir.DataType.FLOAT)
     model.graph.outputs[:] = [value]
     return _without_dead(model)
 
 
 def _without_dead(model: ir.Model) -> bytes:
-    """The model, which is none of ours any more, without what no output needs."""
+    """The model without our metadata and without what no output needs."""
     model.metadata_props.clear()
     tidy(model)
     return serialise(model)
 
 
 def _given_image(model: ir.Model) -> ir.Value:
-    """A new value that is read wherever the image was."""
+    """A new value that replaces the image wherever it is used."""
     shape = ir.Shape(["batch", 1, "rows", "columns"])
     image = ir.Value(name="image", type=ir.TensorType(ir.DataType.FLOAT), shape=shape)
     ir.convenience.replace_all_uses_with(_image(_convolutions(model)[0]), image)
@@ -125,26 +133,26 @@ def _given_image(model: ir.Model) -> ir.Value:
 
 
 def _convolutions(model: ir.Model) -> list[ir.Node]:
-    """The trunk's; those of a front end are over time."""
+    """The trunk's convolutions: those of the front end are over time only."""
     found = [n for n in model.graph if n.op_type == "Conv" and _rank(n.inputs[1]) == 4]
     if not found:
         raise ValueError("the model has no convolution over an image")
     return found
 
 
-def _behind(logits: ir.Value) -> Iterator[ir.Value]:
-    """The constants that logits are made of: the heads', not what they look at, nor its length."""
+def _head_constants(logits: ir.Value) -> Iterator[ir.Value]:
+    """The constants of the heads: without those of the embedding and of the clip's duration."""
     node = logits.producer()
     if logits.const_value is not None:
         yield logits
     elif node is not None and node.op_type != "Pow":
         for value in node.inputs[1:] if node.op_type in ("MatMul", "Gemm") else node.inputs:
             if value is not None:
-                yield from _behind(value)
+                yield from _head_constants(value)
 
 
 def _rank(value: ir.Value | None) -> int:
-    """Dimensions of a constant, whatever it is stored as; 0 for what is none."""
+    """The number of dimensions of a constant, in any precision; 0 for what is no constant."""
     while value is not None and value.const_value is None:
         node = value.producer()
         value = node.inputs[0] if node is not None and node.op_type in _STORED else None
@@ -152,7 +160,7 @@ def _rank(value: ir.Value | None) -> int:
 
 
 def _image(first: ir.Node) -> ir.Value:
-    """What the first convolution reads, before it is rounded to its precision."""
+    """The input of the first convolution, before it is rounded to the file's precision."""
     value = first.inputs[0]
     while value.producer().op_type in _ROUNDING:
         value = value.producer().inputs[0]

@@ -102,9 +102,11 @@ def draw(found: Mapping[str, Sequence[Verification]], path: Path) -> None:
     with pyplot.rc_context({"svg.hashsalt": "voxedge", "svg.fonttype": "none"}):
         figure, axes = pyplot.subplots(figsize=(8, 0.3 * len(found) + 1.2), layout="constrained")
         for kind, colour in (("same", "C0"), ("different", "C3")):
-            spreads = np.array([_spread(own, kind) for own in found.values()])
-            looks = {"fmt": "o", "color": colour, "label": f"{kind} speaker"}
-            axes.errorbar(spreads[:, 0], range(len(found)), xerr=spreads[:, 1], **looks)
+            means, deviations = np.array([_spread(own, kind) for own in found.values()]).T
+            label = f"{kind} speaker"
+            axes.errorbar(
+                means, range(len(found)), xerr=deviations, fmt="o", color=colour, label=label
+            )
         axes.set_yticks(range(len(found)), list(found))
         axes.invert_yaxis()
         axes.set_xlabel("cosine of two clips of unseen speakers: mean, standard deviation")

@@ -1,7 +1,8 @@
-"""The rivals: they learn from the training side alone, and are judged on the other."""
+"""The rivals: trained on the training side alone, and evaluated on the other, like a run."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -10,9 +11,9 @@ import numpy as np
 import pytest
 
 from bench.accuracy import ablation, centers, few, rivals, table
-from bench.accuracy.__main__ import _clips, _options, main
+from bench.accuracy.__main__ import main
+from bench.accuracy.evaluate import read_clips
 from tests.conftest import RATE, voice
-from voxedge.cli.app import _refuse_idle
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import read_manifest
 from voxedge.errors import MissingExtra
@@ -28,21 +29,21 @@ def corpus(corpus_folder):
     return load_corpus(read_manifest(corpus_folder), RATE, memory=1 << 30)
 
 
-def test_the_discriminant_is_judged_like_a_run(
+def test_the_discriminant_is_evaluated_like_a_run(
     corpus_folder, corpus, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
     words = ["rivals", "--data", corpus_folder, "--out", tmp_path, "--stress", "gain-20,cut0.5"]
     assert main(list(map(str, words))) == 0
-    said = capsys.readouterr()
-    assert "resemblyzer is left out" in said.err
-    assert "--no-deps Resemblyzer" in said.err
-    assert f"next: voxedge compare RUN {tmp_path / 'mfcc-lda'}" in said.err
-    assert "trained in" in said.out
+    printed = capsys.readouterr()
+    assert "resemblyzer is left out" in printed.err
+    assert "--no-deps Resemblyzer" in printed.err
+    assert f"next: voxedge compare RUN {tmp_path / 'mfcc-lda'}" in printed.err
+    assert "trained in" in printed.out
     written = Evaluation.read(tmp_path / "mfcc-lda" / "evaluation.json")
-    made = split_for(Recipe(), corpus)  # the clips that a run of the defaults is tested on
-    judged = {record.path for record in written.records}
-    assert judged == {name for name, side in made.sides.items() if side == "test"}
+    split = split_for(Recipe(), corpus)  # of a run of the default recipe
+    evaluated = {record.path for record in written.records}
+    assert evaluated == {name for name, side in split.sides.items() if side == "test"}
     assert written.conditions == ("clean", "gain-20", "cut0.5")
     assert written.subject["train_seconds"] > 0
     assert all(record.answers["clean"].rank == 0 for record in written.records)  # easy voices
@@ -52,20 +53,25 @@ def test_a_run_and_its_corpus_and_seed_give_the_same_split(corpus_folder, corpus
     run = Run(tmp_path / "run")
     recipe = Recipe().with_values({"data.split_seed": 3})
     run.describe(recipe, corpus, split_for(recipe, corpus))
-    of_run, _ = _clips(_options(["rivals", "--run", str(run.folder), "--out", "o"]))
-    words = ["rivals", "--data", str(corpus_folder), "--seed", "3", "--out", "o"]
-    of_data, _ = _clips(_options(words))
+    of_run, _ = read_clips(run.folder, None, seed=0)
+    of_data, _ = read_clips(None, corpus_folder, seed=3)
     sides = [{clip.name: clip.split for clip in clips} for clips in (of_run, of_data)]
     assert sides[0] == sides[1]
     assert set(sides[0].values()) == {"train", "validation", "test"}
 
 
-def test_nothing_to_train_and_mistakes_are_said(corpus_folder, tmp_path, capsys, monkeypatch):
+def test_no_rival_to_train_and_wrong_arguments_are_errors(
+    corpus_folder, tmp_path, capsys, monkeypatch
+):
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
     words = ["rivals", "--data", str(corpus_folder), "--out", str(tmp_path)]
     assert main([*words, "--stress", "none", "--only", "resemblyzer"]) == MissingExtra.exit_code
-    assert main([*words, "--stress", "underwater"]) == 2
-    assert "underwater" in capsys.readouterr().err
+    for mistake in (["--stress", "underwater"], ["--only", "gmm"], ["--split", "train"]):
+        assert main([*words, *mistake]) == 2
+        assert mistake[1] in capsys.readouterr().err
+    assert main(["rivals", "--out", str(tmp_path)]) == 2
+    assert "--run or --data" in capsys.readouterr().err
+    assert main([]) == 2
 
 
 def test_the_nearest_centroid_by_hand():
@@ -93,15 +99,15 @@ def test_its_temperature_calibrates_where_classes_overlap():
     assert calibration_error(probabilities.max(axis=1), right) < 0.12
 
 
-def test_resemblyzer_describes_even_what_it_hears_no_voice_in():
+def test_resemblyzer_describes_even_a_clip_without_voice():
     pytest.importorskip("resemblyzer")
-    describe = rivals._resemblyzer()
+    describe = rivals.load_resemblyzer()
     quiet = np.random.default_rng(0).normal(0, 1e-3, RATE // 2).astype(np.float32)
     for samples in (voice(150, 1.0, 0), quiet):
         assert np.linalg.norm(describe(samples)) == pytest.approx(1, abs=1e-5)
 
 
-def test_little_data_is_the_same_every_time_and_heard_once(tmp_path):
+def test_the_manifest_of_little_data_is_deterministic_and_its_sides_are_disjoint(tmp_path):
     for speaker in range(12):
         (tmp_path / "data" / f"s{speaker:02d}").mkdir(parents=True)
         for clip in range(60):
@@ -118,94 +124,100 @@ def test_little_data_is_the_same_every_time_and_heard_once(tmp_path):
     assert again.read_bytes() == listed.read_bytes()
 
 
-def test_a_run_is_begun_or_goes_on_and_is_not_judged_twice(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(table, "voxedge", lambda *words: said.append(" ".join(words)))
+def test_a_run_is_begun_or_resumed_and_evaluated_once(tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr(table, "voxedge", lambda *words: commands.append(" ".join(words)))
     folder, latest = tmp_path / "row-0", tmp_path / "row-0" / "latest"
     own = (folder, ("data", "--seed", "0"), ("--stress", "none"))
     table.train_and_evaluate(*own)
-    assert said == [f"train data --seed 0 --runs {folder}", f"evaluate {folder} --stress none"]
+    assert commands == [f"train data --seed 0 --runs {folder}", f"evaluate {folder} --stress none"]
     latest.mkdir(parents=True)
     (latest / "last.safetensors").touch()
-    said.clear()
+    commands.clear()
     table.train_and_evaluate(*own)
-    assert said == [f"train --resume {folder}", f"evaluate {folder} --stress none"]
+    assert commands == [f"train --resume {folder}", f"evaluate {folder} --stress none"]
     (latest / "evaluation").mkdir()
     (latest / "evaluation" / "evaluation.json").touch()
-    said.clear()
+    commands.clear()
     table.train_and_evaluate(*own)
-    assert said == []
+    assert commands == []
 
 
 @pytest.mark.parametrize("words", [("--seeds", "a"), ("--seeds", "0,-1"), ("--rows", "best")])
-def test_what_is_no_seed_or_row_is_a_usage_error(words, tmp_path, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(["table", "--out", str(tmp_path), *words])
-    assert stopped.value.code == 2
+def test_an_unknown_seed_or_row_is_a_usage_error(words, tmp_path, capsys):
+    assert main(["table", "--out", str(tmp_path), *words]) == 2
     assert words[1].split(",")[-1] in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", [centers, ablation])
-def test_every_variant_is_a_recipe_of_its_own(kind):
+def test_every_variant_is_another_recipe(kind):
     default = load("default")
-    made = {
+    recipes = {
         name: default.with_values(parse_settings(table.settings(values)[1::2]))
         for name, values in kind.VARIANTS.items()
     }
-    assert len({str(recipe.to_dict()) for recipe in made.values()}) == len(made)
+    assert len({str(recipe.to_dict()) for recipe in recipes.values()}) == len(recipes)
 
 
 def test_the_variants_of_the_center_loss_are_what_they_are_called():
-    made = {
+    recipes = {
         name: load("default").with_values(parse_settings(table.settings(values)[1::2]))
         for name, values in centers.VARIANTS.items()
     }
-    assert made["none"].loss.center == "none"
-    assert made["paper-unit-100"].loss.center_unit
-    assert not made["paper-100"].loss.center_unit
-    assert made["paper-unit-100-late"].loss.center_warm_up == 1.0
+    assert recipes["none"].loss.center == "none"
+    assert recipes["paper-unit-100"].loss.center_unit
+    assert not recipes["paper-100"].loss.center_unit
+    assert recipes["paper-unit-100-late"].loss.center_warm_up == 1.0
 
 
-def test_the_ablation_takes_one_thing_away_at_a_time(tmp_path, monkeypatch):
-    said = []
-    monkeypatch.setattr(table, "voxedge", lambda *words: said.append(" ".join(words)))
+def test_the_ablation_removes_one_thing_at_a_time(tmp_path, monkeypatch):
+    commands = []
+    monkeypatch.setattr(table, "voxedge", lambda *words: commands.append(" ".join(words)))
     for speaker in range(2):
         (tmp_path / "data" / f"s{speaker}").mkdir(parents=True)
     words = ["ablation", "--out", str(tmp_path / "out"), "--rows", "default,no-gain,no-noise"]
     words += ["--data", str(tmp_path / "data"), "--noise", "N", "--rooms", "R", "--seeds", "0,7"]
     assert main(words) == 0
-    trained = [line for line in said if line.startswith("train ")]
+    trained = [line for line in commands if line.startswith("train ")]
     assert ["augment.gain=0" in line for line in trained] == [False, True, False] * 2
     assert ["augment.noise=0" in line for line in trained] == [False, False, True] * 2
     assert ["augment.noise_folder=N" in line for line in trained] == [True, True, False] * 2
     assert all("augment.rooms_folder=R" in line for line in trained)
     assert [line.partition("--seed ")[2][0] for line in trained] == ["0"] * 3 + ["7"] * 3
-    judged = [line for line in said if line.startswith("evaluate ")]
-    assert len(judged) == 6
+    evaluated = [line for line in commands if line.startswith("evaluate ")]
+    assert len(evaluated) == 6
     conditions = "--stress noise10,room,telephone,cut1 --noise N --rooms R"
-    assert all(line.endswith(conditions) for line in judged)
-    assert said[-1].startswith(f"compare default={tmp_path / 'out' / 'default-0' / 'latest'},")
-    assert said[-1].endswith("no-noise-7/latest --markdown")
+    assert all(line.endswith(conditions) for line in evaluated)
+    assert commands[-1].startswith(f"compare default={tmp_path / 'out' / 'default-0' / 'latest'},")
+    assert commands[-1].endswith("no-noise-7/latest --markdown")
 
 
-def test_one_row_alone_is_compared_with_nothing(monkeypatch):
-    said = []
-    monkeypatch.setattr(table, "voxedge", lambda *words: said.append(words))
-    table.compare({"a": [Path("a-0"), Path("a-1")]}, "--markdown")
-    assert said == []
-    table.compare({"a": [Path("a-0"), Path("a-1")]}, "rivals/r", "--markdown")
-    assert said == [("compare", "a=a-0,a-1", "rivals/r", "--markdown")]
+def test_one_row_alone_is_not_compared(monkeypatch):
+    commands = []
+    monkeypatch.setattr(table, "voxedge", lambda *words: commands.append(words))
+    table.print_comparison({"a": [Path("a-0"), Path("a-1")]}, "--markdown")
+    assert commands == []
+    table.print_comparison({"a": [Path("a-0"), Path("a-1")]}, "rivals/r", "--markdown")
+    assert commands == [("compare", "a=a-0,a-1", "rivals/r", "--markdown")]
 
 
 @pytest.mark.parametrize("name", ablation.VARIANTS)
-def test_nothing_that_an_ablation_says_is_idle(name):
-    changes = parse_settings(table.settings(ablation.heard(name, Path("N"), Path("R")))[1::2])
+def test_every_change_of_an_ablation_has_an_effect(name):
+    values = ablation.with_folders(name, Path("N"), Path("R"))
+    changes = parse_settings(table.settings(values)[1::2])
     default = load("default")
     changed = default.with_values(changes)
-    _refuse_idle(changes, changed)
-    folders = {"noise_folder": "N", "rooms_folder": "R"}
-    heard = default.with_values({f"augment.{key}": folder for key, folder in folders.items()})
-    assert (changed == heard) == (name == "default")
+    changed.refuse_idle(changes)
+    folders = {"augment.noise_folder": "N", "augment.rooms_folder": "R"}
+    assert (changed == default.with_values(folders)) == (name == "default")
+
+
+def test_a_command_that_failed_passes_on_its_exit_code(tmp_path, monkeypatch):
+    def fail(*_):
+        raise subprocess.CalledProcessError(6, "voxedge")
+
+    monkeypatch.setattr(table, "voxedge", fail)
+    assert main(["table", "--out", str(tmp_path), "--rows", "default", "--seeds", "0"]) == 6
 
 
 def test_the_rows_of_the_center_loss_are_means_over_seeds(tmp_path):
