@@ -35,7 +35,7 @@ TITLES = {
     OURS: "voxedge",
     PLAIN: "voxedge, plain convolutions",
     SEED_TRAINER: "the seed's trainer",
-    AUGMENTATION: "voxedge, augmentation and features alone",
+    AUGMENTATION: "augmentation and features alone",
 }
 
 
