@@ -1,60 +1,111 @@
-"""How long a trunk that comes from elsewhere stays as it came."""
+"""``voxedge train``."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.train.test_loop import TINY
-from voxedge.cli import train as command
-from voxedge.cli.train import with_frozen_share
-from voxedge.data.split import Split
-from voxedge.errors import UsageError
-from voxedge.train.recipe import Recipe
+from tests.conftest import voxedge, write_corpus
 
 
-def made(clips: int) -> Split:
-    sides = {f"{n}.wav": "train" for n in range(clips)}
-    return Split({**sides, "v.wav": "validation", "t.wav": "test"}, by_session=0, by_utterance=1)
+def test_train_tells_how_it_goes_and_what_to_type_next(workshop):
+    log = (workshop / "train.log").read_text()
+    assert "4 speakers, 32 clips" in log
+    assert "split 4 speakers by utterance" in log
+    assert "epoch   1/10" in log
+    assert "epoch  10/10" in log
+    assert "test: top-1 " in log
+    assert "95 % intervals" in log
+    assert "next: voxedge export model.onnx" in log
+    assert (workshop / "runs" / "latest" / "metrics.json").is_file()
 
 
-@pytest.fixture(autouse=True)
-def held_against(monkeypatch):
-    """The recipes whose images are held against those that their trunk knows."""
-    recipes = []
-    monkeypatch.setattr(command, "refuse_other_images", recipes.append)
-    return recipes
+def test_bad_clips_are_named_skipped_and_counted_and_strict_stops(tmp_path):
+    root = write_corpus(tmp_path / "data", clips=4)
+    (root / "ada" / "broken.wav").write_bytes(b"nothing")
+    quick = ["--image-size", "32", "--epochs", "1", "--set", "frontend.window_seconds=0.5"]
+    done = voxedge("train", *quick, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "ada/broken.wav: left out" in done.stderr
+    assert "1 left out" in done.stderr
+    strict = voxedge("train", "--strict", *quick, cwd=tmp_path)
+    assert strict.returncode == 3
+    assert "ada/broken.wav" in strict.stderr
+
+
+def test_every_flag_reaches_the_recipe(tmp_path):
+    write_corpus(tmp_path / "data", clips=4)
+    flags = {
+        "--epochs": ("training.epochs", 1),
+        "--batch-size": ("training.batch_size", 4),
+        "--seed": ("training.seed", 7),
+        "--image-size": ("frontend.image_size", 32),
+        "--speakers": ("data.speakers", 3),
+        "--train-size": ("data.train_size", 0.5),
+        "--val-size": ("data.val_size", 0.25),
+        "--loss": ("loss.center", "split"),
+        "--center-form": ("loss.center", "split"),
+        "--center-weight": ("loss.center_weight", 0.5),
+        "--center-optimizer": ("optimizer.center_optimizer", "adam"),
+        "--center-learning-rate": ("optimizer.center_learning_rate", 0.01),
+        "--optimizer": ("optimizer.name", "adam"),
+        "--learning-rate": ("optimizer.learning_rate", 0.02),
+        "--beta1": ("optimizer.beta1", 0.8),
+        "--beta2": ("optimizer.beta2", 0.9),
+        "--epsilon": ("optimizer.epsilon", 1e-7),
+        "--step-size": ("optimizer.step_size", 3),
+        "--gamma": ("optimizer.gamma", 0.2),
+        "--init": ("model.init", "random"),
+    }
+    words = [
+        str(word)
+        for flag, (_, value) in flags.items()
+        for word in (flag, "center" if flag == "--loss" else value)
+    ]
+    done = voxedge("train", *words, "--set", "optimizer.schedule=step", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    from voxedge.train.run import find_run
+
+    made = find_run(tmp_path / "runs").recipe().to_dict()
+    for key, value in flags.values():
+        section, name = key.split(".")
+        assert made[section][name] == value
+    assert len(find_run(tmp_path / "runs").labels()) == 3
+    log = json.loads((tmp_path / "runs/latest/last.json").read_text())
+    assert log["position"]["history"][0]["learning_rate"] == 0.02
 
 
 @pytest.mark.parametrize(
-    ("clips", "share"), [(1, 1.0), (299, 1.0), (300, 0.2), (1_999, 0.2), (2_000, 0.0)]
+    ("flags", "message"),
+    [
+        (["--step-size", "3"], "optimizer.step_size would do nothing"),
+        (
+            ["--loss", "cross-entropy", "--center-weight", "2"],
+            "center_weight would do nothing",
+        ),
+        (["--optimizer", "sgd", "--beta2", "0.9"], "optimizer.beta2 would do nothing"),
+        (["--resume", "--recipe", "default"], "only --epochs may change"),
+        (["--data", "elsewhere"], "--data goes with --resume"),
+        (["--recipe", "bad.toml"], "not a recipe"),
+        (["--init", "nowhere.pth"], "there is no file nowhere.pth"),
+        (["--set", "model.trunk=vgg"], "there is no trunk 'vgg'"),
+    ],
 )
-def test_the_less_there_is_to_learn_the_longer(clips, share, capsys, held_against):
-    recipe = TINY.with_values({"training.frozen": -1.0, "model.init": "runs/latest"})
-    decided = with_frozen_share(recipe, made(clips))
-    assert decided.training.frozen == share
-    assert held_against == [decided]
-    said = capsys.readouterr().err
-    assert ("it learns after 20% of the steps" in said) == (share == 0.2)
-    assert ("it stays as it is" in said) == (share == 1)
+def test_flags_that_make_no_sense_are_refused_and_leave_nothing(tmp_path, flags, message):
+    write_corpus(tmp_path / "data", clips=3)
+    (tmp_path / "bad.toml").write_bytes(b"\xff\xfe\x00")
+    done = voxedge("train", *flags, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("clips", [1, 2_000])
-def test_the_trunk_of_a_model_file_stays_as_it_is(clips, capsys):
-    recipe = TINY.with_values({"training.frozen": -1.0, "model.init": "model.onnx"})
-    assert with_frozen_share(recipe, made(clips)).training.frozen == 1
-    assert "trunk of model.onnx: it stays as it is" in capsys.readouterr().err
-    with pytest.raises(UsageError, match="it has no norms"):
-        recipe.with_values({"training.frozen": 0.5})
+def test_the_centers_form_of_a_recipe_is_kept():
+    from voxedge.cli.train import _center_form
+    from voxedge.train.recipe import load
 
-
-@pytest.mark.parametrize("init", ["random", "imagenet"])
-def test_a_trunk_of_no_speech_learns_at_once(init):
-    recipe = Recipe().with_values({"training.frozen": -1.0, "model.init": init})
-    assert with_frozen_share(recipe, made(10)).training.frozen == 0
-
-
-@pytest.mark.parametrize("share", [0.0, 0.7])
-def test_what_the_recipe_says_stays(share, held_against):
-    recipe = TINY.with_values({"training.frozen": share, "model.init": "runs/latest"})
-    assert with_frozen_share(recipe, made(10)) == recipe
-    assert held_against == [recipe]
+    assert _center_form("center", None, load("seed-ccl-adam")) == "seed"
+    assert _center_form("center", None, load("seed-baseline")) == "paper"
+    assert _center_form("cross-entropy", None, load("default")) == "none"
+    assert _center_form(None, None, load("default")) is None

@@ -6,14 +6,16 @@ files, so nothing is printed that could steer a terminal.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from voxedge.errors import VoxedgeError
 from voxedge.text import printable
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from voxedge.train.progress import StepProgress
 
 _BAR = 24
+_WIDEST = 400  # columns of a table
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _EVERY = 15.0  # seconds between two lines of progress where there is no terminal
 
@@ -68,18 +71,38 @@ def warn(message: str) -> None:
     say(f"{colour('33', 'warning', sys.stderr)}: {printable(message, 2000)}")
 
 
+def show_library_warnings() -> None:
+    """Show what the library warns of (``warnings.warn``) as ``warn`` does."""
+
+    def show(message: Warning | str, *_place: object, **_more: object) -> None:
+        warn(str(message))
+
+    warnings.showwarning = show
+
+
 def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A small table on stdout: first column to the left, the others to the right."""
-    cells = [[printable(str(value), 80) for value in row] for row in rows]
-    widths = [max(len(row[i]) for row in [list(columns), *cells]) for i in range(len(columns))]
-    if title:
-        answer(colour("1", title, sys.stdout))
-    for row in [list(columns), *cells]:
-        line = "  ".join(
-            value.ljust(width) if i == 0 else value.rjust(width)
-            for i, (value, width) in enumerate(zip(row, widths, strict=True))
-        )
-        answer(f"  {line}".rstrip())
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    heading = Text(title) if title else None
+    table = Table(title=heading, title_justify="left", title_style="bold", box=None)
+    for index, name in enumerate(columns):
+        side: Literal["left", "right"] = "right" if index else "left"
+        table.add_column(Text(name), justify=side, header_style="", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(printable(str(value), 80)) for value in row))
+    text = io.StringIO()
+    console = Console(
+        file=text,
+        force_terminal=_is_terminal(sys.stdout),
+        no_color=_wants_no_colour() or None,
+        width=_WIDEST,  # a table keeps its lines whole: a terminal wraps them, a file holds them
+    )
+    console.print(table)
+    for line in text.getvalue().splitlines():
+        answer(line.rstrip())
 
 
 class Progress(AbstractContextManager["Progress"]):
@@ -92,7 +115,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._spoken = time.monotonic()
 
     def __enter__(self) -> Progress:
-        if sys.stderr is not None and sys.stderr.isatty():
+        if _is_terminal(sys.stderr):
             from rich.console import Console
             from rich.progress import Progress as Bar
             from rich.progress import TimeRemainingColumn
@@ -183,6 +206,14 @@ def bar(fraction: float) -> str:
 
 def colour(code: str, text: str, stream: Any) -> str:  # noqa: ANN401 - any text stream
     """Text in an ANSI colour, where the stream is a terminal that wants it."""
-    if os.environ.get("NO_COLOR") or stream is None or not stream.isatty():
+    if _wants_no_colour() or not _is_terminal(stream):
         return text
     return f"\033[{code}m{text}\033[0m"
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
+def _wants_no_colour() -> bool:
+    return bool(os.environ.get("NO_COLOR"))  # no-color.org

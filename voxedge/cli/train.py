@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from voxedge.data.corpus import Corpus
     from voxedge.data.manifest import Manifest
     from voxedge.data.split import Split
-    from voxedge.train.run import Run
+    from voxedge.train.run import Job, Metrics, Run
 
 _SHOWN = 10  # problems of a corpus
 _ONLY_EPOCHS = "--resume goes on with the run's own recipe; only --epochs may change"
@@ -82,6 +82,7 @@ def train(
         from voxedge.train.device import choose_device, choose_precision
         from voxedge.train.loop import train as run_training
 
+    console.show_library_warnings()
     torch.set_num_threads(available_processors())
     place = choose_device(device)
     bf16 = choose_precision(precision, place)
@@ -106,20 +107,11 @@ class Decoding(NamedTuple):
     strict: bool  # stop at the first unusable clip
 
 
-class _Job(NamedTuple):
-    """What the training loop takes."""
-
-    recipe: Recipe
-    corpus: Corpus
-    split: Split
-    run: Run
-
-
-def _begun(data: Path, recipe: Recipe, runs: Path, decoding: Decoding) -> _Job:
+def _begun(data: Path, recipe: Recipe, runs: Path, decoding: Decoding) -> Job:
     """A new run."""
     from voxedge.data.manifest import read_manifest
     from voxedge.train.prepare import split_for
-    from voxedge.train.run import new_run
+    from voxedge.train.run import Job, new_run
     from voxedge.train.weights import build_trunk
 
     build_trunk(recipe.model)  # weights that cannot be had are refused before clips are decoded
@@ -128,19 +120,19 @@ def _begun(data: Path, recipe: Recipe, runs: Path, decoding: Decoding) -> _Job:
     recipe = with_frozen_share(recipe, split)
     run = new_run(runs, recipe.name)
     run.describe(recipe, corpus, split)
-    return _Job(recipe, corpus, split, run)
+    return Job(recipe, corpus, split, run)
 
 
-def _resumed(folder: Path, changes: dict[str, Any], moved: Path | None, decoding: Decoding) -> _Job:
+def _resumed(folder: Path, changes: dict[str, Any], moved: Path | None, decoding: Decoding) -> Job:
     """A run that was begun earlier."""
     from voxedge.train.prepare import split_for
-    from voxedge.train.run import find_run
+    from voxedge.train.run import Job, find_run
 
     run = find_run(folder)
     recipe = run.recipe().with_values(changes)
     console.say(f"going on with {run.folder}")
     corpus = decoded(recipe, run.manifest(moved), decoding)
-    return _Job(recipe, corpus, split_for(recipe, corpus), run)
+    return Job(recipe, corpus, split_for(recipe, corpus), run)
 
 
 def decoded(recipe: Recipe, manifest: Manifest, decoding: Decoding) -> Corpus:
@@ -193,7 +185,7 @@ def _center_form(loss: str | None, form: str | None, recipe: Recipe | None) -> s
     return "paper" if recipe.loss.center == "none" else recipe.loss.center
 
 
-def _announce(job: _Job, place: str) -> None:
+def _announce(job: Job, place: str) -> None:
     recipe, corpus, split, run = job
     counts = [len(split.of(corpus.entries, side)) for side in ("train", "validation", "test")]
     hours = sum(entry.seconds for entry in corpus.entries) / 3600
@@ -205,7 +197,7 @@ def _announce(job: _Job, place: str) -> None:
     console.say(f"recipe {recipe.name} on {place}; run folder {run.folder}")
 
 
-def _conclude(run: Run, runs: Path, metrics: dict[str, Any]) -> None:
+def _conclude(run: Run, runs: Path, metrics: Metrics) -> None:
     console.say(
         f"trained in {console.duration(metrics['seconds'])},"
         f" {metrics['clips_per_second']:.1f} clips/s; best epoch {metrics['best_epoch']}"

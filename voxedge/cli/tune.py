@@ -55,10 +55,10 @@ def tune(
         import torch
 
         from voxedge.data.manifest import read_manifest
-        from voxedge.train.device import choose_device, choose_precision
+        from voxedge.train.device import Compute, choose_device, choose_precision
         from voxedge.train.prepare import split_for
         from voxedge.train.run import locked
-        from voxedge.train.tune import Tuner, default_search, open_study, parse_search
+        from voxedge.train.tune import Search, Tuner, default_search, open_study, parse_search
 
     from voxedge.cli.train import Decoding, decoded, with_frozen_share
 
@@ -66,6 +66,7 @@ def tune(
     dimensions = parse_search([*default_search(chosen), *(search or [])], chosen)
     searched = [dimension.key for dimension in dimensions]
     chosen.refuse_idle([*changes, *(dimension.key for dimension in own)], searched)
+    console.show_library_warnings()
     torch.set_num_threads(available_processors())
     place = choose_device(device)
     decoding = Decoding(available_processors() if workers is None else workers, memory, strict)
@@ -73,22 +74,22 @@ def tune(
     split = split_for(chosen, corpus)
     chosen = with_frozen_share(chosen, split)
     out.mkdir(parents=True, exist_ok=True)
+    space = Search(chosen, dimensions)
+    compute = Compute(place, choose_precision(precision, place), decoding.workers)
     with locked(out):
         tuner = Tuner(
-            open_study(out, chosen, dimensions, corpus.digest),
-            chosen,
-            dimensions,
+            open_study(out, space, corpus.digest),
+            space,
             corpus,
             split,
             out,
-            place,
-            choose_precision(precision, place),
+            compute,
             console.say,
             console.TrainingProgress,
         )
         console.say(f"searching {', '.join(searched)}; {len(tuner.ended())} trials so far")
         try:
-            tuner.search(trials, hours, decoding.workers)
+            tuner.run(trials, hours)
         except Interrupted as stop:
             message = f"stopped; {len(tuner.ended())} trials are kept"
             raise Interrupted(stop.signum, message, "the same command goes on") from None

@@ -7,7 +7,6 @@ is already done is skipped, and a step that fails ends it with that step's exit 
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -16,9 +15,13 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from voxedge.cli.run import run_app
 from voxedge.demo.speech import SENTENCES, VOICES, speak_corpus
-from voxedge.errors import UsageError, VoxedgeError
+from voxedge.errors import UsageError
 from voxedge.files import write_text
 
 HELD_BACK = 2  # sentences of each voice that training never sees
@@ -163,25 +166,25 @@ def _from_here(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def main() -> int:
-    """Run the demonstration; the exit code is that of the step that failed, or 0."""
-    parser = argparse.ArgumentParser(prog="python -m voxedge.demo", description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path("build/demo"))
+app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
+
+
+@app.command()
+def demo(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="New, empty, or an earlier demonstration's.")
+    ] = Path("build/demo"),
+) -> int:
+    """Speak a corpus, train on it, export, and identify clips that training never saw.
+
+    Stopped, the same command goes on from the last finished step.
+    """
     try:
-        demonstrate(parser.parse_args().folder)
+        demonstrate(folder)
     except StepFailed as failure:
         return failure.status
-    except VoxedgeError as error:
-        sys.stderr.write(f"voxedge.demo: {error}\n")
-        return error.exit_code
-    except OSError as error:
-        sys.stderr.write(f"voxedge.demo: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("\nStopped; the same command goes on from the last finished step.\n")
-        return 130
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_app(app, sys.argv[1:], "python -m voxedge.demo"))

@@ -1,0 +1,26 @@
+"""``voxedge data``."""
+
+from __future__ import annotations
+
+import shutil
+
+from tests.conftest import records, voxedge, write_corpus
+
+
+def test_data_check_says_what_is_wrong(tmp_path):
+    root = write_corpus(tmp_path / "data", clips=4)
+    clean = voxedge("data", "check", cwd=tmp_path)
+    assert clean.returncode == 0, clean.stderr
+    assert "4 speakers, 16 usable clips of 16" in clean.stdout
+    shutil.copy(root / "ada" / "00.wav", root / "ben" / "stolen.wav")
+    dirty = voxedge("data", "check", "data", cwd=tmp_path)
+    assert dirty.returncode == 5
+    assert "the same audio as ben/stolen.wav, of another speaker" in dirty.stdout
+    (report,) = records(voxedge("data", "check", "data", "--json", cwd=tmp_path).stdout)
+    assert {p["code"] for p in report["problems"]} == {"conflict"}
+
+
+def test_voxceleb1_options_without_effect_are_refused(tmp_path):
+    done = voxedge("data", "voxceleb1", "--dataset-dir", ".", "--train-size", "0.5", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--train-size need --resplit" in done.stderr
