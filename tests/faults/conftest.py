@@ -105,7 +105,7 @@ def traced_model() -> ir.Model:
     for apply in PASSES:
         apply(model)
     model.ir_version = 10
-    model.metadata_props[KEY] = make.metadata(embedding_dim=512).to_json()
+    model.metadata_props[KEY] = make.metadata(embedding_dim=net.head.in_features).to_json()
     return model
 
 
