@@ -28,8 +28,6 @@ from voxedge.train.build import load_net
 from voxedge.train.recipe import Recipe
 from voxedge.train.run import Run
 
-_IR_VERSION = 10
-
 
 @dataclass(frozen=True)
 class Exported:
@@ -100,7 +98,6 @@ def _float32_graph(net: ExportedNet, passes: Sequence[Pass]) -> ir.Model:
     model = trace(net)
     for apply in passes:
         apply(model)
-    model.ir_version = _IR_VERSION
     model.producer_name, model.producer_version = "voxedge", ""
     return model
 

@@ -10,10 +10,13 @@ from collections.abc import Iterator, Sequence
 
 import onnx_ir as ir
 import torch
+from onnx.helper import find_min_ir_version_for, make_opsetid
 from torch import Tensor, nn
 
 from voxedge.nn.speaker_net import ExportedNet
 
+#: The lowest opset of torch's exporter: its operators are implemented in opset 18, and it writes 18
+#: when asked for less.
 OPSET = 18
 OUTPUTS = ("logits", "probabilities", "embedding")
 
@@ -56,7 +59,20 @@ def trace_module(
             verbose=False,
         )
     assert program is not None  # with dynamo=True it always returns a program
-    return program.model
+    model = program.model
+    model.ir_version = _lowest_ir_version(model)
+    return model
+
+
+def _lowest_ir_version(model: ir.Model) -> int:
+    """The IR version that came with the model's opsets; older runtimes refuse a later one.
+
+    Tensor types do not raise it: float8 needs IR version 9 and 4-bit integers 10, and no file of
+    ours has them.
+    """
+    opsets = [make_opsetid(domain, version) for domain, version in model.opset_imports.items()]
+    version: int = find_min_ir_version_for(opsets)
+    return version
 
 
 @contextlib.contextmanager

@@ -185,7 +185,6 @@ def traced() -> ir.Model:
     model = trace(ExportedNet(net, 1.0))
     for apply in PASSES:
         apply(model)
-    model.ir_version = 10
     return model
 
 
@@ -268,7 +267,6 @@ def test_a_resnets_stem_can_stay_in_float():
     model = trace(ExportedNet(net, 1.0))
     for apply in PASSES:
         apply(model)
-    model.ir_version = 10
     names = list(layers(model))
     assert quantise(model, dict.fromkeys(activations(model), (-4.0, 4.0)), names[:1])
     assert list(layers(model)) == names[:1]
