@@ -1,4 +1,4 @@
-"""What discriminants learn from: evidence added up as it comes, segments and copies of clips."""
+"""The end of training: moments of the evidence, of segments and of degraded copies of clips."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from tests.conftest import RATE
+from tests.train.recipes import small
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import read_manifest
 from voxedge.data.split import split_corpus
-from voxedge.train import calibrate
-from voxedge.train import scorer as evaluate
+from voxedge.train import calibrate, scorer
 from voxedge.train.build import build_augment, build_net
 from voxedge.train.calibrate import Judge
 from voxedge.train.moments import Moments
@@ -21,15 +21,8 @@ from voxedge.train.scorer import gather, score
 CPU = torch.device("cpu")
 
 
-def small(statistics: bool = True, **augment: float) -> Recipe:
-    return Recipe.from_dict(
-        {
-            "frontend": {"image_size": 32, "window_seconds": 0.5, "n_mels": 40},
-            "model": {"width": 0.25, "statistics": statistics},
-            "loss": {"head": "cosine"},
-            "augment": augment,
-        }
-    )
+def recipe_of(statistics: bool = True, **augment: float) -> Recipe:
+    return small(model={"statistics": statistics}, augment=augment)
 
 
 @pytest.fixture(scope="module")
@@ -43,10 +36,10 @@ def judge_of(corpus, recipe):
 
 
 @pytest.mark.parametrize("statistics", [True, False])
-def test_what_is_gathered_are_the_moments_of_all_windows(corpus, monkeypatch, statistics):
-    monkeypatch.setattr(evaluate, "_HELD", 5)  # so that it is added up many times
-    monkeypatch.setattr(evaluate, "_BATCH", 4)
-    net = judge_of(corpus, small(statistics)).net
+def test_the_moments_are_those_of_all_windows(corpus, monkeypatch, statistics):
+    monkeypatch.setattr(scorer, "_HELD", 5)  # so that they are summed in many steps
+    monkeypatch.setattr(scorer, "_BATCH", 4)
+    net = judge_of(corpus, recipe_of(statistics)).net
     scores = score(net, corpus, corpus.entries, CPU)
     assert len(scores.clip_index) > len(corpus.entries) > 5
     wanted = Moments.of(scores.evidence, scores.window_truth, len(corpus.labels))
@@ -66,8 +59,8 @@ def test_what_is_gathered_are_the_moments_of_all_windows(corpus, monkeypatch, st
         ({"noise": 0.5, "channel": 0.2, "rooms": 0.3}, 2 + 1 / 3, 9),
     ],
 )
-def test_copies_are_those_that_training_hears(corpus, ways, first, others):
-    recipe = small(**ways)
+def test_copies_are_degraded_in_the_ways_of_training(corpus, ways, first, others):
+    recipe = recipe_of(**ways)
     judge = judge_of(corpus, recipe)
     augment = build_augment(recipe, judge.net.frontend.window)
 
@@ -77,8 +70,8 @@ def test_copies_are_those_that_training_hears(corpus, ways, first, others):
     lessons = judge.lessons(augment, random)
     windows = len(judge.scores("train", "all").clip_index)
     assert lessons.first.counts.sum() == pytest.approx(first * windows)
-    transform = 0 if lessons.others is None else lessons.others.counts.sum()
-    assert transform == pytest.approx(others * windows)
+    found = 0 if lessons.others is None else lessons.others.counts.sum()
+    assert found == pytest.approx(others * windows)
     kinds = judge.kinds(augment, random)
     assert list(kinds) == ["clean", *(way for way in ways if way != "rooms")]
     clips = len(kinds["clean"].truth)
@@ -89,8 +82,8 @@ def test_copies_are_those_that_training_hears(corpus, ways, first, others):
         assert len({copy.tobytes() for copy in copies}) == 3  # each degraded anew
 
 
-def test_every_copy_is_spoilt_anew(corpus, monkeypatch):
-    recipe = small(noise=0.5)
+def test_every_copy_is_degraded_anew(corpus, monkeypatch):
+    recipe = recipe_of(noise=0.5)
     judge = judge_of(corpus, recipe)
     copies = []
     real = Judge._moments
@@ -101,22 +94,22 @@ def test_every_copy_is_spoilt_anew(corpus, monkeypatch):
     assert len({copy.products.tobytes() for copy in copies}) == 8
 
 
-def test_segments_are_of_the_beginning_the_middle_and_the_end(corpus):
-    judge = judge_of(corpus, small())
+def test_segments_are_the_beginning_the_middle_and_the_end(corpus):
+    judge = judge_of(corpus, recipe_of())
     window = judge.net.frontend.window.samples
     pcm = torch.arange(2 * window).reshape(2, window).float()
     lengths = torch.tensor([window, window // 3 - 5])
-    transform = [judge._segment(place)(pcm, lengths) for place in calibrate._PLACES]
+    found = [judge._segment(place)(pcm, lengths) for place in calibrate._PLACES]
     size = round(window / 3)
     starts = 0, (window - size) // 2, window - size
-    for (segments, filled), start in zip(transform, starts, strict=True):
+    for (segments, filled), start in zip(found, starts, strict=True):
         assert filled.tolist() == [size, window // 3 - 5]
         assert segments[0].tolist() == list(range(start, start + size))
-        assert segments[1, 0] == window  # one that is shorter stays as it is
+        assert segments[1, 0] == window  # a shorter clip is kept whole
 
 
-def test_many_validation_clips_are_spoilt_once_each(corpus, monkeypatch):
-    recipe = small(noise=0.5)
+def test_many_validation_clips_are_degraded_once_each(corpus, monkeypatch):
+    recipe = recipe_of(noise=0.5)
     judge = judge_of(corpus, recipe)
     augment = build_augment(recipe, judge.net.frontend.window)
     clips = len(judge.scores("validation", "all").truth)

@@ -34,10 +34,10 @@ def test_round_trip(tmp_path):
     assert (tmp_path / "x.json").is_file()
 
 
-def test_kill_at_any_moment_leaves_a_checkpoint_that_loads(tmp_path):
+def test_a_kill_at_any_moment_leaves_a_checkpoint_that_loads(tmp_path):
     path = tmp_path / "x.safetensors"
 
-    def save_for_ever():
+    def save_forever():
         for epoch in range(10**9):
             save_checkpoint(path, TENSORS, {"epoch": epoch})
 
@@ -45,13 +45,13 @@ def test_kill_at_any_moment_leaves_a_checkpoint_that_loads(tmp_path):
     random.seed(0)
     seen = set()
     for _ in range(20):
-        process = multiprocessing.get_context("fork").Process(target=save_for_ever)
+        process = multiprocessing.get_context("fork").Process(target=save_forever)
         process.start()
         time.sleep(random.uniform(0.01, 0.12))
         os.kill(process.pid, signal.SIGKILL)
         process.join()
         seen.add(load_checkpoint(path).state["epoch"])
-    assert len(seen) > 1  # it did save in between
+    assert len(seen) > 1  # it saved in between
 
 
 def test_a_full_disk_keeps_the_old_checkpoint(tmp_path, monkeypatch):
@@ -91,7 +91,7 @@ def test_what_is_not_a_checkpoint_is_refused(tmp_path, content):
         load_checkpoint(tmp_path / "x.safetensors")
 
 
-def test_a_cut_checkpoint_is_refused(tmp_path):
+def test_a_truncated_checkpoint_is_refused(tmp_path):
     path = tmp_path / "x.safetensors"
     save_checkpoint(path, TENSORS, {})
     path.write_bytes(path.read_bytes()[:-100])
@@ -99,9 +99,14 @@ def test_a_cut_checkpoint_is_refused(tmp_path):
         load_checkpoint(path)
 
 
-def test_a_missing_checkpoint_is_said_to_be_missing(tmp_path):
+def test_a_missing_checkpoint_is_reported(tmp_path):
     with pytest.raises(RunError, match="there is no checkpoint"):
         load_checkpoint(tmp_path / "x.safetensors")
+
+
+def test_a_key_of_an_earlier_version_is_renamed(tmp_path):
+    save_checkpoint(tmp_path / "x.safetensors", TENSORS, {"modesty": 0.25})
+    assert load_checkpoint(tmp_path / "x.safetensors").state == {"duration_exponent": 0.25}
 
 
 def test_another_architecture_is_refused(tmp_path):
@@ -112,7 +117,7 @@ def test_another_architecture_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.Adagrad, torch.optim.SGD])
-def test_an_optimiser_goes_on_as_if_nothing_had_been(tmp_path, kind):
+def test_a_restored_optimiser_makes_the_same_steps(tmp_path, kind):
     def steps(net, optimizer, count):
         for _ in range(count):
             optimizer.zero_grad()

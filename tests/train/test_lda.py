@@ -30,16 +30,16 @@ def says(sharpness: float, clips: int = 2_000, classes: int = 5) -> LabelledScor
 @pytest.mark.parametrize(
     ("sharpness", "duration_exponent"), [(1.0, 0.0), (2.0, 0.63), (0.5, 0.0), (9.0, 1.0)]
 )
-def test_duration_exponent_makes_up_for_what_segments_are_too_sure_of(sharpness, duration_exponent):
+def test_the_duration_exponent_calibrates_overconfident_segments(sharpness, duration_exponent):
     found = duration_exponent_of(says(1.0), says(sharpness), 1 / 3)
     assert found == pytest.approx(duration_exponent, abs=0.05)
     if 0 < found < 1:
         assert sharpness * (1 / 3) ** found == pytest.approx(1.0, abs=0.05)
 
 
-def test_the_discriminant_halves_the_way_between_two_means_by_how_clips_differ():
+def test_the_discriminant_separates_two_means_by_the_spread_within_classes():
     random = np.random.default_rng(1)
-    spread = np.array([1.0, 5.0])  # the second figure differs between clips of one speaker
+    spread = np.array([1.0, 5.0])  # the second feature varies within speakers
     means = np.array([[1.0, 1.0], [-1.0, -1.0]])
     labels = np.arange(4_000) % 2
     evidence = (means[labels] + spread * random.normal(size=(4_000, 2))).astype(np.float32)
@@ -85,7 +85,7 @@ def test_moments_add_up_and_are_those_of_all_windows():
     )
 
 
-def test_a_discriminant_that_noise_misleads_is_heard_where_it_is_quiet():
+def test_a_discriminant_that_noise_misleads_counts_for_clean_clips():
     training, validation = ([listened(noisy, seed) for noisy in (False, True)] for seed in (0, 1))
     net = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
     clean, degraded = (learned(scores) for scores in training)
@@ -104,7 +104,7 @@ def test_a_discriminant_that_noise_misleads_is_heard_where_it_is_quiet():
     assert deaf.discriminant.clean is None
 
 
-def test_a_discriminant_that_only_misleads_is_not_added():
+def test_a_discriminant_that_does_not_validate_is_not_added():
     net = SpeakerNet(nn.Identity(), nn.Identity(), CosineHead(8, 4, 30.0))
     quiet = learned(listened(noisy=False, seed=0))
     add_discriminant(net, Lessons(quiet), [listened(noisy=True, seed=1)])

@@ -13,38 +13,30 @@ import torch
 import torchvision
 
 from tests.conftest import RATE, voxedge
+from tests.train.recipes import small
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import read_manifest
 from voxedge.data.split import split_corpus
-from voxedge.errors import Interrupted, RunBusy, RunError, TrainingError, UsageError
+from voxedge.errors import Interrupted, RunBusy, RunError, TrainingError
 from voxedge.nn.frontend import SIGNAL_PATH
 from voxedge.train import calibrate, loop, objective
 from voxedge.train.build import load_net
 from voxedge.train.checkpoint import load_checkpoint, save_checkpoint, tensors_digest
-from voxedge.train.device import choose_device, choose_precision
 from voxedge.train.loop import best_epoch
-from voxedge.train.optimizers import learning_rate
-from voxedge.train.recipe import Recipe
-from voxedge.train.recipe_sections import OptimizerRecipe
 from voxedge.train.run import Run, locked
 from voxedge.train.scorer import score
 from voxedge.train.temperature import fit_temperature
 
-TINY = Recipe.from_dict(
-    {
-        "name": "tiny",
-        "frontend": {"image_size": 32, "window_seconds": 0.5, "n_mels": 40},
-        "model": {"width": 0.25},
-        "loss": {"center": "paper", "head": "cosine", "margin": 0.2},
-        "optimizer": {"name": "adamw", "learning_rate": 1e-3, "schedule": "cosine"},
-        "training": {"epochs": 3, "batch_size": 6, "crop": "random", "average": 0.9},
-        "augment": {"speed": 0.1, "noise": 0.5, "rooms": 0.3, "frequency_mask": 0.15},
-    }
+TINY = small(
+    loss={"center": "paper", "margin": 0.2},
+    optimizer={"learning_rate": 1e-3},
+    augment={"speed": 0.1, "noise": 0.5, "rooms": 0.3, "frequency_mask": 0.15},
+    training={"epochs": 3, "batch_size": 6, "average": 0.9},
 )
 
 
 class Watcher:
-    """A reporter that remembers, and can send a signal at a step of an epoch."""
+    """A reporter that keeps what it gets, and can send a signal at a step of an epoch."""
 
     def __init__(self, stop_at: tuple[int, int] | None = None, signum: int = signal.SIGINT):
         self.stop_at, self.signum = stop_at, signum
@@ -66,12 +58,12 @@ def corpus(corpus_folder):
 
 def run_training(folder, corpus, recipe=TINY, watcher=None, resume=False):
     run = Run(folder)
-    made = split_corpus(corpus.entries, 0.6, 0.2)
+    split = split_corpus(corpus.entries, 0.6, 0.2)
     if not resume:
-        run.describe(recipe, corpus, made)
+        run.describe(recipe, corpus, split)
     watcher = watcher or Watcher()
     metrics = loop.train(
-        recipe, corpus, made, run, watcher, device=torch.device("cpu"), bf16=False, resume=resume
+        recipe, corpus, split, run, watcher, device=torch.device("cpu"), bf16=False, resume=resume
     )
     return run, metrics, watcher
 
@@ -98,7 +90,7 @@ def test_a_run_folder_holds_everything(finished):
     assert {"train_loss", "intra", "inter", "val_top1", "val_top5"} <= set(lines[0].split(","))
 
 
-def test_what_it_measures_is_consistent(finished):
+def test_the_metrics_are_consistent(finished):
     _, metrics, watcher = finished
     test = metrics["test"]
     assert 0 <= test["top1"]["low"] <= test["top1"]["value"] <= test["top1"]["high"] <= 1
@@ -111,9 +103,12 @@ def test_what_it_measures_is_consistent(finished):
 
 
 def test_training_learns(corpus, tmp_path):
-    plain = TINY.to_dict() | {"augment": {}, "loss": {"head": "cosine", "parts": True}}
-    changes = {"model.statistics": True, "frontend.normalise": "clip", "training.epochs": 14}
-    recipe = Recipe.from_dict(plain).with_values(changes)
+    recipe = small(
+        model={"statistics": True},
+        loss={"auxiliary_heads": True},
+        optimizer={"learning_rate": 1e-3},
+        training={"epochs": 14, "batch_size": 6, "average": 0.9},
+    )
     run, metrics, watcher = run_training(tmp_path / "run", corpus, recipe)
     assert watcher.epochs[-1]["train_loss"] < 0.6 * watcher.epochs[0]["train_loss"]
     assert metrics["test"]["top1"]["value"] > 0.6  # chance is a quarter
@@ -161,7 +156,7 @@ def test_the_same_seed_gives_the_same_weights(finished, corpus, tmp_path):
 
 
 @pytest.mark.parametrize("stop_at", [(1, 1), (2, 2), (2, "last"), (3, "last")])
-def test_a_stop_is_invisible_afterwards(finished, corpus, tmp_path, stop_at):
+def test_a_stop_changes_no_weight(finished, corpus, tmp_path, stop_at):
     run, _, whole = finished
     steps = whole.steps[-1].steps
     assert steps > 2
@@ -174,7 +169,7 @@ def test_a_stop_is_invisible_afterwards(finished, corpus, tmp_path, stop_at):
     assert (resumed.folder / "history.csv").read_text() == (run.folder / "history.csv").read_text()
 
 
-def test_a_stop_during_validation_is_answered_there(finished, corpus, tmp_path, monkeypatch):
+def test_a_stop_during_validation_is_obeyed_at_once(finished, corpus, tmp_path, monkeypatch):
     run, _, _ = finished
     real = calibrate.score
 
@@ -193,7 +188,7 @@ def test_a_stop_during_validation_is_answered_there(finished, corpus, tmp_path, 
     assert (resumed.folder / "history.csv").read_text() == (run.folder / "history.csv").read_text()
 
 
-def test_a_stop_while_the_end_is_fitted_says_so(finished, corpus, tmp_path, monkeypatch):
+def test_a_stop_after_the_last_epoch_says_so(finished, corpus, tmp_path, monkeypatch):
     real = loop.calibrate
 
     def stopping(*arguments):
@@ -208,7 +203,7 @@ def test_a_stop_while_the_end_is_fitted_says_so(finished, corpus, tmp_path, monk
     assert digest(resumed) == digest(finished[0])
 
 
-def test_resuming_needs_no_first_weights_again(corpus, tmp_path):
+def test_resuming_does_not_need_the_initial_weights(corpus, tmp_path):
     weights = tmp_path / "weights.pth"
     torch.save(torchvision.models.resnet18(weights=None).state_dict(), weights)
     recipe = TINY.with_values({"model.init": str(weights), "model.width": 1.0})
@@ -228,7 +223,7 @@ def test_a_stop_before_the_first_epoch_ends_can_be_resumed_from(corpus, tmp_path
     assert load_checkpoint(tmp_path / "run" / "last.safetensors").state["position"]["epoch"] == 0
 
 
-def test_more_epochs_can_be_asked_for(corpus, tmp_path):
+def test_a_resumed_run_may_have_more_epochs(corpus, tmp_path):
     changes = {"optimizer.schedule": "constant", "training.epochs": 2, "loss.margin": 0.0}
     constant = TINY.with_values(changes)
     run_training(tmp_path / "run", corpus, constant)
@@ -270,7 +265,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(corpus, tmp_path, monke
     run_training(tmp_path / "run", corpus, recipe, resume=True)
 
 
-def test_a_run_of_another_signal_path_is_refused_and_not_misread(finished, corpus, tmp_path):
+def test_a_run_of_another_signal_path_is_refused(finished, corpus, tmp_path):
     run = Run(tmp_path / "run")
     shutil.copytree(finished[0].folder, run.folder)
     for path in (run.model, run.last):
@@ -283,26 +278,26 @@ def test_a_run_of_another_signal_path_is_refused_and_not_misread(finished, corpu
         run_training(run.folder, corpus, resume=True)
 
 
-def test_two_trainers_cannot_share_a_folder(corpus, tmp_path):
+def test_two_trainings_cannot_share_a_folder(corpus, tmp_path):
     run = Run(tmp_path / "run")
     run.describe(TINY, corpus, split_corpus(corpus.entries, 0.6, 0.2))
     with locked(run.folder), pytest.raises(RunBusy):
         run_training(tmp_path / "run", corpus)
 
 
-def test_sigterm_saves_and_the_command_line_goes_on(corpus_folder, tmp_path):
-    flags = ["--image-size", "32", "--set", "frontend.window_seconds=0.5", "--epochs", "200"]
-    flags += ["--set", "model.width=0.25"]
+def test_sigterm_saves_and_the_command_line_resumes(corpus_folder, tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY.to_toml())
+    flags = ["--recipe", "tiny.toml", "--epochs", "200"]
     command = [sys.executable, "-m", "voxedge", "train", str(corpus_folder), *flags]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    said = []
+    lines = []
     for line in process.stderr:
-        said.append(line)
+        lines.append(line)
         if line.startswith("epoch   2/200"):
             process.send_signal(signal.SIGTERM)
             break
     _, rest = process.communicate(timeout=60)
-    assert process.returncode == 143, "".join(said) + rest
+    assert process.returncode == 143, "".join(lines) + rest
     assert "voxedge train --resume" in rest
     assert "Traceback" not in rest
     resumed = voxedge("train", "--resume", "--epochs", "4", cwd=tmp_path)
@@ -318,35 +313,11 @@ def test_sigterm_saves_and_the_command_line_goes_on(corpus_folder, tmp_path):
     assert moved.returncode == 0, moved.stderr
 
 
-def test_step_schedule_is_the_seeds():
-    recipe = OptimizerRecipe(learning_rate=1e-4, step_size=7, gamma=0.1)
-    rates = [learning_rate(recipe, 0, epoch) for epoch in (0, 6, 7, 14)]
-    assert rates == pytest.approx([1e-4, 1e-4, 1e-5, 1e-6])
-
-
-def test_cosine_schedule_warms_up_and_ends_at_zero():
-    recipe = OptimizerRecipe(learning_rate=1.0, schedule="cosine")
-    rates = [learning_rate(recipe, p, 0) for p in (0.0, 0.05, 0.1, 0.55, 1.0)]
-    assert rates == pytest.approx([0.0099, 0.505, 1.0, 0.5, 0.0], abs=1e-3)
-
-
-def test_devices_and_precisions_that_cannot_be_are_refused():
-    with pytest.raises(UsageError, match="abacus"):
-        choose_device("abacus")
-    if not torch.cuda.is_available():
-        with pytest.raises(UsageError, match="cuda"):
-            choose_device("cuda")
-    with pytest.raises(UsageError, match="auto, fp32 or bf16"):
-        choose_precision("fp8", torch.device("cpu"))
-    assert choose_precision("bf16", torch.device("cpu"))
-    assert not choose_precision("fp32", torch.device("cpu"))
-
-
 def digest(run: Run) -> str:
     return tensors_digest(load_checkpoint(run.last).tensors)
 
 
-def test_a_frozen_trunk_stays_as_it_came(finished, corpus, tmp_path):
+def test_a_frozen_trunk_keeps_its_weights(finished, corpus, tmp_path):
     donor, _, _ = finished
     changes = {"model.init": str(donor.folder), "training.frozen": 1.0, "training.epochs": 1}
     run, _, _ = run_training(tmp_path / "run", corpus, TINY.with_values(changes))
@@ -358,7 +329,7 @@ def test_a_frozen_trunk_stays_as_it_came(finished, corpus, tmp_path):
 
 
 @pytest.mark.parametrize(("statistics", "noise"), [(False, 0.0), (True, 0.5)])
-def test_a_head_fitted_anew_answers_and_resumes(corpus, tmp_path, statistics, noise):
+def test_a_discriminant_is_saved_and_resumes(corpus, tmp_path, statistics, noise):
     changes = {"loss.refit": True, "model.statistics": statistics, "training.epochs": 4}
     changes |= {"augment.noise": noise}
     recipe = TINY.with_values(changes)
@@ -377,11 +348,11 @@ def test_a_head_fitted_anew_answers_and_resumes(corpus, tmp_path, statistics, no
 def test_without_a_test_side_nothing_is_tested_and_it_resumes(corpus, tmp_path):
     everything = {"data.train_size": 0.75, "data.val_size": 0.25, "training.epochs": 1}
     recipe = TINY.with_values(everything)
-    made = split_corpus(corpus.entries, 0.75, 0.25)
+    split = split_corpus(corpus.entries, 0.75, 0.25)
     run = Run(tmp_path / "all")
-    run.describe(recipe, corpus, made)
-    place = torch.device("cpu")
-    metrics = loop.train(recipe, corpus, made, run, Watcher(), device=place, bf16=False)
+    run.describe(recipe, corpus, split)
+    device = torch.device("cpu")
+    metrics = loop.train(recipe, corpus, split, run, Watcher(), device=device, bf16=False)
     assert metrics["test"] is None
     given = load_corpus(run.manifest(None), RATE, memory=1 << 30)
-    assert split_corpus(given.entries, 0.6, 0.2).sides == made.sides
+    assert split_corpus(given.entries, 0.6, 0.2).sides == split.sides

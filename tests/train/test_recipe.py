@@ -26,7 +26,7 @@ def test_toml_round_trip(name, tmp_path):
     assert Recipe.from_dict(tomllib.loads(recipe.to_toml())) == recipe
 
 
-def test_seed_recipes_are_the_seeds_three_rows():
+def test_the_seed_recipes_are_the_three_rows_of_the_seed_system():
     base, adagrad, adam = (recipes.load(name) for name in SHIPPED[1:])
     for recipe in (base, adagrad, adam):
         assert (recipe.training.batch_size, recipe.training.epochs) == (64, 20)
@@ -75,6 +75,12 @@ def test_values_can_be_overridden_by_text():
 def test_impossible_values_are_refused(setting, message):
     with pytest.raises(UsageError, match=message):
         recipes.load("default").with_values(recipes.parse_settings([setting]))
+
+
+def test_a_key_of_an_earlier_version_is_renamed():
+    recipe = Recipe.from_dict({"loss": {"parts": False}})
+    assert recipe == Recipe().with_values({"loss.auxiliary_heads": False})
+    assert recipe == Recipe().with_values({"loss.parts": False})
 
 
 def test_a_setting_needs_an_equals_sign():

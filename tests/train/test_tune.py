@@ -2,27 +2,23 @@ from __future__ import annotations
 
 import csv
 import signal
+from contextlib import nullcontext
 
 import pytest
 import torch
 
-from tests.conftest import RATE
+from tests.conftest import RATE, voxedge
+from tests.train.recipes import small
 from voxedge.data.corpus import load_corpus
 from voxedge.data.manifest import read_manifest
 from voxedge.data.split import split_corpus
-from voxedge.errors import Interrupted, RunBusy, TrainingError, UsageError
+from voxedge.errors import Interrupted, TrainingError, UsageError
 from voxedge.train import tune
-from voxedge.train.recipe import Recipe, load
+from voxedge.train.device import Compute
+from voxedge.train.recipe import load
 from voxedge.train.run import locked
 
-TINY = Recipe.from_dict(
-    {
-        "name": "tiny",
-        "frontend": {"image_size": 32, "window_seconds": 0.5, "n_mels": 40},
-        "model": {"width": 0.25},
-        "training": {"epochs": 2, "batch_size": 12},
-    }
-)
+TINY = small(training={"epochs": 2, "batch_size": 12})
 SEARCH = ["optimizer.learning_rate=1e-5:1e-2:log", "training.batch_size=6:12"]
 
 
@@ -31,44 +27,66 @@ def corpus(corpus_folder):
     return load_corpus(read_manifest(corpus_folder), RATE, memory=1 << 30)
 
 
-def tuner_of(folder, corpus, search=SEARCH) -> tune.Tuner:
-    dimensions = tune.parse_search(search, TINY)
+def search_of(specs=SEARCH, recipe=TINY) -> tune.Search:
+    return tune.Search(recipe, tune.parse_search(specs, recipe))
+
+
+def tuner_of(folder, corpus, specs=SEARCH) -> tune.Tuner:
     folder.mkdir(exist_ok=True)
-    study = tune.open_study(folder, TINY, dimensions, corpus.digest)
-    made = split_corpus(corpus.entries, 0.6, 0.2)
-    device = torch.device("cpu")
-    return tune.Tuner(study, TINY, dimensions, corpus, made, folder, device, False)
+    search = search_of(specs)
+    return tune.Tuner(
+        tune.open_study(folder, search, corpus.digest),
+        search,
+        corpus,
+        split_corpus(corpus.entries, 0.6, 0.2),
+        folder,
+        Compute(torch.device("cpu"), bf16=False),
+        say=lambda line: None,
+        watch=lambda: nullcontext(Silent()),
+    )
 
 
-def faked(monkeypatch, curve):
-    """Instead of trainings: ``curve(recipe, epoch)`` is the validation top-1."""
+class Silent:
+    """A reporter that shows nothing."""
 
-    def train(recipe, corpus, made, run, reporter, **_):
+    def step(self, progress):
+        pass
+
+    def epoch(self, row, epochs):
+        pass
+
+
+def fake_training(monkeypatch, curve):
+    """Replace trainings: ``curve(recipe, epoch)`` is the validation top-1."""
+
+    def train(recipe, corpus, split, run, reporter, **_):
         for epoch in range(1, recipe.training.epochs + 1):
             row = dict.fromkeys(("train_loss", "val_loss", "val_top5"), 1.0)
             reporter.epoch(
                 row | {"epoch": float(epoch), "val_top1": curve(recipe, epoch)},
                 recipe.training.epochs,
             )
-        raise AssertionError("the test split is not to be looked at")
+        raise AssertionError("a trial must not use the test side")
 
     monkeypatch.setattr(tune, "train", train)
 
 
-def test_the_command_trains_and_leaves_a_recipe(corpus_folder, tmp_path, capsys):
-    options = {"device": "cpu", "precision": "fp32", "workers": 0, "memory": 1 << 30}
-    options |= {"out": tmp_path / "tune", "trials": 2, "hours": None, "strict": False}
-    tune.tune_command(corpus_folder, TINY, SEARCH, **options)
-    said = capsys.readouterr()
+def test_the_command_trains_and_leaves_a_recipe(corpus_folder, tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY.to_toml())
+    command = ["tune", corpus_folder, "--recipe", "tiny.toml", "--device", "cpu", "--trials", "2"]
+    command += [flag for spec in SEARCH for flag in ("--search", spec)]
+    done = voxedge(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     names = {path.name for path in (tmp_path / "tune").iterdir()}
     assert names == {"study.journal", "trials.csv", "best.toml", ".lock"}  # and no weights
     assert load(str(tmp_path / "tune" / "best.toml")).name == "tiny-tuned"
-    assert "best: trial" in said.out
-    assert f"next: voxedge train {corpus_folder} --recipe" in said.err
-    tune.tune_command(corpus_folder, TINY, SEARCH, **options)  # the budget is spent
-    assert "2 trials so far" in capsys.readouterr().err
-    with locked(options["out"]), pytest.raises(RunBusy):
-        tune.tune_command(corpus_folder, TINY, SEARCH, **options)
+    assert "best: trial" in done.stdout
+    assert f"next: voxedge train {corpus_folder} --recipe" in done.stderr
+    again = voxedge(*command, cwd=tmp_path)  # there are two trials already
+    assert "2 trials so far" in again.stderr
+    with locked(tmp_path / "tune"):
+        busy = voxedge(*command, cwd=tmp_path)
+    assert "another process is training" in busy.stderr
 
 
 def test_a_search_goes_on_where_it_was(corpus, tmp_path, monkeypatch):
@@ -78,17 +96,17 @@ def test_a_search_goes_on_where_it_was(corpus, tmp_path, monkeypatch):
         tried.append(recipe)
         return 0.9 + recipe.optimizer.learning_rate
 
-    faked(monkeypatch, curve)
-    tuner_of(tmp_path, corpus).search(1, None, 0)
-    assert tried[0] == TINY.with_values({"training.batch_size": 12})  # as it stands: to be beaten
+    fake_training(monkeypatch, curve)
+    tuner_of(tmp_path, corpus).run(1, None)
+    assert tried[0] == TINY  # the recipe itself comes first
     tuner = tuner_of(tmp_path, corpus)
-    tuner.search(3, None, 0)
-    tuner.conclude()
+    tuner.run(3, None)
+    tuner.write()
     with (tmp_path / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert sorted(row["trial"] for row in rows) == ["0", "1", "2"]
-    figures = [float(row["val_top1"]) for row in rows]
-    assert figures == sorted(figures, reverse=True)
+    top1 = [float(row["val_top1"]) for row in rows]
+    assert top1 == sorted(top1, reverse=True)
     best = load(str(tmp_path / "best.toml"))
     assert best.optimizer.learning_rate == float(rows[0]["optimizer.learning_rate"])
     assert len({row["optimizer.learning_rate"] for row in rows}) == 3
@@ -101,20 +119,20 @@ def test_what_is_worse_than_the_median_is_stopped(corpus, tmp_path, monkeypatch)
         seen.append(epoch)
         return 0.5 if len(seen) <= 10 else 0.1
 
-    faked(monkeypatch, curve)
+    fake_training(monkeypatch, curve)
     tuner = tuner_of(tmp_path, corpus)
-    tuner.search(6, None, 0)
+    tuner.run(6, None)
     assert [trial.state.name for trial in tuner.ended()] == ["COMPLETE"] * 5 + ["PRUNED"]
     assert seen[-2:] == [2, 1]
 
 
-def test_a_stop_keeps_the_trial_for_later_and_a_divergence_counts(corpus, tmp_path, monkeypatch):
+def test_a_stopped_trial_is_repeated_and_a_diverged_one_counts(corpus, tmp_path, monkeypatch):
     def stopped(*_, **__):
         raise Interrupted(signal.SIGINT, "stopped")
 
     monkeypatch.setattr(tune, "train", stopped)
     with pytest.raises(Interrupted):
-        tuner_of(tmp_path, corpus).search(2, None, 0)
+        tuner_of(tmp_path, corpus).run(2, None)
 
     def diverged(recipe, *_, **__):
         assert recipe.optimizer == TINY.optimizer  # the same trial again
@@ -122,7 +140,7 @@ def test_a_stop_keeps_the_trial_for_later_and_a_divergence_counts(corpus, tmp_pa
 
     monkeypatch.setattr(tune, "train", diverged)
     tuner = tuner_of(tmp_path, corpus)
-    tuner.search(1, None, 0)
+    tuner.run(1, None)
     assert [trial.state.name for trial in tuner.ended()] == ["PRUNED"]
     assert tuner.best() is None
 
@@ -130,26 +148,27 @@ def test_a_stop_keeps_the_trial_for_later_and_a_divergence_counts(corpus, tmp_pa
 def test_a_trial_that_was_killed_is_tried_again(corpus, tmp_path):
     tuner = tuner_of(tmp_path, corpus)
     killed = tuner.study.ask()
-    values = {d.key: d.suggest(killed) for d in tuner.dimensions}
+    values = {d.key: d.suggest(killed) for d in tuner.search.dimensions}
     again = tuner_of(tmp_path, corpus)
     assert again.ended() == []
     trial = again.study.ask()
-    assert {d.key: d.suggest(trial) for d in again.dimensions} == values
+    assert {d.key: d.suggest(trial) for d in again.search.dimensions} == values
 
 
-def test_hours_end_it_too(corpus, tmp_path, monkeypatch):
-    faked(monkeypatch, lambda *_: 0.5)
+def test_a_search_ends_after_its_hours(corpus, tmp_path, monkeypatch):
+    fake_training(monkeypatch, lambda *_: 0.5)
     tuner = tuner_of(tmp_path, corpus)
-    tuner.search(5, 0.0, 0)
+    tuner.run(5, 0.0)
     assert tuner.ended() == []
 
 
-def test_a_study_goes_on_when_recipes_have_learned_a_new_value(corpus, tmp_path):
+def test_a_study_goes_on_when_recipes_got_new_values(corpus, tmp_path):
     study = tuner_of(tmp_path, corpus).study
-    for about, refused in (({"trunk": "resnet18", "init": "random"}, False), ({"knots": 3}, True)):
-        study.set_user_attr("recipe", TINY.to_dict() | {"model": about})
+    known = {"trunk": "resnet18", "init": "random", "statistics": False}  # and no width
+    for model, refused in ((known, False), ({"knots": 3}, True)):
+        study.set_user_attr("recipe", TINY.to_dict() | {"model": model})
         wide = TINY.with_values({"model.width": 1.0})
-        begun = (tmp_path, wide, tune.parse_search(SEARCH, wide), corpus.digest)
+        begun = (tmp_path, search_of(recipe=wide), corpus.digest)
         if refused:
             with pytest.raises(UsageError, match="another recipe"):
                 tune.open_study(*begun)
@@ -157,13 +176,13 @@ def test_a_study_goes_on_when_recipes_have_learned_a_new_value(corpus, tmp_path)
             tune.open_study(*begun)
 
 
-def test_a_study_of_something_else_is_left_alone(corpus, tmp_path):
+def test_another_study_is_not_overwritten(corpus, tmp_path):
     tuner_of(tmp_path, corpus)
     with pytest.raises(UsageError, match="another search"):
         tuner_of(tmp_path, corpus, SEARCH[:1])
 
 
-def test_a_search_is_read():
+def test_a_search_is_parsed():
     found = tune.parse_search(
         [
             *("optimizer.name=adam,sgd", "training.epochs=2:9", "loss.delta=0.1:1:log"),
@@ -178,9 +197,7 @@ def test_a_search_is_read():
         tune.Dimension("model.init", choices=("random",)),
     ]
     center = TINY.with_values({"loss.center": "paper"})
-    assert "loss.center_weight" in [
-        d.key for d in tune.parse_search(tune.default_search(center), center)
-    ]
+    assert "loss.center_weight" in search_of(tune.default_search(center), center).keys
     assert len(tune.parse_search(tune.default_search(TINY), TINY)) == 2
 
 
@@ -193,6 +210,6 @@ def test_a_search_is_read():
         *("loss.delta=0:1:log", "loss.delta=1:log", "data.train_size=0.5:0.8"),
     ],
 )
-def test_a_search_that_makes_no_sense_is_refused(spec):
+def test_an_invalid_search_is_refused(spec):
     with pytest.raises(UsageError):
         tune.parse_search([spec], TINY)

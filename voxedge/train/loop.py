@@ -20,7 +20,6 @@ from voxedge.data.split import Split
 from voxedge.errors import Interrupted, TrainingError
 from voxedge.files import write_json, write_text
 from voxedge.metrics import top_k_hits
-from voxedge.nn.convolution import with_products
 from voxedge.nn.speaker_net import CosineHead
 from voxedge.train.build import build_net
 from voxedge.train.calibrate import Judge, calibrate
@@ -86,7 +85,6 @@ class _Trainer:
         self.job, self.compute, self.reporter, self.stop = job, compute, reporter, stop
         net = build_net(recipe, len(corpus.labels), "random" if resume else None)
         net.to(compute.device)
-        with_products(net.trunk)
         net.trunk.to(memory_format=torch.channels_last)
         self.training_input = TrainingInput(
             recipe, net.frontend, len(corpus.labels), compute.device

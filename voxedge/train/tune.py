@@ -1,10 +1,10 @@
 """Hyperparameter search: many short trainings, to find the recipe that validates best.
 
-Optuna proposes (tree-structured Parzen estimator, Bergstra et al. 2011) and stops what is worse
-than the median of its predecessors; its journal in the output folder is all that a later call needs
-to go on. The test split is never looked at: a trial ends with its last validation.
+Optuna proposes values (tree-structured Parzen estimator, Bergstra et al. 2011) and stops trials
+that are worse than the median of the earlier ones. A later call goes on from its journal. The test
+side is never used: a trial ends with the validation of its last epoch.
 
-study.journal  trials.csv  best.toml
+Files: study.journal  trials.csv  best.toml
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import torch
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
@@ -27,6 +26,7 @@ from voxedge.data.corpus import Corpus
 from voxedge.data.split import Split
 from voxedge.errors import TrainingError, UsageError
 from voxedge.files import write_text
+from voxedge.train.device import Compute
 from voxedge.train.loop import train
 from voxedge.train.progress import Reporter, StepProgress
 from voxedge.train.recipe import Recipe, parse_settings
@@ -42,17 +42,17 @@ _CENTERS = (
 
 @dataclass(frozen=True)
 class Dimension:
-    """The values that one recipe value may take: choices, or a range."""
+    """One recipe value that is searched: its choices, or its range."""
 
     key: str  # section.key
     choices: tuple[Any, ...] = ()
     low: float = 0.0
     high: float = 0.0
-    log: bool = False
-    whole: bool = False
+    log: bool = False  # whether the logarithm is searched uniformly
+    whole: bool = False  # whether it is an integer
 
     def suggest(self, trial: optuna.Trial) -> Any:  # noqa: ANN401 - any recipe value
-        """A value for a trial."""
+        """Propose a value for a trial."""
         if self.choices:
             return trial.suggest_categorical(self.key, self.choices)
         if self.whole:
@@ -60,35 +60,52 @@ class Dimension:
         return trial.suggest_float(self.key, self.low, self.high, log=self.log)
 
     def holds(self, value: Any) -> bool:  # noqa: ANN401 - any recipe value
-        """Whether a value is among them."""
+        """Whether a value is one of the choices or in the range."""
         return value in self.choices if self.choices else self.low <= value <= self.high
 
 
+@dataclass(frozen=True)
+class Search:
+    """What the trials of a study train: a recipe, except for the values that are searched."""
+
+    recipe: Recipe
+    dimensions: Sequence[Dimension]
+
+    @property
+    def keys(self) -> list[str]:
+        """The searched values."""
+        return [dimension.key for dimension in self.dimensions]
+
+    def initial(self) -> dict[str, Any]:
+        """The recipe's own values, as far as they are searched: the first trial."""
+        own = {dimension: self.recipe.value(dimension.key) for dimension in self.dimensions}
+        return {each.key: value for each, value in own.items() if each.holds(value)}
+
+
 def default_search(recipe: Recipe) -> list[str]:
-    """Optimiser and rate; weight, optimiser and rate of the centers where the recipe has them."""
+    """The optimiser and its rate and, with a center loss, its weight, optimiser and rate."""
     return [*_NETWORK, *(_CENTERS if recipe.loss.center != "none" else ())]
 
 
 def parse_search(specs: Sequence[str], recipe: Recipe) -> list[Dimension]:
-    """``section.key=low:high[:log]`` or ``section.key=a,b,c``; a later one replaces an earlier.
+    """Parse ``section.key=low:high[:log]`` or ``section.key=a,b,c``; the last one of a key counts.
 
     Raises:
-        UsageError: not of that form, a value that the recipe cannot have, or one of the corpus.
+        UsageError: another form, a value that the recipe cannot have, or one that changes the
+            corpus or its split.
     """
-    found = [_dimension(spec, recipe) for spec in specs]
+    found = [_parse_dimension(spec, recipe) for spec in specs]
     return list({dimension.key: dimension for dimension in found}.values())
 
 
-def _dimension(spec: str, recipe: Recipe) -> Dimension:
+def _parse_dimension(spec: str, recipe: Recipe) -> Dimension:
     key, equals, text = spec.partition("=")
     ends, log = text.removesuffix(":log").split(":"), text.endswith(":log")
     if not equals or not text or len(ends) > 2 or (log and len(ends) == 1):
         raise UsageError(f"--search {spec}", "section.key=low:high[:log], or section.key=a,b,c")
     values = [parse_settings([f"{key}={v}"])[key] for v in (ends if ends[1:] else text.split(","))]
     if key.startswith("data.") or key == "frontend.sample_rate":
-        raise UsageError(
-            f"--search {spec}: every trial is judged on the same clips", f"--set {key}"
-        )
+        raise UsageError(f"--search {spec}: all trials need the same clips", f"--set {key}")
     kinds = {type(recipe.with_values({key: value}).value(key)) for value in values}
     if len(ends) == 1:
         return Dimension(key, choices=tuple(values))
@@ -98,13 +115,16 @@ def _dimension(spec: str, recipe: Recipe) -> Dimension:
     return Dimension(key, low=low, high=high, log=log, whole=kinds == {int})
 
 
-def open_study(
-    out: Path, recipe: Recipe, dimensions: Sequence[Dimension], corpus: str
-) -> optuna.Study:
-    """The study in a folder, begun or gone on with.
+def open_study(out: Path, search: Search, corpus: str) -> optuna.Study:
+    """Begin a study in a folder, or go on with the one that is there.
+
+    Args:
+        out: the folder.
+        search: what the study is of.
+        corpus: digest.
 
     Raises:
-        UsageError: it is one of another recipe, search or corpus.
+        UsageError: the folder holds a study of another recipe, search or corpus.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(out / "study.journal")))
@@ -113,45 +133,44 @@ def open_study(
         storage=storage,
         direction="maximize",
         load_if_exists=True,
-        pruner=optuna.pruners.MedianPruner(n_warmup_steps=recipe.training.epochs // 3),
+        pruner=optuna.pruners.MedianPruner(n_warmup_steps=search.recipe.training.epochs // 3),
     )
-    about = {"recipe": recipe.to_dict(), "search": list(map(repr, dimensions)), "corpus": corpus}
+    about = {
+        "recipe": search.recipe.to_dict(),
+        "search": list(map(repr, search.dimensions)),
+        "corpus": corpus,
+    }
     if not study.user_attrs:
         for name, value in about.items():
             study.set_user_attr(name, value)
-        study.enqueue_trial(_as_it_stands(recipe, dimensions))
-    elif other := [name for name in about if _held(study, name) != about[name]]:
+        study.enqueue_trial(search.initial())
+    elif other := [name for name in about if _saved(study, name) != about[name]]:
         raise UsageError(f"{out} holds a study of another {other[0]}", "--out another folder")
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):  # killed
+    # A trial that still runs was killed: try its values again.
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)
         study.enqueue_trial(trial.params)
-    # a seed alone would propose the same random values again after every call
-    seed = recipe.training.seed + len(study.trials)
+    # With the same seed, every call would propose the same random values.
+    seed = search.recipe.training.seed + len(study.trials)
     study.sampler = optuna.samplers.TPESampler(seed=seed)
     return study
 
 
-def _held(study: optuna.Study, name: str) -> object:
-    """What a study is of; a value that recipes did not have when it began is at its default."""
-    held = study.user_attrs.get(name, {})
+def _saved(study: optuna.Study, name: str) -> object:
+    """What a study was begun with; recipe values that were added since have their defaults."""
+    saved = study.user_attrs.get(name, {})
     if name == "recipe":
-        with suppress(UsageError):  # a recipe of some other voxedge: it differs, whatever it says
-            return Recipe.from_dict(held).to_dict()
-    return held
-
-
-def _as_it_stands(recipe: Recipe, dimensions: Sequence[Dimension]) -> dict[str, Any]:
-    """The recipe's own values, as the first trial: what is to be beaten."""
-    own = {d.key: recipe.value(d.key) for d in dimensions}
-    return {d.key: own[d.key] for d in dimensions if d.holds(own[d.key])}
+        with suppress(UsageError):  # another version's recipe, which differs in any case
+            return Recipe.from_dict(saved).to_dict()
+    return saved
 
 
 class _Ended(Exception):
-    """The trial has had its last epoch."""
+    """The last epoch of the trial is done."""
 
 
 class _TrialReporter:
-    """Reports a trial to Optuna and to whoever watches, and ends it."""
+    """Passes the progress of a trial on, reports its validation to Optuna, and ends it."""
 
     def __init__(self, trial: optuna.Trial, progress: Reporter) -> None:
         self.trial, self.progress = trial, progress
@@ -175,108 +194,110 @@ class _TrialReporter:
 
 @dataclass(frozen=True)
 class Tuner:
-    """Trains what the study proposes and keeps its table and its best recipe up to date.
+    """Trains what a study proposes, and writes its table and its best recipe.
 
     Args:
-        study: of Optuna.
-        recipe: what trials differ from.
-        dimensions: what they differ in.
-        corpus: decoded.
-        split: of it.
+        study: see ``open_study``.
+        search: what the study is of.
+        corpus: the clips.
+        split: their sides.
         out: folder of the study.
-        device: that trains.
-        bf16: see ``train``.
-        say: gets a line for people.
-        watch: gives a reporter for each trial.
+        compute: device and precision.
+        say: gets lines for people.
+        watch: makes a reporter for each trial.
     """
 
     study: optuna.Study
-    recipe: Recipe
-    dimensions: Sequence[Dimension]
+    search: Search
     corpus: Corpus
     split: Split
     out: Path
-    device: torch.device
-    bf16: bool
+    compute: Compute
     say: Callable[[str], None]
     watch: Callable[[], AbstractContextManager[Reporter]]
 
     def ended(self) -> list[FrozenTrial]:
-        """The trials that are over, the best first."""
+        """The trials that have ended or were stopped, the best first."""
         over = self.study.get_trials(
             deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)
         )
         return sorted(over, key=lambda t: (t.state != TrialState.COMPLETE, -top1(t), t.number))
 
-    def search(self, trials: int, hours: float | None, workers: int) -> None:
-        """Until the budget, which counts earlier calls too, is spent."""
+    def run(self, trials: int, hours: float | None) -> None:
+        """Run trials until there are ``trials`` or they took ``hours``, earlier calls included."""
         while len(self.ended()) < trials:
             spent = sum(_seconds(trial) for trial in self.ended())
             if hours is not None and spent >= 3600 * hours:
                 self.say(f"{hours:g} hours are spent")
                 return
-            self._try(self.study.ask(), workers)
+            self._run_trial(self.study.ask())
             self.write()
 
-    def _try(self, trial: optuna.Trial, workers: int) -> None:
-        """One training in a folder of its own, which is deleted afterwards."""
-        values = {dimension.key: dimension.suggest(trial) for dimension in self.dimensions}
-        self.say(f"trial {trial.number}: " + _told(values))
-        work = self.out / "work"
-        shutil.rmtree(work, ignore_errors=True)
-        run, recipe = Run(work / "run"), self.recipe.with_values(values)
-        run.describe(recipe, self.corpus, self.split)
+    def _run_trial(self, trial: optuna.Trial) -> None:
+        values = {each.key: each.suggest(trial) for each in self.search.dimensions}
+        self.say(f"trial {trial.number}: {_summary(values)}")
         try:
-            with self.watch() as progress:
-                reporter = _TrialReporter(trial, progress)
-                train(
-                    recipe,
-                    self.corpus,
-                    self.split,
-                    run,
-                    reporter,
-                    device=self.device,
-                    bf16=self.bf16,
-                    workers=workers,
-                )
-        except _Ended:
-            self.study.tell(trial, reporter.best)
+            best = self._train(self.search.recipe.with_values(values), trial)
         except optuna.TrialPruned:
             self.say("worse than the median: stopped")
             self.study.tell(trial, state=TrialState.PRUNED)
-        except TrainingError as error:  # a rate that diverges is a result too
+        except TrainingError as error:  # to diverge is a result too
             self.say(str(error))
             self.study.tell(trial, state=TrialState.PRUNED)
         except BaseException:
             self.study.tell(trial, state=TrialState.FAIL)
             self.study.enqueue_trial(trial.params)
             raise
+        else:
+            self.study.tell(trial, best)
+
+    def _train(self, recipe: Recipe, trial: optuna.Trial) -> float:
+        """Train in a folder that is deleted afterwards; return the best validation top-1."""
+        work = self.out / "work"
+        shutil.rmtree(work, ignore_errors=True)
+        run, compute = Run(work / "run"), self.compute
+        run.describe(recipe, self.corpus, self.split)
+        try:
+            with self.watch() as progress:
+                reporter = _TrialReporter(trial, progress)
+                with suppress(_Ended):
+                    train(
+                        recipe,
+                        self.corpus,
+                        self.split,
+                        run,
+                        reporter,
+                        device=compute.device,
+                        bf16=compute.bf16,
+                        workers=compute.workers,
+                    )
+            return reporter.best
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
     def write(self) -> None:
-        """``trials.csv``, and ``best.toml`` once there is a best."""
+        """Write ``trials.csv`` and, if a trial has ended, ``best.toml``."""
         table = io.StringIO()
         rows = csv.writer(table, lineterminator="\n")
-        keys = [dimension.key for dimension in self.dimensions]
+        keys = self.search.keys
         rows.writerow(["trial", "state", "val_top1", "epoch", "seconds", *keys])
         for trial in self.ended():
             rows.writerow([*_row(trial), *(trial.params.get(key) for key in keys)])
         write_text(self.out / "trials.csv", table.getvalue())
         best = self.best()
         if best is not None:
-            found = self.recipe.with_values(best.params)
-            named = replace(found, name=f"{self.recipe.name[:57]}-tuned")
-            write_text(self.out / "best.toml", named.to_toml())
+            name = f"{self.search.recipe.name[:57]}-tuned"
+            recipe = replace(self.search.recipe.with_values(best.params), name=name)
+            write_text(self.out / "best.toml", recipe.to_toml())
 
     def best(self) -> FrozenTrial | None:
-        """The trial with the best figure, of those that came to their end."""
+        """The trial with the highest validation top-1, of those that were not stopped."""
         first = next(iter(self.ended()), None)
         return first if first is not None and first.state == TrialState.COMPLETE else None
 
     def table(self) -> tuple[list[str], list[list[object]]]:
-        """Names of the columns, and a row for each trial that is over, the best first."""
-        keys = [dimension.key for dimension in self.dimensions]
+        """The names of the columns, and a row for each trial of ``ended``."""
+        keys = self.search.keys
         names = ["", "", "top-1", "epoch", "seconds", *(key.partition(".")[2] for key in keys)]
         rows = [
             [*_row(trial), *(_short(trial.params.get(key)) for key in keys)]
@@ -292,6 +313,7 @@ def _row(trial: FrozenTrial) -> list[object]:
 
 
 def top1(trial: FrozenTrial) -> float:
+    """The highest validation top-1 of a trial; 0 before its first epoch."""
     return max(trial.intermediate_values.values(), default=0.0)
 
 
@@ -299,7 +321,7 @@ def _seconds(trial: FrozenTrial) -> float:
     return trial.duration.total_seconds() if trial.duration else 0.0
 
 
-def _told(values: dict[str, Any]) -> str:
+def _summary(values: dict[str, Any]) -> str:
     return ", ".join(f"{key.partition('.')[2]} {_short(value)}" for key, value in values.items())
 
 
