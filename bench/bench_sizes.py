@@ -66,7 +66,6 @@ def export_random(recipe, network, calibration):
     model = trace(ExportedNet(build_net(changed, len(calibration.pcm)), 1.0))
     for apply in PASSES:
         apply(model)
-    model.ir_version = 10
     ranges = activation_ranges(model, [calibration])
     lowered = {
         precision: convert_precision(model, precision, ranges) for precision in ("fp16", "int8")

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from torchvision.models import resnet18
 
 from bench.alternate import alternate, timed
-from voxedge.nn.convolution import with_products
 from voxedge.nn.losses import ContrastiveCenterLoss
 from voxedge.nn.speaker_net import SpeakerNet
 from voxedge.threads import available_processors
@@ -29,11 +28,9 @@ CLASSES = 200
 BATCH = 32
 SIZES = (80, 112, 224)  # pixels
 TURNS = 3  # at most: a turn at 224 pixels takes 20 seconds
-OURS, PLAIN, AUGMENTATION = "ours", "plain", "augmentation"
-SEED_TRAINER = "seed_trainer"
+OURS, SEED_TRAINER, AUGMENTATION = "ours", "seed_trainer", "augmentation"
 TITLES = {
     OURS: "voxedge",
-    PLAIN: "voxedge, plain convolutions",
     SEED_TRAINER: "the seed's trainer",
     AUGMENTATION: "augmentation and features alone",
 }
@@ -45,8 +42,7 @@ def test_training(benchmark, pixels, rounds):
     torch.manual_seed(0)
     image, labels = torch.randn(BATCH, 1, pixels, pixels), torch.arange(BATCH)
     trials = {
-        OURS: timed(partial(our_step(pixels, True)[1], image, labels)),
-        PLAIN: timed(partial(our_step(pixels, False)[1], image, labels)),
+        OURS: timed(partial(our_step(pixels)[1], image, labels)),
         SEED_TRAINER: timed(partial(seed_step(), image, labels)),
         AUGMENTATION: timed(augmentation(pixels)),
     }
@@ -56,17 +52,10 @@ def test_training(benchmark, pixels, rounds):
     )
 
 
-def our_step(pixels: int, products: bool) -> tuple[SpeakerNet, Callable[[Tensor, Tensor], None]]:
-    """The default recipe's network, and the training loop's step of it on images [B, 1, P, P].
-
-    Args:
-        pixels: P.
-        products: whether weight gradients are products where that is faster.
-    """
+def our_step(pixels: int) -> tuple[SpeakerNet, Callable[[Tensor, Tensor], None]]:
+    """The default recipe's network, and the training loop's step of it on images [B, 1, P, P]."""
     recipe = load("default").with_values({"frontend.image_size": pixels})
     net = build_net(recipe, CLASSES)
-    if products:
-        with_products(net.trunk)
     net.trunk.to(memory_format=torch.channels_last)
     average = build_average(net, recipe.training.average)
     optimizer = build_optimizer(recipe.optimizer, net)

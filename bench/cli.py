@@ -1,19 +1,14 @@
-"""Run the benchmarks' Typer apps: failures become the exit codes that ``voxedge`` itself has."""
+"""What the command lines of the benchmarks share."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import typer
-from typer.main import get_command
 
-from voxedge.cli.console import complain
-from voxedge.errors import UsageError, VoxedgeError
-
-_BadUsage: Any = typer.BadParameter.__mro__[1]  # click's UsageError, wherever Typer keeps it
+from voxedge.cli.run import run_app
+from voxedge.errors import UsageError
 
 
 def new_app(help: str | None = None) -> typer.Typer:  # noqa: A002 - Typer's own name for it
@@ -28,29 +23,14 @@ def new_app(help: str | None = None) -> typer.Typer:  # noqa: A002 - Typer's own
 
 
 def run(app: typer.Typer, name: str, arguments: Sequence[str] | None) -> int:
-    """Run an application.
+    """Run an application; its exit code.
 
     Args:
         app: its commands return an exit code, or None for success.
-        name: how people call it, for help and messages.
+        name: as it is typed, for help and messages.
         arguments: without the name; None for those of this process.
-
-    Returns:
-        The command's exit code, or that of its failure (docs/errors.md); a failed subprocess has
-        reported its error, so its exit code alone is passed on.
     """
-    words = sys.argv[1:] if arguments is None else list(arguments)
-    try:
-        return get_command(app)(words, prog_name=name, standalone_mode=False) or 0
-    except _BadUsage as error:
-        where = error.ctx.command_path if error.ctx is not None else name
-        complain(UsageError(error.format_message().rstrip("."), f"{where} --help"))
-        return UsageError.exit_code
-    except VoxedgeError as error:
-        complain(error)
-        return error.exit_code
-    except subprocess.CalledProcessError as error:
-        return int(error.returncode)
+    return run_app(app, sys.argv[1:] if arguments is None else arguments, name)
 
 
 def choose(flag: str, text: str | None, known: Iterable[str]) -> list[str]:

@@ -52,7 +52,7 @@ def make(
         seeds: of the weights and the order; the clips are the same for all.
 
     Raises:
-        subprocess.CalledProcessError: a command failed; what was finished stays.
+        typer.Exit: a command failed; what was finished stays.
     """
     out.mkdir(parents=True, exist_ok=True)
     listed = list_clips(data, out / "clips.csv", *SPEAKERS)

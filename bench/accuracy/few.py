@@ -28,7 +28,7 @@ def make(data: Path, init: Path, out: Path, seeds: Sequence[int]) -> None:
         seeds: of the weights and the order; the clips are the same for all.
 
     Raises:
-        subprocess.CalledProcessError: a command failed; what was finished stays.
+        typer.Exit: a command failed; what was finished stays.
     """
     out.mkdir(parents=True, exist_ok=True)
     for size in SIZES:

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import typer
+
 from bench.accuracy.rivals import METHODS
 from voxedge.cli.console import say
 from voxedge.evaluation.answers import FILE, folder_of
@@ -48,7 +50,7 @@ def make(
         speakers: only the first so many; 0 for all.
 
     Raises:
-        subprocess.CalledProcessError: a command failed; what was finished stays.
+        typer.Exit: a command failed; what was finished stays.
     """
     environment = ("--noise", str(noise), "--rooms", str(rooms))
     recorded = settings({"augment.noise_folder": noise, "augment.rooms_folder": rooms})
@@ -86,7 +88,7 @@ def train_all(
         The runs of each variant.
 
     Raises:
-        subprocess.CalledProcessError: a command failed; what was finished stays.
+        typer.Exit: a command failed; what was finished stays.
     """
     for seed in seeds:
         for name, flags in variants.items():
@@ -121,7 +123,7 @@ def train_and_evaluate(folder: Path, train: Sequence[str], evaluate: Sequence[st
         evaluate: arguments of ``voxedge evaluate``, without the folder.
 
     Raises:
-        subprocess.CalledProcessError: a command failed.
+        typer.Exit: a command failed.
     """
     if (folder_of(folder / "latest") / FILE).is_file():
         return
@@ -136,11 +138,12 @@ def voxedge(*arguments: str) -> None:
     """Run the command line, as users have it.
 
     Raises:
-        subprocess.CalledProcessError: it failed, and has reported why.
+        typer.Exit: it failed and has reported why; the exit code is passed on.
     """
     _run(sys.executable, "-m", "voxedge", *arguments)
 
 
 def _run(*command: str) -> None:
     say(" ".join(command[1:]))
-    subprocess.run(command, check=True)
+    if status := subprocess.run(command, check=False).returncode:
+        raise typer.Exit(status)

@@ -213,10 +213,8 @@ def test_every_change_of_an_ablation_has_an_effect(name):
 
 
 def test_a_command_that_failed_passes_on_its_exit_code(tmp_path, monkeypatch):
-    def fail(*_):
-        raise subprocess.CalledProcessError(6, "voxedge")
-
-    monkeypatch.setattr(table, "voxedge", fail)
+    failed = subprocess.CompletedProcess([], 6)
+    monkeypatch.setattr(table.subprocess, "run", lambda *_, **__: failed)
     assert main(["table", "--out", str(tmp_path), "--rows", "default", "--seeds", "0"]) == 6
 
 

@@ -351,7 +351,7 @@ def results():
             "sizes": [{"device": "cpu", "figures": sizes}],
             "training": [
                 {"device": "cpu", "pixels": 224, "batch": 32}
-                | {"figures": _times(ours=500, plain=600, seed_trainer=1600, augmentation=80)}
+                | {"figures": _times(ours=500, seed_trainer=1600, augmentation=80)}
             ],
         },
     }
@@ -402,7 +402,7 @@ def test_every_suite_has_its_table(results):
     cells = [cell.strip() for cell in decoding.split("|")[2:7]]
     assert cells == ["10", "20", "0.1", "100.0", "-"]
     assert f"| {OURS_WAV}, int8 |" in text
-    (ours, _, theirs) = (
+    (ours, theirs) = (
         line.split("|")[2].strip()
         for line in text.split("## Training")[1].splitlines()
         if line.startswith(("| voxedge", "| the seed"))
@@ -449,18 +449,13 @@ def test_the_chart_is_the_same_for_the_same_results(results, tmp_path):
     assert b"no records yet" in (tmp_path / "c").read_bytes()
 
 
-def test_a_timed_step_updates_the_weights_as_the_plain_one_does():
+def test_a_timed_step_updates_the_weights():
     image = torch.randn(2, 1, 32, 32, generator=torch.Generator().manual_seed(0))
     labels = torch.tensor([3, 5])
-    nets = []
-    for products in (True, False):
-        net, step = our_step(32, products)
-        before = net.trunk.layer4[1].conv2.weight.detach().clone()
-        step(image, labels)
-        assert not torch.equal(net.trunk.layer4[1].conv2.weight, before)
-        nets.append(net)
-    ours, plain = (net.trunk.conv1.weight for net in nets)
-    torch.testing.assert_close(ours, plain, atol=1e-3, rtol=0)
+    net, step = our_step(32)
+    before = net.trunk.layer4[1].conv2.weight.detach().clone()
+    step(image, labels)
+    assert not torch.equal(net.trunk.layer4[1].conv2.weight, before)
 
 
 def test_the_suites_are_not_tests():
