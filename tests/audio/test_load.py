@@ -64,7 +64,7 @@ def test_a_bare_mp3_stream_is_not_taken_for_a_resource_fork(tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 44_101, 48_000, 96_000])
-def test_any_rate_becomes_the_models(tmp_path, rate):
+def test_every_rate_is_resampled_to_the_models(tmp_path, rate):
     there = soxr.resample(SOUND, RATE, rate)
     (tmp_path / "clip.wav").write_bytes(encoded(there, rate, subtype="FLOAT"))
     samples = load_audio(tmp_path / "clip.wav")
@@ -81,7 +81,7 @@ def test_channels_are_averaged():
     np.testing.assert_allclose(decoded.samples, 0.75 * SOUND, atol=1e-6)
 
 
-def test_a_long_clip_is_cut_at_the_limit_and_it_is_said():
+def test_a_long_clip_is_cut_at_the_limit_with_a_warning():
     decoded = decode(encoded(SOUND), RATE, Limits(max_seconds=1))
     assert decoded.seconds == 1.0
     assert len(decoded.samples) == RATE
@@ -137,12 +137,12 @@ def test_arrays_may_be_read_only_strided_and_of_two_channels():
         (np.zeros(0), TooShort),
     ],
 )
-def test_arrays_that_are_no_samples_are_refused(array, error):
+def test_arrays_that_are_not_samples_are_refused(array, error):
     with pytest.raises(error):
         from_array(array, RATE, RATE)
 
 
-def test_a_disk_that_fails_is_one_clips_error():
+def test_a_read_error_is_an_audio_error():
     class Failing(io.BytesIO):
         def read(self, *_):
             raise OSError(5, "Input/output error")
@@ -151,6 +151,6 @@ def test_a_disk_that_fails_is_one_clips_error():
         decode(Failing(b"RIFF"), RATE)
 
 
-def test_every_audio_error_is_one_kind_to_catch():
+def test_a_missing_file_is_an_audio_error():
     with pytest.raises(AudioError):
         load_audio("nowhere.wav")

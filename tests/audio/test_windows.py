@@ -26,20 +26,20 @@ def test_first_takes_one_window():
     assert window_starts(1000, 100, "first") == [0]
 
 
-def test_cut_covers_every_sample():
+def test_windows_cover_every_sample():
     samples = np.arange(777, dtype=np.float32)
     parts = cut_windows(samples, 100)
     assert all(len(part) == 100 for part in parts)
     np.testing.assert_array_equal(np.unique(np.concatenate(parts)), samples)
 
 
-def test_batches_keep_order_owners_and_lengths():
+def test_batches_keep_order_keys_and_lengths():
     windows = [(name, np.full(size, value, np.float32)) for name, size, value in
                [("a", 4, 1), ("a", 4, 2), ("b", 2, 3), ("c", 4, 4), ("c", 1, 5)]]  # fmt: skip
-    made = list(batches(windows, 2, 4))
-    assert [batch.keys for batch in made] == [("a", "a"), ("b", "c"), ("c",)]
-    assert [batch.lengths.tolist() for batch in made] == [[4, 4], [2, 4], [1]]
-    assert made[1].pcm.tolist() == [[3, 3, 0, 0], [4, 4, 4, 4]]
+    found = list(batches(windows, 2, 4))
+    assert [batch.keys for batch in found] == [("a", "a"), ("b", "c"), ("c",)]
+    assert [batch.lengths.tolist() for batch in found] == [[4, 4], [2, 4], [1]]
+    assert found[1].pcm.tolist() == [[3, 3, 0, 0], [4, 4, 4, 4]]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_silence_dc_and_denormals_are_low_energy(samples, low):
     assert is_low_energy(samples.astype(np.float32)) == low
 
 
-def test_a_quick_look_decides_as_the_whole_does():
+def test_the_shortcut_decides_like_all_samples():
     draw = np.random.default_rng(0)
     for number in range(300):
         samples = draw.normal(0, 1e-4 * draw.uniform(0.3, 3), int(draw.integers(1, 9000)))

@@ -1,1 +1,1 @@
-"""Answers for clips from a model file, through ONNX Runtime, without torch."""
+"""Identify the speakers of clips with a model file: ONNX Runtime and NumPy, without torch."""
