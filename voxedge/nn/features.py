@@ -187,7 +187,7 @@ def mel_filters(sample_rate: float, n_fft: int, n_mels: int, f_min: float, f_max
     rate = 2 * round(sample_rate / 2)
     with warnings.catch_warnings():  # bands may be empty: above Nyquist, or narrower than a bin
         warnings.simplefilter("ignore")
-        filters = audio.melscale_fbanks(
+        filters: Tensor = audio.melscale_fbanks(
             n_fft // 2 + 1, f_min, f_max, n_mels, rate, norm="slaney", mel_scale="slaney"
         )
     return filters.T.contiguous()
