@@ -1,4 +1,4 @@
-"""Check the commands of the documents: ``python -m docs.check`` runs the slow ones.
+"""Check the commands of the documents: ``python -m docs.check [DOCUMENT...]`` runs the slow ones.
 
 ``CHECKS`` knows every line of the documents' shell blocks, as it stands there, and how it is
 checked; a line that it does not know is an error. Whatever else happens to a line, its commands,
@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -323,8 +323,8 @@ def run(line: str, check: Check, folder: Path) -> str:
     return f"exit code {done.returncode}, not {check.status}\n{(done.stdout + done.stderr)[-2000:]}"
 
 
-def main() -> int:
-    """Run the slow lines of all documents; 1 if one of them failed."""
+def main(documents: Sequence[str]) -> int:
+    """Run the slow lines of documents, without names of all; 1 if one of them failed."""
     build = ROOT / "build" / "docs"
     shutil.rmtree(build, ignore_errors=True)
     build.mkdir(parents=True)
@@ -335,7 +335,7 @@ def main() -> int:
     failed = 0
     for block in blocks():
         slow = [line for line in block.lines if CHECKS[line].how == "slow"]
-        if not slow:
+        if not slow or (documents and block.document.name not in documents):
             continue
         folder = build / "block"
         copy(prepared, folder)
@@ -358,4 +358,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
