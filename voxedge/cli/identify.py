@@ -53,7 +53,7 @@ def identify(
     min_seconds: Annotated[
         float | None,
         typer.Option(
-            help="Shorter clips are refused.",
+            help="Shorter clips are refused; the model file's own minimum always holds.",
             show_default="the model file's",
             rich_help_panel=_LIMITS,
         ),

@@ -53,7 +53,7 @@ def _parameter(name: str, each: Setting) -> inspect.Parameter:
         show_default=str(each.default) or "none",
         rich_help_panel=PANELS[each.section],
     )
-    annotation = Annotated[each.hint | None, option]
+    annotation = Annotated[each.hint | None, option]  # type: ignore[name-defined]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
     )
