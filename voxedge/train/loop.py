@@ -48,7 +48,7 @@ def train(
     workers: int = 0,
     resume: bool = False,
 ) -> Metrics:
-    """Train all epochs, then fit the end of the best network and measure it.
+    """Train all epochs, then calibrate the best network and measure it.
 
     Args:
         recipe: what is trained.
@@ -78,6 +78,8 @@ def train(
 
 
 class _Trainer:
+    """The state of a training, and what a step needs of its recipe and its data."""
+
     def __init__(
         self, job: Job, compute: Compute, reporter: Reporter, stop: Stop, resume: bool
     ) -> None:
@@ -133,7 +135,7 @@ class _Trainer:
                         state.position.seconds += elapsed
                         self._leave_if_stopped()
                 elapsed = time.monotonic() - began
-                row = self._validated()
+                row = self._validate()
                 state.position.seconds += elapsed
                 self._end_epoch(row)
                 for name, value in row.items():
@@ -179,10 +181,10 @@ class _Trainer:
                 "a lower --learning-rate?",
             )
 
-    def _validated(self) -> dict[str, float]:
-        """Validate after an epoch: its row of the history."""
+    def _validate(self) -> dict[str, float]:
+        """Validate after the last step of an epoch; return the epoch's row of the history."""
         scores, position = self.judge.scores("validation", "first"), self.state.position
-        progress = self.state.progress(position.step - 1)  # at the last step
+        progress = self.state.progress(position.step - 1)  # of the last step
         return {
             "epoch": float(position.epoch + 1),
             **position.means(),
@@ -203,7 +205,7 @@ class _Trainer:
         run.write_history(state.position.history)
 
     def finish(self) -> Metrics:
-        """Fit what is fitted to the best network at the end, measure it, write it all down."""
+        """Calibrate the best network, measure it on the test side, and write the results."""
         self.finishing = True
         job, state, net = self.job, self.state, self.state.result
         best = load_checkpoint(job.run.best)
@@ -244,13 +246,13 @@ class _Trainer:
         }
 
     def _leave_if_stopped(self) -> None:
-        """Save and leave if a signal came. Only called where training can go on from.
+        """Save the state and leave, if a signal came; for use between two steps.
 
         Raises:
-            Interrupted: it came.
+            Interrupted: a signal came.
         """
         if self.stop.signum:
-            if not self.finishing:  # then the network is the best one, not the last one
+            if not self.finishing:  # at the end the network is the best one, not the last one
                 self.state.save()
             epoch, epochs = self.state.position.epoch, self.job.recipe.training.epochs
             where = f"in epoch {epoch + 1}" if epoch < epochs else "after the last epoch"
@@ -277,15 +279,18 @@ class _Trainer:
 
 
 def best_epoch(history: Sequence[dict[str, float]], clips: int) -> int:
-    """The last epoch whose validation top-1 is not significantly below the highest one, from 1.
+    """Choose the last epoch whose validation top-1 is not significantly below the highest one.
 
-    With few clips the highest of many values is often chance, and the learning-rate schedule makes
-    later weights better. The limit is two standard errors of the highest value, whose share is
-    taken as (right + 1) of (clips + 2): otherwise the error would be 0 where all clips are right.
+    With few clips the highest of many values is often chance, and later weights are better by the
+    learning-rate schedule. The limit is two standard errors of the highest value, which counts as
+    (hits + 1) / (clips + 2): otherwise the error would be 0 if all clips are hits.
 
     Args:
         history: the rows of history.csv.
         clips: validation clips.
+
+    Returns:
+        The epoch, counted from 1.
     """
     highest = max(row["val_top1"] for row in history)
     share = (highest * clips + 1) / (clips + 2)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import PARAM_LIST, AveragedModel
 
 from voxedge.train.recipe_sections import OptimizerRecipe
 
@@ -71,10 +71,11 @@ def build_average(net: nn.Module, decay: float) -> AveragedModel:
         decay: of the average; it is smaller in the first steps, which forgets the initial weights.
     """
 
-    def update(averages: list[Tensor], values: list[Tensor], averaged: Tensor | int) -> None:
+    def update(averages: PARAM_LIST, values: PARAM_LIST, averaged: Tensor | int) -> None:
         if not averages[0].is_floating_point():
-            return  # the counters of batch norms, which nothing reads
-        kept = min(decay, int(averaged) / (int(averaged) + _AVERAGE_WARM_UP - 1))
+            return  # counters of batch norms, which nothing reads
+        count = int(averaged)
+        kept = min(decay, count / (count + _AVERAGE_WARM_UP - 1))
         torch._foreach_lerp_(averages, values, 1 - kept)
 
     average = AveragedModel(net, multi_avg_fn=update, use_buffers=True)
