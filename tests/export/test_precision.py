@@ -17,7 +17,6 @@ from voxedge.export.passes.compress_constants import compress_constants
 from voxedge.export.passes.quantise import activations, layers, quantise
 from voxedge.export.passes.tidy import tidy
 from voxedge.export.passes.to_float16 import to_float16
-from voxedge.export.pipeline import export_run
 from voxedge.export.serialise import serialise
 from voxedge.export.trace import trace, trace_module
 
@@ -36,12 +35,6 @@ WINDOW = 16_000
 
 
 # --- a trained network, exported to int8 ---------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def int8(workshop, tmp_path_factory):
-    path = tmp_path_factory.mktemp("int8") / "model.onnx"
-    return export_run(find_run(workshop / "runs"), path, precision="int8")
 
 
 def test_the_int8_file_gives_initial_weights(int8, workshop):
