@@ -29,7 +29,7 @@ _RENAMED = {"modesty": "duration_exponent"}  # keys of earlier versions
 
 
 class CheckpointState(TypedDict, total=False):
-    """What a checkpoint holds beside its tensors."""
+    """What a checkpoint holds in addition to its tensors."""
 
     recipe: dict[str, Any]  # ``Recipe.to_dict``
     labels: list[str]  # the speakers, in class order
