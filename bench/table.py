@@ -330,7 +330,8 @@ def _notes(results: Results) -> Iterator[str]:
 
 
 def _trained(network: TrainedNetwork) -> str:
+    epochs = f"{network['epochs']} epoch{'s' * (network['epochs'] > 1)}"
     return (
         f"recipe {network['recipe']}, {network_name(network)}, {network['image_size']} pixels,"
-        f" {network['epochs']} epochs from {network['init']} weights"
+        f" {epochs} from {network['init']} weights"
     )
