@@ -24,6 +24,8 @@ import numpy.typing as npt
 
 from voxedge.audio import wav
 from voxedge.audio.decoder import FrameSource, read_mono
+from voxedge.audio.formats import SUFFIXES as SUFFIXES  # for the walks of folders
+from voxedge.audio.formats import readability as readability
 from voxedge.audio.limits import Limits, Samples, check_header, check_length, check_values
 from voxedge.audio.pcm import PcmSource
 from voxedge.audio.resample import Resampler
@@ -40,15 +42,6 @@ from voxedge.errors import (
 )
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
-
-#: File name endings of the formats that are decoded, for finding clips in folders.
-SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("wav", "wave", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "aifc"),
-        *("au", "snd", "caf", "w64", "rf64", "voc", "sph", "nist"),
-    )
-)
 
 _EMPTY_ID3 = b"ID3\x03\0\0\0\0\0\x0a" + bytes(10)
 _MAX_ID3 = 16  # tags in front of a file
