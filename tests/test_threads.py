@@ -46,23 +46,73 @@ def test_a_single_item_needs_no_thread():
     assert name == threading.current_thread().name
 
 
+V1, V2 = "cgroup cgroup rw,cpu,cpuacct", "cgroup2 cgroup2 rw"
+
+
+def quota(v1: int, period: int = 100_000) -> dict[str, str]:
+    """The files of a quota in cgroup v1."""
+    return {"cpu.cfs_quota_us": f"{v1}\n", "cpu.cfs_period_us": f"{period}\n"}
+
+
+def v2(text: str) -> dict[str, str]:
+    """The file of a quota in cgroup v2."""
+    return {"cpu.max": f"{text}\n"}
+
+
 @pytest.mark.parametrize(
-    ("files", "processors"),
+    ("cgroup", "mounts", "quotas", "processors"),
     [
-        ({"cpu.max": "150000 100000\n"}, 2),
-        ({"cpu.max": "10000 100000\n"}, 1),
-        ({"cpu.max": "max 100000\n"}, _NO_QUOTA),
-        ({"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 4),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, _NO_QUOTA),
-        ({"cpu.max": "100000 0\n"}, _NO_QUOTA),
-        ({}, _NO_QUOTA),
+        # One cgroup: the root of what is mounted, as in a container with a namespace.
+        ("0::/", {"": ("/", V2)}, {"": v2("150000 100000")}, 2),
+        ("0::/", {"": ("/", V2)}, {"": v2("10000 100000")}, 1),
+        ("0::/", {"": ("/", V2)}, {"": v2("max 100000")}, _NO_QUOTA),
+        ("0::/", {"": ("/", V2)}, {"": v2("100000 0")}, _NO_QUOTA),
+        ("0::/", {"": ("/", V2)}, {"": v2("nonsense")}, _NO_QUOTA),
+        ("0::/", {"": ("/", V2)}, {}, _NO_QUOTA),
+        ("4:cpu,cpuacct:/", {"cpu": ("/", V1)}, {"cpu": quota(400_000)}, 4),
+        ("4:cpu,cpuacct:/", {"cpu": ("/", V1)}, {"cpu": quota(-1)}, _NO_QUOTA),
+        # Nested: the smallest of the path, wherever it stands.
+        ("0::/a/b", {"": ("/", V2)}, {"a/b": v2("300000 100000")}, 3),
+        ("0::/a/b", {"": ("/", V2)}, {"a/b": v2("max 100000"), "a": v2("200000 100000")}, 2),
+        ("0::/a/b", {"": ("/", V2)}, {"a/b": v2("800000 100000"), "a": v2("20000 10000")}, 2),
+        ("0::/a/b", {"": ("/", V2)}, {"a/b": v2("200000 100000"), "a": v2("800000 100000")}, 2),
+        ("0::/a/b", {"": ("/", V2)}, {"a/c": v2("100000 100000")}, _NO_QUOTA),  # a sibling's
+        ("0::/a/b (deleted)", {"": ("/", V2)}, {"a": v2("500000 100000")}, 5),
+        ("0::/a:b", {"": ("/", V2)}, {"a:b": v2("500000 100000")}, 5),
+        ("4:cpuacct,cpu:/a/b", {"cpu": ("/", V1)}, {"cpu/a": quota(150_000, 50_000)}, 3),
+        ("4:cpuset:/a\n5:cpu:/b", {"cpu": ("/", V1)}, {"cpu/a": quota(100_000)}, _NO_QUOTA),
+        # A container that sees the host's path, but only its own part of the hierarchy.
+        ("4:cpu:/pod/x", {"cpu": ("/pod/x", V1)}, {"cpu": quota(200_000)}, 2),
+        ("0::/pod/x/y", {"": ("/pod/x", V2)}, {"y": v2("200000 100000")}, 2),
+        ("0::/pod/xy", {"": ("/pod/x", V2)}, {"": v2("200000 100000"), "y": v2("1 1")}, 2),
+        # A process that was moved out of its namespace.
+        ("0::/../other", {"": ("/", V2)}, {"": v2("300000 100000")}, 3),
+        # Both versions side by side, mounted at a path with a blank.
+        (
+            "4:cpu:/a\n0::/b",
+            {"cpu": ("/", V1), "the unified": ("/", V2)},
+            {"cpu/a": quota(600_000), "the unified/b": v2("500000 100000")},
+            5,
+        ),
+        ("4:memory:/a", {"memory": ("/", "cgroup cgroup rw,memory")}, {}, _NO_QUOTA),
     ],
 )
-def test_the_quota_of_a_cgroup(files, processors, tmp_path):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
+def test_the_smallest_quota_of_the_cgroups_counts(cgroup, mounts, quotas, processors, tmp_path):
+    for folder, files in quotas.items():
+        (tmp_path / "sys" / folder).mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (tmp_path / "sys" / folder / name).write_text(text)
+    (tmp_path / "cgroup").write_text(f"9:name=systemd:/else\n{cgroup}\n")
+    lines = ["22 1 8:1 / / rw shared:1 - ext4 /dev/root rw"]
+    for mount, (root, kind) in mounts.items():
+        where = str(tmp_path / "sys" / mount).replace(" ", "\\040")
+        lines.append(f"31 23 0:28 {root} {where} rw,nosuid shared:9 master:2 - {kind}")
+    (tmp_path / "mountinfo").write_text("\n".join(lines))
     assert _cgroup_quota(tmp_path) == processors
+
+
+def test_without_proc_there_is_no_quota(tmp_path):
+    assert _cgroup_quota(tmp_path) == _NO_QUOTA
 
 
 def test_there_is_a_processor():

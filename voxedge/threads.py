@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
@@ -16,10 +17,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _NO_QUOTA = 1 << 16
+_ESCAPED = re.compile(r"\\([0-7]{3})")  # a character in mountinfo: a blank is \040
 
 
 def available_processors() -> int:
-    """Processors that the affinity and the cgroup's quota (v2 or v1) leave to this process."""
+    """Processors that the affinity and the quotas of cgroups (v2 or v1) leave to this process."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(count or 1, _cgroup_quota()))
 
@@ -54,16 +56,64 @@ def ordered_map(
                 future.cancel()
 
 
-def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int:
-    """Whole processors of the quota; more than any machine has where there is none."""
-    try:
-        quota, period = (root / "cpu.max").read_text().split()[:2]
-    except (OSError, ValueError):
-        try:
-            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text().strip()
-            period = (root / "cpu" / "cpu.cfs_period_us").read_text().strip()
-        except OSError:
-            return _NO_QUOTA
-    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
+def _cgroup_quota(proc: Path = Path("/proc/self")) -> int:
+    """Whole processors of the CPU quota; more than any machine has where there is none.
+
+    A quota of any group above this process's own holds as well: containers and systemd nest them.
+    So the smallest on the way to the root counts, in the hierarchy of cgroup v2 and of v1's
+    controller ``cpu`` (man 7 cgroups, man 5 proc: ``/proc/self/cgroup`` and ``mountinfo``).
+    """
+    shares = [_share(folder) for folder in _cgroups(proc)]
+    return max(1, round(min(shares, default=_NO_QUOTA)))
+
+
+def _cgroups(proc: Path) -> Iterator[Path]:
+    """The folders of this process's cgroups, from its own to the topmost that is mounted here."""
+    paths: dict[str, str] = {}
+    for line in _lines(proc / "cgroup"):
+        _, _, rest = line.partition(":")  # the number of the hierarchy
+        controllers, _, path = rest.partition(":")
+        if not controllers:
+            paths["cgroup2"] = path
+        elif "cpu" in controllers.split(","):
+            paths["cgroup"] = path
+    for line in _lines(proc / "mountinfo"):
+        about, _, filesystem = line.partition(" - ")
+        fields, (kind, *options) = about.split(" "), filesystem.split(" ")
+        if len(fields) < 5 or kind not in paths:
+            continue
+        if kind == "cgroup" and "cpu" not in options[-1].split(","):
+            continue
+        root, mount = (_ESCAPED.sub(lambda code: chr(int(code[1], 8)), f) for f in fields[3:5])
+        yield from _upward(Path(mount), root, paths[kind])
+
+
+def _upward(mount: Path, root: str, path: str) -> Iterator[Path]:
+    """A cgroup's folder and those above it, where ``mount`` shows the hierarchy from ``root`` on.
+
+    A container without a cgroup namespace sees the path of the host, of which only its own part
+    is mounted; a process that was moved out of its namespace has a path with ``..``.
+    """
+    parts, above = Path(path).parts, Path(root).parts
+    inner = parts[len(above) :] if parts[: len(above)] == above and ".." not in parts else ()
+    for length in range(len(inner), -1, -1):
+        yield mount.joinpath(*inner[:length])
+
+
+def _share(folder: Path) -> float:
+    """Processors of one cgroup's quota; ``_NO_QUOTA`` where it has none."""
+    words = " ".join(_lines(folder / "cpu.max")).split()  # v2
+    if not words:
+        names = ("cpu.cfs_quota_us", "cpu.cfs_period_us")  # v1
+        words = [word for name in names for word in _lines(folder / name)]
+    if len(words) != 2 or not all(map(str.isdecimal, words)) or int(words[1]) == 0:
         return _NO_QUOTA  # "max" in v2, -1 in v1
-    return max(1, round(int(quota) / int(period)))
+    return int(words[0]) / int(words[1])
+
+
+def _lines(file: Path) -> list[str]:
+    """The lines of a small file; none where it cannot be read."""
+    try:
+        return file.read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return []
