@@ -44,7 +44,7 @@ lint: setup  ## ruff and mypy
 	@ln -s $(CURDIR)/voxedge/* $(CURDIR)/export build/lint/voxedge/  # the package as it installs
 	@cd build/lint && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p voxedge
 
-docs-check: setup  ## check every command of the documents, the slow ones included (about 10 minutes on 2 cores)
+docs-check: setup  ## check every command of the documents, the slow ones included (takes minutes)
 	@$(BIN)/python -m docs.check
 
 clean:  ## delete .venv and everything built (never data/, runs/ or model.onnx)
