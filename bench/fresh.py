@@ -14,7 +14,8 @@ import sys
 def bare(model: str, threads: str) -> None:
     """Open a session and run it on three seconds of silence."""
     import numpy as np
-    import onnxruntime
+
+    from voxedge.inference.runtime import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(threads)

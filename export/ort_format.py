@@ -9,10 +9,8 @@ import logging
 import tempfile
 from pathlib import Path
 
-import onnxruntime
-from onnxruntime.tools.ort_format_model import create_config_from_models
-
 from voxedge.files import atomic_write
+from voxedge.inference.runtime import onnxruntime
 
 # This logger reports every file it converts, here a temporary one, whatever the root level is.
 logging.getLogger("ort_format_model.utils").setLevel(logging.WARNING)
@@ -26,6 +24,8 @@ def write_ort(model: Path) -> tuple[Path, Path]:
     any. The config lists the operators that a minimal build needs
     (``--include_ops_by_config``).
     """
+    from onnxruntime.tools.ort_format_model import create_config_from_models
+
     targets = model.with_suffix(".ort"), model.with_suffix(".operators.config")
     with tempfile.TemporaryDirectory() as folder:
         converted = Path(folder) / targets[0].name

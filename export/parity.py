@@ -12,12 +12,12 @@ from typing import TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 import torch
 
 from voxedge.audio.limits import Samples
 from voxedge.audio.windows import batches
 from voxedge.errors import ParityError
+from voxedge.inference.runtime import onnxruntime
 from voxedge.nn.speaker_net import ExportedNet
 
 TOLERANCE = 1e-3  # largest absolute difference of any output

@@ -228,7 +228,7 @@ def test_a_provider_that_throws_is_an_error_with_its_cause(model_path, monkeypat
 
 
 def test_without_a_runtime_the_extras_are_named(model_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+    monkeypatch.setitem(__import__("sys").modules, "voxedge.inference.runtime", None)
     with pytest.raises(ProviderUnavailable, match=re.escape(install_command("cpu"))):
         Identifier(model_path)
 

@@ -171,7 +171,7 @@ def _processor() -> str:
 
 def _runtime() -> Runtime | Problem:
     try:
-        import onnxruntime
+        from voxedge.inference.runtime import onnxruntime
     except ImportError as error:
         return {"error": str(error)}
     return {"version": onnxruntime.__version__, "build": onnxruntime.get_build_info()}
@@ -180,7 +180,7 @@ def _runtime() -> Runtime | Problem:
 def _providers() -> dict[str, str]:
     """Each device whose provider is built in: ``loads``, or why it does not."""
     try:
-        import onnxruntime
+        from voxedge.inference.runtime import onnxruntime
     except ImportError:
         return {}
     available = onnxruntime.get_available_providers()
@@ -197,7 +197,7 @@ def _state(device: str) -> str:
 
 def _missing_library(device: str) -> str:
     """What the dynamic linker reports when it loads the provider's library."""
-    import onnxruntime
+    from voxedge.inference.runtime import onnxruntime
 
     folder = Path(onnxruntime.__file__).parent / "capi"
     for path in folder.glob(f"*onnxruntime_providers_{device}.*"):

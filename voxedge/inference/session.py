@@ -81,7 +81,7 @@ def open_session(model: bytes | Path, device: str, threads: int) -> tuple[Any, t
 
 def _import_onnxruntime() -> Any:  # noqa: ANN401 - the module, which has no types
     try:
-        import onnxruntime
+        from voxedge.inference.runtime import onnxruntime
     except ImportError as error:
         raise ProviderUnavailable(
             f"ONNX Runtime is not installed: {error}",
