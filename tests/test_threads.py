@@ -7,7 +7,14 @@ import time
 
 import pytest
 
-from voxedge.threads import _NO_QUOTA, _cgroup_quota, available_processors, ordered_map
+from voxedge import threads
+from voxedge.threads import (
+    _NO_QUOTA,
+    _cgroup_quota,
+    available_processors,
+    idle_processors,
+    ordered_map,
+)
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -44,6 +51,27 @@ def test_few_items_are_taken_ahead():
 def test_a_single_item_needs_no_thread():
     (name,) = ordered_map(lambda _: threading.current_thread().name, [None], 4)
     assert name == threading.current_thread().name
+
+
+@pytest.mark.parametrize(
+    ("user", "idle", "expected"),
+    [(0, 80, 4), (20, 60, 3), (40, 40, 2), (80, 0, 1), (30, 50, 2), (0, 0, 4)],
+)
+def test_processors_that_others_use_are_not_idle(tmp_path, monkeypatch, user, idle, expected):
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  100 5 50 1000 10 0 3 0 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n")
+    monkeypatch.setattr(threads, "available_processors", lambda: 4)
+    monkeypatch.setattr(threads.os, "cpu_count", lambda: 4)
+
+    def watch(_seconds):
+        stat.write_text(f"cpu  {100 + user} 5 50 {1000 + idle} 10 0 3 0 0 0\n")
+
+    monkeypatch.setattr(threads.time, "sleep", watch)
+    assert idle_processors(stat=stat) == expected
+
+
+def test_no_processor_is_taken_for_busy_where_that_is_not_known(tmp_path):
+    assert idle_processors(0, tmp_path / "stat") == available_processors()
 
 
 V1, V2 = "cgroup cgroup rw,cpu,cpuacct", "cgroup2 cgroup2 rw"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
@@ -24,6 +25,29 @@ def available_processors() -> int:
     """Processors that the affinity and the quotas of cgroups (v2 or v1) leave to this process."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(count or 1, _cgroup_quota()))
+
+
+def idle_processors(seconds: float = 0.3, stat: Path = Path("/proc/stat")) -> int:
+    """Processors of this process that no other program uses, at least one.
+
+    Training waits for all its threads many times in a step, so one thread that shares a processor
+    holds up the others: next to one busy program, two threads on two processors are half as fast
+    as one (docs/decisions.md).
+
+    Args:
+        seconds: to watch for.
+        stat: the system's counters of processor time (man 5 proc); without them no processor is
+            taken for busy.
+    """
+    available, before = available_processors(), _processor_ticks(stat)
+    time.sleep(seconds)
+    after = _processor_ticks(stat)
+    ticks = sum(after) - sum(before)
+    if ticks <= 0:
+        return available
+    idle = sum(after[3:5]) - sum(before[3:5])  # idle, and waiting for a disk
+    processors = os.cpu_count() or 1
+    return max(1, min(available, round(processors * idle / ticks)))
 
 
 def ordered_map(
@@ -54,6 +78,12 @@ def ordered_map(
         finally:
             for future in pending:
                 future.cancel()
+
+
+def _processor_ticks(stat: Path) -> list[int]:
+    """Ticks of all processors together: user, nice, system, idle, iowait, and so on."""
+    words = next(iter(_lines(stat)), "").split()
+    return [int(word) for word in words[1:9]] if words[:1] == ["cpu"] else []
 
 
 def _cgroup_quota(proc: Path = Path("/proc/self")) -> int:

@@ -109,3 +109,12 @@ def test_the_centers_form_of_a_recipe_is_kept():
     assert _center_form("center", None, load("seed-baseline")) == "paper"
     assert _center_form("cross-entropy", None, load("default")) == "none"
     assert _center_form(None, None, load("default")) is None
+
+
+def test_a_resumed_training_keeps_its_number_of_threads(tmp_path):
+    write_corpus(tmp_path / "data", clips=3)
+    quick = ["--image-size", "32", "--set", "frontend.window_seconds=0.5"]
+    begun = voxedge("train", "--epochs", "1", "--threads", "3", *quick, cwd=tmp_path)
+    assert "on cpu with 3 threads" in begun.stderr, begun.stderr
+    resumed = voxedge("train", "--resume", "--epochs", "2", cwd=tmp_path)
+    assert "on cpu with 3 threads" in resumed.stderr, resumed.stderr

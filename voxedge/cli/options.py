@@ -38,6 +38,15 @@ TrainingDevice: TypeAlias = Annotated[
 TrainingPrecision: TypeAlias = Annotated[
     str, typer.Option(help="auto, fp32 or bf16.", rich_help_panel=_TRAINING)
 ]
+TrainingThreads: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Threads that compute, on a CPU.",
+        show_default="processors that are idle; with --resume those of the run",
+        rich_help_panel=_TRAINING,
+    ),
+]
 DecodingWorkers: TypeAlias = Annotated[
     int | None,
     typer.Option(

@@ -12,10 +12,12 @@ from voxedge.cli.recipe_flags import PANELS, with_recipe_flags
 from voxedge.errors import UsageError
 from voxedge.install import needs_extra
 from voxedge.metrics import Interval
-from voxedge.threads import available_processors
+from voxedge.threads import available_processors, idle_processors
 from voxedge.train.recipe import Recipe, load, parse_settings
 
 if TYPE_CHECKING:
+    import torch
+
     from voxedge.data.corpus import Corpus
     from voxedge.data.manifest import Manifest
     from voxedge.data.split import Split
@@ -55,6 +57,7 @@ def train(
     ] = None,
     device: options.TrainingDevice = "auto",
     precision: options.TrainingPrecision = "auto",
+    threads: options.TrainingThreads = None,
     workers: options.DecodingWorkers = None,
     memory: options.Memory = 2048,
     strict: options.Strict = False,
@@ -83,7 +86,6 @@ def train(
         from voxedge.train.loop import train as run_training
 
     console.show_library_warnings()
-    torch.set_num_threads(available_processors())
     place = choose_device(device)
     bf16 = choose_precision(precision, place)
     decoding = Decoding(available_processors() if workers is None else workers, memory, strict)
@@ -91,7 +93,8 @@ def train(
         job = _resumed(runs if data == options.DEFAULT_DATA else data, changes, moved, decoding)
     else:
         job = _begun(data, chosen, runs, decoding)
-    _announce(job, f"{place}, {'bf16' if bf16 else 'fp32'}")
+    torch.set_num_threads(threads or (job.run.threads() if resume else 0) or idle_processors())
+    _announce(job, _where(place, bf16, torch.get_num_threads()))
     with console.TrainingProgress() as reporter:
         metrics = run_training(
             *job, reporter, device=place, bf16=bf16, workers=decoding.workers, resume=resume
@@ -183,6 +186,12 @@ def _center_form(loss: str | None, form: str | None, recipe: Recipe | None) -> s
     if form or loss is None or recipe is None:
         return form
     return "paper" if recipe.loss.center == "none" else recipe.loss.center
+
+
+def _where(place: torch.device, bf16: bool, threads: int) -> str:
+    """Where and how a training computes, for people."""
+    count = f" with {threads} thread{'s' * (threads != 1)}" if place.type == "cpu" else ""
+    return f"{place}{count}, {'bf16' if bf16 else 'fp32'}"
 
 
 def _announce(job: Job, place: str) -> None:

@@ -10,7 +10,7 @@ import typer
 from voxedge.cli import console, options
 from voxedge.errors import Interrupted, RunError
 from voxedge.install import needs_extra
-from voxedge.threads import available_processors
+from voxedge.threads import available_processors, idle_processors
 from voxedge.train.recipe import load, parse_settings
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def tune(
     ] = None,
     device: options.TrainingDevice = "auto",
     precision: options.TrainingPrecision = "auto",
+    threads: options.TrainingThreads = None,
     workers: options.DecodingWorkers = None,
     memory: options.Memory = 2048,
     strict: options.Strict = False,
@@ -67,7 +68,7 @@ def tune(
     searched = [dimension.key for dimension in dimensions]
     chosen.refuse_idle([*changes, *(dimension.key for dimension in own)], searched)
     console.show_library_warnings()
-    torch.set_num_threads(available_processors())
+    torch.set_num_threads(threads or idle_processors())
     place = choose_device(device)
     decoding = Decoding(available_processors() if workers is None else workers, memory, strict)
     corpus = decoded(chosen, read_manifest(data), decoding)

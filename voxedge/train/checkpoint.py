@@ -36,6 +36,7 @@ class CheckpointState(TypedDict, total=False):
     corpus: str  # digest
     position: dict[str, Any]  # the fields of ``state.Position``
     bf16: bool  # whether it is trained in bfloat16
+    threads: int  # that compute on a CPU
     signal_path: int  # version of the front end, see ``SIGNAL_PATH``
     versions: dict[str, str]
     duration_exponent: float  # of ``SpeakerNet``; only in a finished network, as the next one

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
 from voxedge.data.corpus import Corpus
-from voxedge.data.manifest import Clip, Manifest, read_manifest
+from voxedge.data.manifest import Manifest, read_split
 from voxedge.data.split import Split
 from voxedge.errors import CorpusError, RunBusy, RunError
 from voxedge.files import write_json, write_text
@@ -124,6 +124,11 @@ class Run:
         metrics: Metrics = self._json("metrics.json")
         return metrics
 
+    def threads(self) -> int:
+        """Threads that the last checkpoint was computed with; 0 where none says so."""
+        path = self.last.with_suffix(".json")
+        return int(self._json(path.name).get("threads", 0)) if path.is_file() else 0
+
     def corpus_info(self) -> CorpusInfo:
         """Read where the corpus is, and what it holds."""
         info: CorpusInfo = self._json("corpus.json")
@@ -167,14 +172,10 @@ class Run:
         root = Path(self.corpus_info()["root"])
         if data is not None:
             root = data.parent if data.is_file() else data
-        listed = read_manifest(path).clips
-        clips = tuple(
-            Clip(root / clip.name, clip.name, clip.speaker, clip.session, clip.split)
-            for clip in listed
-        )
-        if not any(clip.path.is_file() for clip in clips):
+        manifest = read_split(path, root)
+        if not any(clip.path.is_file() for clip in manifest.clips):
             raise CorpusError(f"the run's clips are not in {root}", "pass --data FOLDER")
-        return Manifest(root, clips)
+        return manifest
 
     def write_history(self, rows: Sequence[dict[str, float]]) -> None:
         """Write a line for each epoch; no times, so that equal trainings have equal files."""

@@ -173,6 +173,7 @@ class TrainingState:
             "corpus": self.job.corpus.digest,
             "position": vars(self.position),
             "bf16": self.compute.bf16,
+            "threads": torch.get_num_threads(),  # sums of another number differ in the last bits
             "signal_path": SIGNAL_PATH,
             "versions": software_versions(),
         }
