@@ -91,12 +91,12 @@ _CONDITION_NEEDS = {"": "", "noises": "`--noise`", "rooms": "`--rooms`"}
 def _errors() -> str:
     rows = (
         (f"`{kind.code}`", _exit_code(kind), _meaning(kind), f"`{kind.__name__}`")
-        for kind in error_classes()
+        for kind in (*error_classes(), Interrupted)
     )
     return _markdown(["code", "exit code", "meaning", "class"], rows)
 
 
-def _meaning(kind: type[VoxedgeError]) -> str:
+def _meaning(kind: type[BaseException]) -> str:
     """The first paragraph of its own docstring."""
     return (kind.__doc__ or "").split("\n\n")[0].replace("``", "`")
 
@@ -108,8 +108,8 @@ def error_classes(kind: type[VoxedgeError] = VoxedgeError) -> Iterator[type[Voxe
         yield from error_classes(below)
 
 
-def _exit_code(kind: type[VoxedgeError]) -> str:
-    return "128 + signal" if kind is Interrupted else str(kind.exit_code)
+def _exit_code(kind: type[VoxedgeError | Interrupted]) -> str:
+    return str(kind.exit_code) if issubclass(kind, VoxedgeError) else "128 + signal"
 
 
 def command(words: Sequence[str]) -> Any:  # noqa: ANN401 - a command of Typer's click
