@@ -48,7 +48,7 @@ class DataRecipe:
         0.1, "Fraction to validate on; the rest is for testing.", flag="val-size"
     )
     split_seed: int = setting(
-        0, "Of the split; training.seed does not change it, so that trainings compare."
+        0, "Random seed of the split; training.seed does not change it, so that trainings compare."
     )
     min_clips: int = setting(3, "Speakers with fewer usable clips are left out.")
 
@@ -97,7 +97,7 @@ class FrontendRecipe:
         check(0 < self.hop_length <= self.n_fft, "frontend.hop_length: 1 to n_fft")
         check(
             self.n_fft <= self.window_seconds * self.sample_rate,
-            "frontend: n_fft beyond the window",
+            "frontend.n_fft: at most window_seconds * sample_rate",
         )
         check(4 <= self.n_mels <= 256, "frontend.n_mels: 4 to 256")
         check(
@@ -134,21 +134,32 @@ class LossRecipe:
     """Cross-entropy over a linear or a cosine head, and the contrastive-center loss."""
 
     head: Literal["linear", "cosine"] = setting("cosine", "Logits: a linear map, or cosines.")
-    scale: float = setting(30.0, "Factor of the cosines.", needs="loss.head=cosine")
+    scale: float = setting(30.0, "Scale of the cosines.", needs="loss.head=cosine")
     margin: float = setting(0.2, "Angular margin of the true class, radians.")
     auxiliary_heads: bool = setting(
         True, "Trunk and statistics also classify on their own.", needs="model.statistics"
     )
-    refit: bool = setting(True, "At the end, mix LDA into the logits if that validates better.")
+    refit: bool = setting(
+        True, "After training, interpolate LDA with the logits if that improves validation."
+    )
     center: Literal["none", "paper", "seed", "split"] = setting(
         "paper", "Form of the contrastive-center loss.", flag="center-form"
     )
     center_weight: float = setting(
-        1.0, "Of the center loss.", flag="center-weight", needs="loss.center=paper|seed|split"
+        1.0,
+        "Weight of the center loss.",
+        flag="center-weight",
+        needs="loss.center=paper|seed|split",
     )
-    delta: float = setting(1.0, "Added to the denominator.", needs="loss.center=paper|split")
-    intra_weight: float = setting(1.0, "Of distances within classes.", needs="loss.center=split")
-    inter_weight: float = setting(1.0, "Of distances between classes.", needs="loss.center=split")
+    delta: float = setting(
+        1.0, "Added to the denominator of the loss.", needs="loss.center=paper|split"
+    )
+    intra_weight: float = setting(
+        1.0, "Weight of distances within classes.", needs="loss.center=split"
+    )
+    inter_weight: float = setting(
+        1.0, "Weight of distances between classes.", needs="loss.center=split"
+    )
     center_unit: bool = setting(
         False, "Distances between unit vectors.", needs="loss.center=paper|seed|split"
     )
@@ -157,7 +168,7 @@ class LossRecipe:
         "Fraction of the steps over which center_weight rises from 0.",
         needs="loss.center=paper|seed|split",
     )
-    label_smoothing: float = setting(0.0, "Of the cross-entropy.")
+    label_smoothing: float = setting(0.0, "Label smoothing of the cross-entropy.")
 
     def __post_init__(self) -> None:
         for name in ("center_weight", "delta", "intra_weight", "inter_weight"):
@@ -175,28 +186,47 @@ class LossRecipe:
 class OptimizerRecipe:
     """The optimisers of the network and of the centers."""
 
-    name: Literal["adam", "adamw", "sgd"] = setting("adamw", "Of the network.", flag="optimizer")
-    learning_rate: float = setting(2e-3, "Of the network.", flag="learning-rate")
-    beta1: float = setting(0.9, "Of Adam; momentum of SGD.", flag="beta1")
-    beta2: float = setting(0.99, "Of Adam.", flag="beta2", needs="optimizer.name=adam|adamw")
-    epsilon: float = setting(1e-8, "Of Adam.", flag="epsilon", needs="optimizer.name=adam|adamw")
-    weight_decay: float = setting(0.2, "Of weights, not of norms and biases.")
-    schedule: Literal["step", "cosine", "constant"] = setting("cosine", "Of the learning rate.")
+    name: Literal["adam", "adamw", "sgd"] = setting(
+        "adamw", "Optimiser of the network.", flag="optimizer"
+    )
+    learning_rate: float = setting(2e-3, "Learning rate of the network.", flag="learning-rate")
+    beta1: float = setting(0.9, "First beta of Adam; momentum of SGD.", flag="beta1")
+    beta2: float = setting(
+        0.99, "Second beta of Adam.", flag="beta2", needs="optimizer.name=adam|adamw"
+    )
+    epsilon: float = setting(
+        1e-8, "Epsilon of Adam.", flag="epsilon", needs="optimizer.name=adam|adamw"
+    )
+    weight_decay: float = setting(0.2, "Weight decay; norms and biases have none.")
+    schedule: Literal["step", "cosine", "constant"] = setting(
+        "cosine", "Schedule of the learning rate."
+    )
     step_size: int = setting(
         7, "Epochs between two decays.", flag="step-size", needs="optimizer.schedule=step"
     )
-    gamma: float = setting(0.1, "Factor of a decay.", flag="gamma", needs="optimizer.schedule=step")
+    gamma: float = setting(
+        0.1,
+        "Factor of the learning rate at each decay.",
+        flag="gamma",
+        needs="optimizer.schedule=step",
+    )
     center_optimizer: Literal["adagrad", "adam", "sgd"] = setting(
-        "sgd", "Of the centers.", flag="center-optimizer", needs="loss.center=paper|seed|split"
+        "sgd",
+        "Optimiser of the centers.",
+        flag="center-optimizer",
+        needs="loss.center=paper|seed|split",
     )
     center_learning_rate: float = setting(
-        0.5, "Of the centers.", flag="center-learning-rate", needs="loss.center=paper|seed|split"
+        0.5,
+        "Learning rate of the centers.",
+        flag="center-learning-rate",
+        needs="loss.center=paper|seed|split",
     )
 
     def __post_init__(self) -> None:
-        check(0 < self.learning_rate < 100, "optimizer.learning_rate must be above 0")
+        check(0 < self.learning_rate < 100, "optimizer.learning_rate: above 0, below 100")
         check(self.center_learning_rate > 0, "optimizer.center_learning_rate must be above 0")
-        check(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "optimizer.beta1, beta2: 0 to 1")
+        check(0 <= self.beta1 < 1 and 0 <= self.beta2 < 1, "optimizer.beta1, beta2: 0 to below 1")
         check(self.epsilon > 0, "optimizer.epsilon must be above 0")
         check(self.weight_decay >= 0, "optimizer.weight_decay must not be negative")
         check(self.step_size >= 1, "optimizer.step_size: at least one epoch")
@@ -207,7 +237,10 @@ class OptimizerRecipe:
 class AugmentRecipe:
     """How training clips are degraded."""
 
-    speed: float = setting(0.0, "Clips also play this much slower and faster, as other classes.")
+    speed: float = setting(
+        0.0,
+        "Speed perturbation: also train on clips this much slower and faster, as classes of their own.",
+    )
     noise: float = setting(0.7, "Fraction of the clips in noise.")
     snr_low: float = setting(0.0, "dB, lowest signal-to-noise ratio.", needs="augment.noise")
     snr_high: float = setting(20.0, "dB, highest signal-to-noise ratio.", needs="augment.noise")
@@ -248,14 +281,15 @@ class TrainingRecipe:
     """The training loop."""
 
     epochs: int = setting(70, "Passes over the training clips.", flag="epochs")
-    batch_size: int = setting(32, "Clips of a step.", flag="batch-size")
+    batch_size: int = setting(32, "Clips in a step.", flag="batch-size")
     min_steps: int = setting(
-        12, "Of an epoch: a small corpus gets smaller batches, then several passes."
+        12,
+        "Least steps of an epoch: a small corpus gets smaller batches, then several passes.",
     )
-    seed: int = setting(0, "Of weights, order and augmentation.", flag="seed")
+    seed: int = setting(0, "Random seed of initial weights, order and augmentation.", flag="seed")
     crop: Literal["random", "first"] = setting("random", "Which window of a longer clip.")
     frozen: float = setting(
-        -1.0, "Fraction of the steps with a frozen trunk, the first; -1: by the number of clips."
+        -1.0, "Freeze the trunk for this first fraction of the steps; -1: by the number of clips."
     )
     average: float = setting(0.999, "Decay of the running average of the weights; 0: no average.")
 
