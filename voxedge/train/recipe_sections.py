@@ -239,7 +239,7 @@ class AugmentRecipe:
 
     speed: float = setting(
         0.0,
-        "Speed perturbation: also train on clips this much slower and faster, as classes of their own.",
+        "Speed perturbation: also clips this much slower and faster, as classes of their own.",
     )
     noise: float = setting(0.7, "Fraction of the clips in noise.")
     snr_low: float = setting(0.0, "dB, lowest signal-to-noise ratio.", needs="augment.noise")
