@@ -28,7 +28,7 @@ class VoxedgeError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} ({self.hint})" if self.hint else self.message
+        return _sentence(self.message, self.hint)
 
 
 class UsageError(VoxedgeError):
@@ -161,19 +161,29 @@ class RunBusy(TrainingError):
     code, exit_code = "run_busy", 2
 
 
-class Interrupted(VoxedgeError):
+class Interrupted(BaseException):
     """A signal stopped the process. ``voxedge train --resume`` goes on from what was saved.
 
-    The exit code is 128 + the signal's number.
+    The exit code is 128 + the signal's number. Like ``KeyboardInterrupt`` it is no ``Exception``:
+    what catches those takes them for faults of a clip or of a model file.
     """
 
-    code = "interrupted"
+    code: ClassVar[str] = "interrupted"
 
     def __init__(self, signum: int, message: str, hint: str = "") -> None:
-        super().__init__(message, hint)
+        super().__init__(message)
         self.signum = signum
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return _sentence(self.message, self.hint)
 
     @property
     def status(self) -> int:
         """The exit code of the process."""
         return 128 + self.signum
+
+
+def _sentence(message: str, hint: str) -> str:
+    return f"{message} ({hint})" if hint else message

@@ -7,10 +7,9 @@ matplotlib inside, so that help and the device commands work without them.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -18,7 +17,7 @@ from typer.main import get_command
 
 import voxedge
 from voxedge.cli import console
-from voxedge.cli.run import DEBUG, heed_sigterm, run_app
+from voxedge.cli.run import DEBUG, run_app
 from voxedge.install import foreign_distribution, foreign_warning
 
 #: The commands, in the order of the help: each is the ``app`` of the module of its name.
@@ -85,14 +84,8 @@ def root(
     """What every command has."""
 
 
-def main() -> NoReturn:
-    """Run the command line and leave with its exit code (docs/errors.md)."""
-    sys.exit(run(sys.argv[1:]))
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run one command; its exit code."""
-    heed_sigterm()
     if found := foreign_distribution():
         console.warn(foreign_warning(found))
     return run_app(app, arguments, "voxedge")

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from voxedge.cli.signals import whole_line
 from voxedge.errors import VoxedgeError
 from voxedge.text import printable
 
@@ -46,16 +47,27 @@ def answer(line: str) -> None:
 def _write(stream: TextIO | None, text: str) -> None:
     if stream is None:  # closed before we began
         return
+    data = text.encode(stream.encoding or "utf-8", "backslashreplace")
     try:
-        stream.write(
-            text.encode(stream.encoding or "utf-8", "backslashreplace").decode(
-                stream.encoding or "utf-8"
-            )
-        )
-        stream.flush()
+        with whole_line():
+            _write_all(stream, data)
+            stream.flush()
     except BrokenPipeError:  # nothing more is to be flushed when the interpreter ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         raise SystemExit(128 + signal.SIGPIPE) from None
+
+
+def _write_all(stream: TextIO, data: bytes) -> None:
+    """Write encoded text; all of it even where a signal cuts a write short.
+
+    With PYTHONUNBUFFERED there is no buffer to keep the rest, and the text stream forgets it.
+    """
+    binary = getattr(stream, "buffer", None)
+    if not isinstance(binary, io.RawIOBase):
+        stream.write(data.decode(stream.encoding or "utf-8"))
+        return
+    while data:
+        data = data[binary.write(data) or 0 :]
 
 
 def complain(error: VoxedgeError, subject: str = "") -> None:

@@ -1,18 +1,18 @@
 """Runs a Typer application: its exit code, and one clear line for whatever goes wrong.
 
-The library raises; errors become exit codes here and nowhere else (docs/errors.md).
+The library raises errors, and they become exit codes here (docs/errors.md).
 """
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import typer
 from typer.main import get_command
 
 from voxedge.cli import console
+from voxedge.cli.signals import interruptible
 from voxedge.errors import Interrupted, UsageError, VoxedgeError
 from voxedge.text import printable
 
@@ -30,24 +30,18 @@ def run_app(app: typer.Typer, arguments: Sequence[str], name: str) -> int:
     """
     words, debug = without_debug(arguments)
     try:
-        status = get_command(app)(words, prog_name=name, standalone_mode=False)
+        with interruptible():
+            status = get_command(app)(words, prog_name=name, standalone_mode=False)
         if status == 130:  # Typer makes an exit code of KeyboardInterrupt
             console.say("stopped")
         return status or 0
+    except Interrupted as stop:
+        console.say(str(stop))
+        return stop.status
     except Exception as error:
         if debug:
             raise
         return _exit_code(error, name)
-
-
-def terminate(signum: int, _frame: object) -> NoReturn:
-    """Let a signal end the program as an ``Interrupted`` error."""
-    raise Interrupted(signum, "terminated")
-
-
-def heed_sigterm() -> None:
-    """SIGTERM ends the program in order."""
-    signal.signal(signal.SIGTERM, terminate)
 
 
 def without_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
@@ -62,9 +56,6 @@ def _exit_code(error: Exception, name: str) -> int:
     """Say what went wrong; the exit code for it."""
     if isinstance(error, _BadUsage):
         return _complain_of_usage(error, name)
-    if isinstance(error, Interrupted):
-        console.say(str(error))
-        return error.status
     if isinstance(error, VoxedgeError):
         console.complain(error)
         return error.exit_code
