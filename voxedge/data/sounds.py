@@ -17,8 +17,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from voxedge.audio.folders import find
 from voxedge.audio.limits import Limits, Samples
-from voxedge.audio.load import SUFFIXES, decode
+from voxedge.audio.load import decode
 from voxedge.errors import AudioError, CorpusError
 
 Half: TypeAlias = Literal["training", "evaluation"]
@@ -80,7 +81,10 @@ def halves(
 def _load(folder: Path, rate: int, half: Half, unit: Callable[[Path], str]) -> Iterable[Samples]:
     if not folder.is_dir():
         raise CorpusError(f"there is no folder {folder}")
-    paths = halves((p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES), unit)[half]
+    everything = list(find(str(folder)))
+    if failed := next((found for found in everything if found.error), None):
+        raise CorpusError(f"{failed.path}: {failed.error}")
+    paths = halves((Path(each.path) for each in everything if each.kind == "clip"), unit)[half]
     if not paths:
         raise CorpusError(
             f"{folder} has no sounds for {half}", "half of the files are reserved for each purpose"
