@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 
-from tests.conftest import records, voxedge, write_corpus
+import pytest
+
+from tests.conftest import SPEAKERS, records, voxedge, write_corpus
 
 
 def test_data_check_says_what_is_wrong(tmp_path):
@@ -24,3 +26,28 @@ def test_voxceleb1_options_without_effect_are_refused(tmp_path):
     done = voxedge("data", "voxceleb1", "--dataset-dir", ".", "--train-size", "0.5", cwd=tmp_path)
     assert done.returncode == 2
     assert "--train-size need --resplit" in done.stderr
+
+
+def test_data_check_names_the_speakers_without_a_usable_clip(tmp_path):
+    root = write_corpus(tmp_path / "data", clips=4)
+    (root / "eve").mkdir()
+    (root / "fay").mkdir()
+    for number in range(3):
+        (root / "fay" / f"{number}.wav").write_bytes(b"")
+    done = voxedge("data", "check", cwd=tmp_path)
+    assert done.returncode == 5
+    assert "2 speakers left out, without a usable clip" in done.stdout
+    assert "eve: an empty folder" in done.stdout
+    assert "  fay: 3 clips: the file is empty" in done.stdout
+    (report,) = records(voxedge("data", "check", "--json", cwd=tmp_path).stdout)
+    assert list(report["left_out"]) == ["eve", "fay"]
+
+
+@pytest.mark.parametrize("other", ["Ada", "ada "])
+def test_data_check_refuses_names_that_look_alike(tmp_path, other):
+    write_corpus(tmp_path / "data", clips=1, speakers={**SPEAKERS, other: 99.0})
+    done = voxedge("data", "check", cwd=tmp_path)
+    assert done.returncode == 3
+    assert (
+        f"only in case or blanks: {' and '.join(map(repr, sorted(['ada', other])))}" in done.stderr
+    )

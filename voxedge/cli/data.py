@@ -100,6 +100,12 @@ def _show(report: CorpusReport) -> None:
         ["", "clips", "seconds", "sessions"],
         [[name, own["clips"], own["seconds"], own["sessions"]] for name, own in rows[:_SHOWN]],
     )
+    left_out = report["left_out"]
+    if left_out:
+        several = "s" * (len(left_out) != 1)
+        console.answer(f"{len(left_out)} speaker{several} left out, without a usable clip")
+    for speaker, why in left_out.items():
+        console.answer(f"  {printable(speaker)}: {printable(why, 300)}")
     for kind in ("problems", "warnings"):
         items = report[kind]
         if items:

@@ -155,13 +155,19 @@ def decoded(recipe: Recipe, manifest: Manifest, decoding: Decoding) -> Corpus:
             strict=decoding.strict,
             progress=progress.update,
         )
-    for problem in corpus.problems[:_SHOWN]:
+    left_out = corpus.left_out
+    for speaker, why in left_out.items():
+        console.warn(f"{speaker}: no usable clip, so the model will not know this speaker: {why}")
+    problems = [problem for problem in corpus.problems if problem.clip.speaker not in left_out]
+    for problem in problems[:_SHOWN]:
         console.warn(f"{problem.clip.name}: left out: {problem.message}")
+    for name, warning in manifest.warnings:
+        console.warn(f"{name}: {warning}")
     for entry in corpus.entries:
         for warning in entry.warnings:
             console.warn(f"{entry.clip.name}: {warning}")
-    if len(corpus.problems) > _SHOWN:
-        console.warn(f"and {len(corpus.problems) - _SHOWN} more: voxedge data check lists them")
+    if len(problems) > _SHOWN:
+        console.warn(f"and {len(problems) - _SHOWN} more: voxedge data check lists them")
     return corpus
 
 

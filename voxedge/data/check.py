@@ -12,6 +12,7 @@ from voxedge.data.manifest import read_manifest
 from voxedge.threads import available_processors
 
 _RATE = 16_000  # Hz, of the shipped recipes
+_MEMORY = 512 << 20  # bytes of samples to hold: clips that may be duplicates are needed twice
 
 
 class SpeakerSummary(TypedDict):
@@ -23,14 +24,14 @@ class SpeakerSummary(TypedDict):
 
 
 class ClipWarning(TypedDict):
-    """What is wrong with a clip that is usable all the same."""
+    """What is wrong with a clip or folder that is usable all the same."""
 
     path: str
     message: str
 
 
 class ClipProblem(TypedDict):
-    """Why a clip is left out; ``code`` is an error's code, or one of ``load_corpus``."""
+    """Why a clip, or the content of a folder, is left out; docs/errors.md lists the codes."""
 
     path: str
     speaker: str
@@ -47,6 +48,7 @@ class CorpusReport(TypedDict):
     hours: float  # of usable clips
     rates: dict[str, int]  # Hz -> usable clips
     speakers: dict[str, SpeakerSummary]
+    left_out: dict[str, str]  # speaker without a usable clip -> why
     trainable: bool  # two speakers have enough usable clips
     ignored: list[str]  # files that are not audio
     warnings: list[ClipWarning]
@@ -72,6 +74,7 @@ def check_corpus(
         _RATE,
         min_clips=min_clips,
         min_speakers=0,
+        memory=_MEMORY,
         workers=available_processors(),
         progress=progress,
     )
@@ -83,12 +86,15 @@ def check_corpus(
         "hours": round(sum(entry.seconds for entry in entries) / 3600, 3),
         "rates": dict(sorted(Counter(str(entry.rate) for entry in entries).items())),
         "speakers": _by_speaker(entries),
+        "left_out": corpus.left_out,
         "trainable": len(corpus.labels) >= 2,
         "ignored": list(manifest.ignored),
         "warnings": [
-            {"path": entry.clip.name, "message": message}
-            for entry in entries
-            for message in entry.warnings
+            {"path": path, "message": message}
+            for path, message in (
+                *manifest.warnings,
+                *((entry.clip.name, text) for entry in entries for text in entry.warnings),
+            )
         ],
         "problems": [
             {"path": p.clip.name, "speaker": p.clip.speaker, "code": p.code, "message": p.message}

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,20 +21,13 @@ import numpy.typing as npt
 from voxedge.audio import load as audio
 from voxedge.audio.limits import Limits, Samples
 from voxedge.audio.windows import is_low_energy
-from voxedge.data.manifest import Clip, Manifest
+from voxedge.data.manifest import Clip, Manifest, Problem
+from voxedge.data.near_duplicates import Take, envelope, near_duplicates
 from voxedge.errors import AudioError, CorpusError
 from voxedge.threads import ordered_map
 
 _FULL_SCALE = 32_768.0
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why a clip is left out of training."""
-
-    clip: Clip
-    code: str
-    message: str
+_REASONS = 3  # that are given for a speaker
 
 
 @dataclass(frozen=True)
@@ -46,6 +40,7 @@ class Entry:
     digest: str  # SHA-256 of the decoded samples, whatever container they came in
     warnings: tuple[str, ...] = ()
     held: npt.NDArray[Any] | None = field(default=None, repr=False, compare=False)  # samples [S]
+    envelope: Samples | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -68,15 +63,26 @@ class Corpus:
         lines = sorted(f"{entry.digest} {entry.clip.speaker}\n" for entry in self.entries)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The speakers without a usable clip, sorted, and why: the most frequent problems."""
+        reasons: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for problem in self.problems:
+            if problem.clip.speaker:
+                reasons[problem.clip.speaker][problem.message] += 1
+        for label in self.labels:
+            reasons.pop(label, None)
+        return {
+            speaker: "; ".join(
+                message if count == 1 else f"{count} clips: {message}"
+                for message, count in found.most_common(_REASONS)
+            )
+            for speaker, found in sorted(reasons.items())
+        }
+
     def samples(self, entry: Entry) -> Samples:
         """Samples [S] of a clip, float32, from memory or decoded again."""
-        held = entry.held
-        if held is None:
-            held = _as_int16(audio.load_audio(entry.clip.path, self.sample_rate))
-        if held.dtype == np.int16:
-            held = held.astype(np.float32) / np.float32(_FULL_SCALE)
-        samples: Samples = held
-        return samples
+        return _samples(entry, self.sample_rate)
 
 
 def load_corpus(
@@ -107,12 +113,15 @@ def load_corpus(
     Raises:
         CorpusError: too few speakers remain, or ``strict`` and a clip has a problem.
     """
-    clips = _clips_of_first(speakers, manifest) if speakers else manifest.clips
+    clips, problems = _of_first(speakers, manifest)
     decoded = ordered_map(lambda clip: _decode(clip, sample_rate, strict), clips, workers)
-    entries, problems = _keep_in_memory(decoded, memory, progress, len(clips))
+    entries, unusable = _keep_in_memory(decoded, memory, progress, len(clips))
     entries, duplicates = _without_duplicates(entries)
+    if not manifest.is_checked:
+        entries, copies = _without_near_duplicates(entries, sample_rate, workers)
+        duplicates += copies
     entries, too_few = _without_small_speakers(entries, min_clips)
-    problems += duplicates + too_few
+    problems += unusable + duplicates + too_few
     if strict and problems:
         first = problems[0]
         raise CorpusError(f"{first.clip.name}: {first.message}", f"{len(problems)} problems in all")
@@ -126,11 +135,18 @@ def load_corpus(
     return corpus
 
 
-def _clips_of_first(speakers: int, manifest: Manifest) -> tuple[Clip, ...]:
-    chosen = set(manifest.speakers[:speakers])
+def _of_first(speakers: int, manifest: Manifest) -> tuple[Sequence[Clip], list[Problem]]:
+    """The clips of the first speakers, or of all if 0; and the problems that were met on the way.
+
+    Those are of the same speakers and of the ones between them who have no clips.
+    """
+    if not speakers:
+        return manifest.clips, list(manifest.problems)
+    chosen = manifest.speakers[:speakers]
     if len(chosen) < speakers:
         raise CorpusError(f"{speakers} speakers asked for, but there are {len(chosen)}")
-    return tuple(clip for clip in manifest.clips if clip.speaker in chosen)
+    problems = [problem for problem in manifest.problems if problem.clip.speaker <= chosen[-1]]
+    return [clip for clip in manifest.clips if clip.speaker <= chosen[-1]], problems
 
 
 def _keep_in_memory(
@@ -163,8 +179,25 @@ def _decode(clip: Clip, sample_rate: int, strict: bool) -> Entry | Problem:
     if is_low_energy(decoded.samples):
         return Problem(clip, "silent", "silence")
     digest = hashlib.sha256(decoded.samples.data).hexdigest()
-    held = _as_int16(decoded.samples)
-    return Entry(clip, decoded.seconds, decoded.source_rate, digest, decoded.warnings, held)
+    return Entry(
+        clip,
+        decoded.seconds,
+        decoded.source_rate,
+        digest,
+        decoded.warnings,
+        held=_as_int16(decoded.samples),
+        envelope=envelope(decoded.samples, sample_rate),
+    )
+
+
+def _samples(entry: Entry, sample_rate: int) -> Samples:
+    held = entry.held
+    if held is None:
+        held = _as_int16(audio.load_audio(entry.clip.path, sample_rate))
+    if held.dtype == np.int16:
+        held = held.astype(np.float32) / np.float32(_FULL_SCALE)
+    samples: Samples = held
+    return samples
 
 
 def _as_int16(samples: Samples) -> npt.NDArray[Any]:
@@ -200,6 +233,35 @@ def _without_duplicates(entries: list[Entry]) -> tuple[list[Entry], list[Problem
     return kept, problems
 
 
+def _without_near_duplicates(
+    entries: list[Entry], sample_rate: int, workers: int
+) -> tuple[list[Entry], list[Problem]]:
+    """Keep one of several clips of a speaker that are one take: the best format, then the first."""
+    by_speaker: defaultdict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        by_speaker[entry.clip.speaker].append(entry)
+
+    def copies_among(own: list[Entry]) -> list[Problem]:
+        takes = [_take(entry, sample_rate) for entry in own]
+        return [
+            Problem(
+                own[copy].clip, "duplicate", f"nearly the same audio as {own[better].clip.name}"
+            )
+            for better, copy in near_duplicates(takes, sample_rate)
+        ]
+
+    found = ordered_map(copies_among, by_speaker.values(), workers)
+    problems = {problem.clip.name: problem for own in found for problem in own}
+    kept = [entry for entry in entries if entry.clip.name not in problems]
+    return kept, list(problems.values())
+
+
+def _take(entry: Entry, sample_rate: int) -> Take:
+    assert entry.envelope is not None  # every decoded clip has one
+    samples = partial(_samples, entry, sample_rate)
+    return Take(entry.clip.name, entry.seconds, entry.rate, entry.envelope, samples)
+
+
 def _without_small_speakers(
     entries: list[Entry], min_clips: int
 ) -> tuple[list[Entry], list[Problem]]:
@@ -211,7 +273,8 @@ def _without_small_speakers(
             kept.append(entry)
         else:
             message = (
-                f"{entry.clip.speaker} has {count} usable clips; at least {min_clips} are needed"
+                f"{entry.clip.speaker} has {count} usable clip{'s' * (count != 1)};"
+                f" at least {min_clips} are needed"
             )
             problems.append(Problem(entry.clip, "too_few", message))
     return kept, problems
