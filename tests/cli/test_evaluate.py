@@ -8,7 +8,9 @@ import sys
 
 import pytest
 
-from tests.conftest import SPEAKERS
+from tests.conftest import SPEAKERS, write_corpus
+from tests.folders import forbid
+from voxedge.audio import formats
 from voxedge.cli import app
 from voxedge.errors import CorpusError, UsageError
 from voxedge.train.run import find_run
@@ -55,6 +57,30 @@ def test_a_run_and_its_file_have_the_accuracy_that_training_reported(type_in, wo
     shown = type_in("compare", tmp_path / "net", tmp_path / "file").out
     assert "top-1 against the first" in shown
     assert (tmp_path / "net" / "evaluation.html").read_text().startswith("<!doctype html>")
+
+
+def test_what_a_labelled_folder_holds_beside_readable_clips(
+    type_in, workshop, tmp_path, monkeypatch
+):
+    data = tmp_path / "other"
+    for name in SPEAKERS:
+        (data / name).mkdir(parents=True)
+        shutil.copy(workshop / f"{name}.wav", data / name)
+        (data / name / f"._{name}.wav").write_bytes(b"x")
+        (data / name / "Thumbs.db").write_bytes(b"x")
+    (data / "ada" / "phone.m4a").write_bytes(b"x")
+    monkeypatch.setattr(formats, "has_av", lambda: False)
+    forbid(data / "dan", monkeypatch)
+    unseen = write_corpus(tmp_path / "unseen", clips=2, speakers={"eve": 90.0, "fay": 300.0})
+    (unseen / "gus").mkdir()
+    flags = ["--stress", "none", "--out", tmp_path / "out"]
+    printed = type_in("evaluate", "--data", data, *flags, "--unseen", unseen)
+    assert "ada/phone.m4a: left out: decoded by PyAV, which is not" in printed.err
+    assert "dan: left out: a folder that may not be read" in printed.err
+    assert "gus: left out: an empty folder" in printed.err
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert [problem["path"] for problem in written["problems"]] == ["ada/phone.m4a", "dan"]
+    assert len(written["clips"]) == 3
 
 
 def test_any_labelled_folder_with_a_model_file(type_in, workshop, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -88,6 +89,23 @@ def test_a_tie_is_wrong_and_nan_is_an_error(clips):
     assert all(r.answers[CLEAN].rank == 3 for r in ask(PitchModel(sharpness=0), clips).known)
     with pytest.raises(NonFiniteOutput, match="ada/00"):
         ask(PitchModel(sharpness=np.nan), clips)
+
+
+def test_a_label_in_another_form_of_unicode_is_the_same_speaker(corpus):
+    composed, decomposed = (unicodedata.normalize(form, "Zoë") for form in ("NFC", "NFD"))
+
+    class FromMacOS(PitchModel):  # a model trained before labels were composed
+        def score(self, clips):
+            return PitchModel().score(clips)
+
+    model = FromMacOS((decomposed, "ben", "cleo", "dan"))
+    path = corpus / "ada" / "00.wav"
+    (as_ada,) = ask(PitchModel(), [Clip(path, "00.wav", "ada")]).records
+    for speaker in (composed, decomposed):
+        (record,) = ask(model, [Clip(path, "00.wav", speaker)]).records
+        assert record.known
+        assert record.answers[CLEAN].rank == as_ada.answers[CLEAN].rank
+    assert not ask(model, [Clip(path, "00.wav", "Zoe")]).known
 
 
 def test_no_usable_clip_is_an_error(tmp_path):

@@ -53,6 +53,8 @@ def test_groups_from_a_csv(tmp_path):
     assert set(groups["gender"].values()) == {"m", "f"}
     assert sorted(set(groups["age"].values())) == ["0 to 4", "10 to 14", "15 to 19", "5 to 9"]
     assert "s99" not in groups["age"]
+    path.write_text(path.read_text().replace(",", ";").replace("speaker", "Speaker"), "utf-16")
+    assert read_groups(path) == groups
     path.write_text("name,age\na,3\n")
     with pytest.raises(CorpusError, match="column speaker"):
         read_groups(path)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +15,7 @@ import typer
 
 from voxedge.cli import console, options
 from voxedge.data import sounds
-from voxedge.data.manifest import Clip, Side, read_manifest
+from voxedge.data.manifest import Clip, Manifest, Side, read_manifest
 from voxedge.errors import CorpusError, MissingExtra
 from voxedge.evaluation.answers import FILE, ClipProblem, Subject, ask, folder_of
 from voxedge.evaluation.conditions import Environment, choose_conditions
@@ -97,9 +98,9 @@ def evaluate(
     training does not use.
     """
     by_group = read_groups(groups) if groups else None
-    unseen_clips = read_manifest(unseen).clips if unseen else ()
+    unseen_corpus = read_manifest(unseen) if unseen else None
     found = find_run(run or options.DEFAULT_RUNS) if run or not data else None
-    clips = _clips(found, data, split)
+    clips, left_out = _clips(found, data, split)
     measured, subject, folder = _measured(found, model, device, batch_size)
     if found:
         info = found.corpus_info()
@@ -123,20 +124,19 @@ def evaluate(
             workers=workers,
             progress=progress.update,
         )
+    evaluation = replace(evaluation, problems=(*left_out, *evaluation.problems))
     measures = measure(evaluation, by_group)
     folder.mkdir(parents=True, exist_ok=True)
     evaluation.write(folder / FILE, measures)  # kept even if the unseen clips cannot be used
-    if unseen_clips:
+    if unseen_corpus:
+        _warn_of(_problems(unseen_corpus), f"voxedge data check {unseen}")
         with console.Progress("verifying") as progress:
             measures["verification"] = verify(
-                measured, unseen_clips, workers=workers, progress=progress.update
+                measured, unseen_corpus.clips, workers=workers, progress=progress.update
             )
         evaluation.write(folder / FILE, measures)
     written = _write_page(folder / PAGE, subject, measures, evaluation.problems)
-    for problem in evaluation.problems[:_SHOWN]:
-        console.warn(f"{problem['path']}: left out: {problem['message']}")
-    if len(evaluation.problems) > _SHOWN:
-        console.warn(f"and {len(evaluation.problems) - _SHOWN} more: {folder / FILE} lists them")
+    _warn_of(evaluation.problems, str(folder / FILE))
     if as_json:
         console.answer(json.dumps({"subject": subject, **measures}))
     else:
@@ -157,16 +157,37 @@ def _write_page(
     return True
 
 
-def _clips(run: Run | None, data: Path | None, split: Side) -> list[Clip]:
-    """One side of a run's clips; without a run those of ``data``, or one side of it."""
+def _clips(
+    run: Run | None, data: Path | None, split: Side
+) -> tuple[Sequence[Clip], list[ClipProblem]]:
+    """One side of a run's clips; without a run those of ``data``, or one side of it.
+
+    Also what is left out of ``data`` because it cannot be read.
+    """
     if run:
-        clips = [clip for clip in run.manifest(data).clips if clip.split == split]
+        manifest, sides = run.manifest(data), {split}
     else:
         assert data is not None  # else there would be a run
-        clips = [clip for clip in read_manifest(data).clips if clip.split in (None, split)]
+        manifest, sides = read_manifest(data), {None, split}
+    clips = [clip for clip in manifest.clips if clip.split in sides]
     if not clips:
         raise CorpusError(f"there are no {split} clips", "--split says which side is measured")
-    return clips
+    return clips, _problems(manifest)
+
+
+def _problems(manifest: Manifest) -> list[ClipProblem]:
+    return [
+        {"path": problem.clip.name, "code": problem.code, "message": problem.message}
+        for problem in manifest.problems
+    ]
+
+
+def _warn_of(problems: Sequence[ClipProblem], where: str) -> None:
+    """Name the first clips that are left out; ``where`` lists all."""
+    for problem in problems[:_SHOWN]:
+        console.warn(f"{problem['path']}: left out: {problem['message']}")
+    if len(problems) > _SHOWN:
+        console.warn(f"and {len(problems) - _SHOWN} more: {where} lists them")
 
 
 def _measured(

@@ -22,6 +22,7 @@ from voxedge.audio.limits import Samples
 from voxedge.audio.load import Audio
 from voxedge.audio.windows import is_low_energy
 from voxedge.data.manifest import Clip
+from voxedge.data.names import speaker_name
 from voxedge.errors import AudioError, CorpusError, NonFiniteOutput
 from voxedge.evaluation.clips import decode_clips
 from voxedge.evaluation.conditions import CLEAN, Condition, Environment
@@ -187,7 +188,7 @@ def ask(
         CorpusError: no clip can be used.
         NonFiniteOutput: the model returned NaN.
     """
-    classes = {label: index for index, label in enumerate(model.labels)}
+    class_of = _classes(model.labels)
     sounds = environment or Environment()
     records: list[Record] = []
     problems: list[ClipProblem] = []
@@ -199,7 +200,7 @@ def ask(
             elif is_low_energy(audio.samples):
                 problems.append({"path": clip.name, "code": "silent", "message": "silence"})
             else:
-                record = _record(clip, audio, clip.speaker in classes)
+                record = _record(clip, audio, class_of(clip.speaker) is not None)
                 records.append(record)
                 for condition in (None, *conditions) if record.known else (None,):
                     yield _Task(record, condition, audio.samples)
@@ -212,12 +213,19 @@ def ask(
 
     for scores in model.score(ordered_map(degrade, tasks(), workers)):
         record, name = scores.key
-        record.answers[name] = _ranked(scores, model.labels, classes.get(record.speaker), record)
+        record.answers[name] = _ranked(scores, model.labels, class_of(record.speaker), record)
     if not records:
         first = problems[0]["message"] if problems else "there are none"
         raise CorpusError(f"no clip can be used: {first}")
     names = (CLEAN, *(condition.name for condition in conditions))
     return Evaluation(subject or {}, names, tuple(records), tuple(problems))
+
+
+def _classes(labels: Sequence[str]) -> Callable[[str], int | None]:
+    """The class of a speaker: also where a label, of a corpus from macOS, is not in NFC."""
+    classes = {speaker_name(label): index for index, label in enumerate(labels)}
+    classes |= {label: index for index, label in enumerate(labels)}
+    return lambda speaker: classes.get(speaker, classes.get(speaker_name(speaker)))
 
 
 def _record(clip: Clip, audio: Audio, known: bool) -> Record:

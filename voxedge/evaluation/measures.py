@@ -5,7 +5,6 @@ Rates are fractions; intervals are 95 %, by a bootstrap over speakers.
 
 from __future__ import annotations
 
-import csv
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
+from voxedge.data.names import as_text, speaker_name
+from voxedge.data.table import read_table
 from voxedge.errors import CorpusError
 from voxedge.evaluation.answers import Evaluation, Record
 from voxedge.evaluation.conditions import CLEAN, CONDITIONS
@@ -133,16 +134,14 @@ def read_groups(path: Path) -> Groups:
     Raises:
         CorpusError: the file cannot be read, or has no column ``speaker``.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, csv.Error) as error:
-        raise CorpusError(f"{path} cannot be read: {getattr(error, 'strerror', error)}") from None
-    if not rows or "speaker" not in rows[0]:
-        raise CorpusError(f"{path}: the first line must name a column speaker")
+    rows = [row.cells for row in read_table(path, ["speaker"])]
     found: Groups = {}
-    for column in rows[0]:
-        of = {row["speaker"]: row[column] for row in rows if row["speaker"] and row[column]}
+    for column in rows[0] if rows else ():
+        of = {
+            speaker_name(row["speaker"]): as_text(row[column])
+            for row in rows
+            if row["speaker"] and row[column]
+        }
         if column != "speaker" and len(set(of.values())) > _MANY:
             of = _binned(of)
         if column != "speaker" and len(set(of.values())) > 1:
@@ -221,7 +220,7 @@ def _windows(record: Record) -> str:
 
 
 def _group(of: dict[str, str]) -> Callable[[Record], str]:
-    return lambda record: of.get(record.speaker, _UNSTATED)
+    return lambda record: of.get(speaker_name(record.speaker), _UNSTATED)
 
 
 def _binned(of: dict[str, str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from voxedge.audio.limits import Samples
 from voxedge.audio.load import Audio
 from voxedge.data.manifest import Clip
+from voxedge.data.names import speaker_name
 from voxedge.errors import CorpusError
 from voxedge.evaluation.clips import decode_clips
 from voxedge.evaluation.model import Model
@@ -87,7 +88,8 @@ def verify(
         CorpusError: the model was trained on one of the speakers, or fewer than two speakers have
             two usable clips each.
     """
-    trained_on = sorted({clip.speaker for clip in clips} & set(model.labels))
+    known = {*model.labels, *map(speaker_name, model.labels)}
+    trained_on = sorted({clip.speaker for clip in clips} & known)
     if trained_on:
         raise CorpusError(f"the model was trained on {trained_on[0]}: not an unseen speaker")
     embedded = _embed(model, clips, workers, progress)
