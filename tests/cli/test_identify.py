@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import RATE, SPEAKERS, records, voice, voxedge, write_corpus
+from tests.conftest import RATE, SPEAKERS, records, voice, voxedge
+from tests.folders import forbid
+from voxedge.cli import app
 
 
 def test_identify_shows_bars_for_people(workshop):
@@ -39,36 +42,82 @@ def test_identify_gives_programs_one_object_a_line(workshop):
         assert record["speaker"] == record["predictions"][0]["speaker"]
 
 
-def test_a_folder_gives_its_clips_in_the_order_of_their_paths(tmp_path):
-    from voxedge.cli.identify import _sources
-
-    for name in ("b/1.wav", "b/a.WAV", "b-c.opus", "b.flac", "b/c/2.wav", "a/.wav", "a.mp3"):
-        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
-        (tmp_path / name).touch()
-    for name in ("notes.txt", "b/clip.wav.bak"):
-        (tmp_path / name).touch()
-    (tmp_path / "empty.wav").mkdir()
-    (tmp_path / "b" / "round").symlink_to(tmp_path)
-    (tmp_path / "link.wav").symlink_to(tmp_path / "a.mp3")
-    expected = [
-        *("a.mp3", "b-c.opus", "b.flac", "b/1.wav", "b/a.WAV", "b/c/2.wav", "link.wav"),
-    ]
-    assert list(_sources([str(tmp_path)], 1)) == [str(tmp_path / name) for name in expected]
-    assert list(_sources([f"{tmp_path}/"], 1)) == [str(tmp_path / name) for name in expected]
-    assert expected == sorted(expected)
+def without_pyav(folder: Path) -> dict[str, str]:
+    """An environment in which PyAV is not installed."""
+    (folder / "sitecustomize.py").write_text("import sys\nsys.modules['av'] = None\n")
+    return {"PYTHONPATH": str(folder)}
 
 
-def test_folders_are_listed_as_their_clips_are_used(tmp_path, monkeypatch):
-    from voxedge.cli.identify import _sources
+@pytest.fixture
+def phone(tmp_path) -> Path:
+    """A folder as a phone leaves it, none of whose clips is read without PyAV."""
+    folder = tmp_path / "phone"
+    (folder / "old").mkdir(parents=True)
+    for name in ("a.m4a", "b.M4A", "c.webm", "old/d.amr"):
+        (folder / name).write_bytes(b"#!AMR\n")
+    return folder
 
-    for folder in "abc":
-        write_corpus(tmp_path / folder, clips=1, seconds=0.1)
-    listed = []
-    real = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or real(path))
-    first = next(_sources([str(tmp_path)], 1))
-    assert first == str(tmp_path / "a" / "ada" / "00.wav")
-    assert listed == [str(path) for path in (tmp_path, tmp_path / "a", tmp_path / "a" / "ada")]
+
+def test_a_folder_of_clips_that_cannot_be_read_here_says_why(workshop, phone, tmp_path):
+    model = ["--model", workshop / "model.onnx"]
+    extra = without_pyav(tmp_path)
+    done = voxedge("identify", "phone", *model, "--json", cwd=tmp_path, extra=extra)
+    assert done.returncode == 3
+    (record,) = records(done.stdout)
+    assert record["path"] == "phone"
+    assert record["error"]["code"] == "unreadable"
+    message = record["error"]["message"]
+    assert "no audio that can be read here: 4 files (2 .m4a, 1 .webm, 1 .amr)" in message
+    assert "PyAV, which is not installed (pip install" in message
+    assert "[av]" in message
+
+
+def test_files_that_are_passed_over_are_counted_with_the_reason(workshop, phone, tmp_path):
+    model = ["--model", workshop / "model.onnx"]
+    shutil.copy(workshop / "ada.wav", phone / "e.wav")
+    for name in ("notes.txt", "._e.wav", "Thumbs.db", "desktop.ini", ".hidden"):
+        (phone / name).write_bytes(b"x")
+    (phone / "__MACOSX").mkdir()
+    (phone / "__MACOSX" / "e.wav").write_bytes(b"x")
+    extra = without_pyav(tmp_path)
+    done = voxedge("identify", "phone", *model, "--json", cwd=tmp_path, extra=extra)
+    assert done.returncode == 0, done.stderr
+    assert [record["path"] for record in records(done.stdout)] == ["phone/e.wav"]
+    assert "4 files (2 .m4a, 1 .webm, 1 .amr) passed over: decoded by PyAV" in done.stderr
+    assert "1 file (1 .txt) passed over: not audio by the ending" in done.stderr
+
+
+def test_patterns_pass_over_what_the_system_leaves_in_folders(workshop, tmp_path):
+    for name in ("a.wav", "._a.wav", "Thumbs.db", "desktop.ini"):
+        shutil.copy(workshop / "ada.wav", tmp_path / name)
+    done = voxedge("identify", "*", "--json", "--model", workshop / "model.onnx", cwd=tmp_path)
+    assert [record["path"] for record in records(done.stdout)] == ["a.wav"]
+
+
+def test_a_folder_without_clips_is_an_error(workshop, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "notes.txt").touch()
+    model = ["--model", workshop / "model.onnx", "--json"]
+    done = voxedge("identify", "empty", "texts", *model, cwd=tmp_path)
+    assert done.returncode == 3
+    for record, name in zip(records(done.stdout), ("empty", "texts"), strict=True):
+        error = {"code": "not_a_file", "message": "a folder without audio files"}
+        assert record == {"path": name, "error": error}
+    assert "1 file (1 .txt)" in done.stderr
+
+
+def test_a_folder_that_may_not_be_read_has_its_record(workshop, tmp_path, monkeypatch, capsys):
+    for name in ("anna", "dora"):
+        (tmp_path / name).mkdir()
+        shutil.copy(workshop / "ada.wav", tmp_path / name / "1.wav")
+    forbid(tmp_path / "dora", monkeypatch)
+    status = app.run(["identify", str(tmp_path), "--json", "--model", str(workshop / "model.onnx")])
+    good, bad = records(capsys.readouterr().out)
+    assert status == 5
+    assert good["path"] == str(tmp_path / "anna" / "1.wav")
+    assert bad["path"] == str(tmp_path / "dora")
+    assert bad["error"]["code"] == "permission_denied"
 
 
 def test_identify_reads_a_wav_from_stdin(workshop):

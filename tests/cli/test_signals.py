@@ -142,7 +142,7 @@ def test_a_reader_that_does_not_read_does_not_hold_the_program():
 
 @pytest.mark.parametrize(("signum", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_waiting_for_stdin_is_interrupted(signum, status, workshop):
-    code = "import voxedge.cli.identify as i; at_call(i, '_sources', do=lambda: print('waits'))"
+    code = "import voxedge.cli.identify as i; at_call(i, 'Search', do=lambda: print('waits'))"
     process = program(code + MAIN, "identify", "-", cwd=workshop, stdin=subprocess.PIPE)
     began = time.monotonic()
     assert process.stdout.readline() == "waits\n"

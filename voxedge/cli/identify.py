@@ -9,20 +9,23 @@ import glob
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, Literal
 
 import typer
 
+from voxedge.audio.folders import ending, find, is_skipped, needs_av
 from voxedge.audio.limits import Limits
-from voxedge.audio.load import SUFFIXES
 from voxedge.cli import console, options
-from voxedge.errors import SomeFilesFailed, UsageError
+from voxedge.errors import NotAFile, SomeFilesFailed, UnreadableAudio, UsageError
 from voxedge.inference.identifier import Identifier
 from voxedge.inference.prediction import Failure, Prediction
 from voxedge.text import printable
 
 _NAME = 32  # columns that a speaker's name may take
+_SHOWN = 5  # endings of files that are passed over
 _LIMITS = "Limits"
 _DEFAULT = Limits()
 
@@ -92,8 +95,9 @@ def identify(
     for note in identifier.notes:
         console.warn(note)
     good, failed, worst = 0, 0, 0
-    sources = _sources(paths, max_bytes)
-    for result in identifier.identify_many(sources, top_k=top_k, windows=windows):
+    search = Search(paths, max_bytes)
+    answers = identifier.identify_many(search.sources(), top_k=top_k, windows=windows)
+    for result in chain(answers, search.failures):
         if as_json:
             console.answer(json.dumps(result.to_dict()))
         elif isinstance(result, Failure):
@@ -107,6 +111,7 @@ def identify(
             good += 1
             for warning in result.warnings:
                 console.warn(f"{result.path}: {warning}")
+    search.report()
     if failed and good:
         raise SomeFilesFailed(f"{failed} of {good + failed} clips have no answer")
     return worst
@@ -128,41 +133,74 @@ def _show(prediction: Prediction) -> None:
         console.answer(f"  {name:<{width}}  {bar} {100 * score.probability:5.1f} %")
 
 
-def _sources(paths: list[str], max_bytes: int) -> Iterator[str | bytes]:
-    """Folders are searched for audio, patterns are expanded, ``-`` is read from stdin."""
-    for path in paths:
+class Search:
+    """Finds the clips that the command line names, and remembers what it passes over.
+
+    Folders are searched for audio, patterns are expanded, ``-`` is read from stdin.
+    """
+
+    def __init__(self, paths: list[str], max_bytes: int) -> None:
+        self._paths = paths
+        self._max_bytes = max_bytes
+        self.failures: list[Failure] = []  # of folders; complete when all sources were taken
+        self._need_av: Counter[str] = Counter()  # ending -> files
+        self._not_audio: Counter[str] = Counter()
+
+    def sources(self) -> Iterator[str | bytes]:
+        """Yield the clips: paths, or the content of stdin."""
+        for path in self._paths:
+            yield from self._expand(path)
+
+    def report(self) -> None:
+        """Say how many files were passed over, and why."""
+        if self._need_av:
+            console.warn(f"{_count(self._need_av)} passed over: {needs_av()}")
+        if self._not_audio:
+            console.say(f"{_count(self._not_audio)} passed over: not audio by the ending")
+
+    def _expand(self, path: str) -> Iterator[str | bytes]:
         if path == "-":
             if sys.stdin is None:
                 raise UsageError("- stands for stdin, which is closed")
-            yield sys.stdin.buffer.read(max_bytes + 1)
+            yield sys.stdin.buffer.read(self._max_bytes + 1)
         elif os.path.isdir(path):  # noqa: PTH112 - names may hold any bytes
-            found = _clips_in(path)
-            first = next(found, None)
-            if first is None:
-                console.warn(f"{path} holds no audio files")
-            yield first or path
-            yield from found
+            yield from self._in_folder(path)
         elif not os.path.lexists(path) and glob.has_magic(path):
             matched = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
-            yield from _sources(matched, max_bytes) if matched else [path]
+            if not matched:
+                yield path
+            for each in matched:
+                if not is_skipped(os.path.basename(each)):  # noqa: PTH119
+                    yield from self._expand(each)
         else:
             yield path
 
+    def _in_folder(self, folder: str) -> Iterator[str]:
+        """Clips of a folder and those below, in the order of their paths, as they are listed."""
+        clips, failed = 0, len(self.failures)
+        need_av: Counter[str] = Counter()
+        for found in find(folder):
+            if found.kind == "clip":
+                clips += 1
+                yield found.path
+            elif found.kind == "unlisted" and found.error:
+                self.failures.append(Failure(found.path, found.error))
+            elif found.kind == "needs_av":
+                need_av[ending(found.path)] += 1
+            elif found.kind == "other":
+                self._not_audio[ending(found.path)] += 1
+        if clips or len(self.failures) > failed:
+            self._need_av.update(need_av)
+        elif need_av:
+            why = needs_av()
+            message = f"no audio that can be read here: {_count(need_av)}: {why.message}"
+            self.failures.append(Failure(folder, UnreadableAudio(message, why.hint)))
+        else:
+            self.failures.append(Failure(folder, NotAFile("a folder without audio files")))
 
-def _clips_in(folder: str) -> Iterator[str]:
-    """Audio files of a folder and those below, in the order of their paths, listed as they come."""
-    names = []
-    try:
-        for entry in os.scandir(folder):
-            if entry.is_dir(follow_symlinks=False):
-                names.append(entry.name + os.sep)
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122
-                names.append(entry.name)
-    except OSError:  # not allowed to look into it
-        return
-    for name in sorted(names):
-        path = os.path.join(folder, name)  # noqa: PTH118
-        if name.endswith(os.sep):
-            yield from _clips_in(path[: -len(os.sep)])
-        elif not (os.path.islink(path) and os.path.isdir(path)):  # noqa: PTH112, PTH114
-            yield path  # a link to a folder may lead in a circle
+
+def _count(endings: Counter[str]) -> str:
+    """How many files, and with which endings: ``3 files (2 .m4a, 1 .webm)``."""
+    files = endings.total()
+    kinds = ", ".join(f"{count} {kind}" for kind, count in endings.most_common(_SHOWN))
+    return f"{files} file{'s' * (files != 1)} ({kinds}{', ...' * (len(endings) > _SHOWN)})"
