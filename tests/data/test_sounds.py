@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from tests.conftest import RATE, voice
+from voxedge.audio import formats
 from voxedge.data import sounds
 from voxedge.errors import CorpusError
 
@@ -59,3 +60,16 @@ def test_very_short_sounds_are_accepted(tmp_path, load):
         assert len(loaded) > 2
         for sound in loaded:
             np.testing.assert_allclose(sound[:80], response[:80], atol=1e-3)
+
+
+def test_files_of_the_system_are_no_sounds_and_unreadable_ones_are_named(tmp_path, monkeypatch):
+    for number in range(16):
+        soundfile.write(tmp_path / f"{number}.wav", voice(110, 0.5, number), RATE)
+        (tmp_path / f"._{number}.wav").write_bytes(b"x")
+    (tmp_path / "Thumbs.db").write_bytes(b"x")
+    halves = [sounds.load_noises(tmp_path, RATE, half) for half in ("training", "evaluation")]
+    assert sum(map(len, halves)) == 16
+    monkeypatch.setattr(formats, "has_av", lambda: False)
+    (tmp_path / "rain.m4a").write_bytes(b"x")
+    with pytest.raises(CorpusError, match=r"rain\.m4a: decoded by PyAV, which is not installed"):
+        sounds.load_noises(tmp_path, RATE, "training")

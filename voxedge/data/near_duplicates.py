@@ -2,12 +2,13 @@
 
 On two sides of a split such clips make a test easier than it is, and equal samples do not find
 them. Two clips are one take if they correlate sample by sample, between 200 and 2,000 Hz, over all
-and in each tenth of a second that is not quiet. For copies of 50 clips of speech as MP3, Vorbis,
-Opus, AAC, WMA, GSM and mu-law both figures were above 0.92, as AMR and as Opus of 6 kbit/s above
-0.77; for 2,418 pairs in which a speaker says one word twice the lower of them was at most 0.79.
+and in the tenths of a second that are not quiet. For copies of 50 clips of speech as MP3, Vorbis,
+Opus, AAC, WMA, GSM and mu-law both figures were above 0.92; for 2,418 pairs in which a speaker says
+one word twice the lower of them was at most 0.79. As AMR or Opus of 6 kbit/s it was 0.77 to 0.95:
+such copies are found if their names differ in nothing but the format.
 
-All pairs would take too long. So only those are correlated whose loudness over time nearly agrees,
-and those whose file names differ in nothing but the format.
+To correlate all pairs would take too long. It is done for clips whose loudness over time nearly
+agrees, and for those of one name.
 
 Shapes: N clips, S samples, F frames of an envelope.
 """
