@@ -31,7 +31,9 @@ def test_files(benchmark, prepared, device_model, tmp_path):
     session, _ = open_session(device_model.read_bytes(), "cpu", threads)
     rate, window = identifier.sample_rate, identifier.metadata.window
     windows = (
-        (None, part) for path in paths for part in active_windows(load_audio(path, rate), window)
+        (None, part)
+        for path in paths
+        for part in active_windows(load_audio(path, rate), window, rate)
     )
     ready = list(batches(windows, identifier.batch_size, window))
     copies = {path: tmp_path / f"{n}.wav" for n, path in enumerate(set(paths))}

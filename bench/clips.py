@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from voxedge.audio.limits import Samples
 from voxedge.audio.load import load_audio
-from voxedge.audio.windows import batches, cut_windows, is_low_energy
+from voxedge.audio.windows import active_windows, batches, cut_windows
 from voxedge.data.manifest import Clip
 from voxedge.train.run import Run
 
@@ -39,12 +39,14 @@ def held_out_clips(run: Run) -> list[Clip]:
 def held_out_windows(run: Run) -> Windows:
     """The windows of a run's test clips, cut as ``identify`` cuts them; at least one of each."""
     frontend = run.recipe().frontend
-    window = round(frontend.window_seconds * frontend.sample_rate)
+    rate = frontend.sample_rate
+    window = round(frontend.window_seconds * rate)
     clips = held_out_clips(run)
     pairs: list[tuple[int, Samples]] = []
     for index, clip in enumerate(clips):
-        own = cut_windows(load_audio(clip.path, frontend.sample_rate), window)
-        pairs += [(index, part) for part in own if not is_low_energy(part)] or [(index, own[0])]
+        samples = load_audio(clip.path, rate)
+        own = active_windows(samples, window, rate) or cut_windows(samples, window, "first")
+        pairs += [(index, part) for part in own]
     (batch,) = batches(pairs, len(pairs), window)
     classes = {label: index for index, label in enumerate(run.labels())}
     truth = np.array([classes[clip.speaker] for clip in clips])

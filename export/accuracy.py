@@ -136,13 +136,16 @@ class AccuracyLoss:
         return summary
 
 
-def validation_scores(model: bytes, clips: Iterable[LabelledClip], window: int) -> LabelledScores:
-    """The logits of all windows of labelled clips, cut as ``identify`` cuts them.
+def validation_scores(
+    model: bytes, clips: Iterable[LabelledClip], window: int, rate: int
+) -> LabelledScores:
+    """The logits of the windows of labelled clips, cut as ``identify`` cuts them.
 
     Args:
         model: the serialised graph.
         clips: decoded one at a time; of a silent clip the first window counts.
         window: samples of a window.
+        rate: of the samples, Hz.
 
     Raises:
         CorpusError: there are no clips.
@@ -153,7 +156,8 @@ def validation_scores(model: bytes, clips: Iterable[LabelledClip], window: int) 
     def windows() -> Iterable[tuple[int, Samples]]:
         for label, samples in clips:
             truth.append(label)
-            for part in active_windows(samples, window) or cut_windows(samples, window, "first"):
+            active = active_windows(samples, window, rate)
+            for part in active or cut_windows(samples, window, "first"):
                 yield len(truth) - 1, part
 
     rows: list[npt.NDArray[np.float32]] = []

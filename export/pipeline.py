@@ -116,6 +116,7 @@ def _lower_precision(
         calibration=calibration_clips(run, data),
         validation=partial(validation_clips, run, data),
         window=net.net.frontend.window.samples,
+        rate=run.recipe().frontend.sample_rate,
         temperature=net.temperature,
         say=say,
     )

@@ -40,6 +40,7 @@ def lower_precision(
     calibration: Sequence[Samples],
     validation: Callable[[], Iterable[LabelledClip]],
     window: int,
+    rate: int,
     temperature: float,
     say: Callable[[str], None],
 ) -> tuple[ir.Model, AccuracyLoss]:
@@ -53,6 +54,7 @@ def lower_precision(
         calibration: training clips that cover every speaker.
         validation: returns the labelled clips to measure on, from the start at each call.
         window: samples of a window.
+        rate: of the samples, Hz.
         temperature: of the probabilities.
         say: gets a line for each step.
 
@@ -60,7 +62,7 @@ def lower_precision(
         ParityError: too much accuracy is lost even so; the message names the layers to blame.
     """
     say("measuring float32 on the validation clips")
-    reference = validation_scores(serialise(model), validation(), window)
+    reference = validation_scores(serialise(model), validation(), window, rate)
     windows = [(None, clip[:window]) for clip in calibration]
     ranges: dict[str, Range] = {}
     if precision == "int8":
@@ -72,7 +74,7 @@ def lower_precision(
 
     def convert_and_measure(in_float: Sequence[str]) -> tuple[ir.Model, AccuracyLoss]:
         lowered = convert(in_float)
-        scores = validation_scores(serialise(lowered), validation(), window)
+        scores = validation_scores(serialise(lowered), validation(), window, rate)
         return lowered, accuracy_loss(precision, reference, scores, temperature, in_float)
 
     say(f"measuring {precision} on the validation clips")

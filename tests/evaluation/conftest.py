@@ -24,7 +24,7 @@ class PitchModel:
         self.batches = 0
 
     def score(self, clips):
-        return score_clips(clips, self._run, RATE, 8)
+        return score_clips(clips, self._run, RATE, RATE, 8)
 
     def _run(self, batch):
         self.batches += 1

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from scipy.signal import fftconvolve
@@ -30,6 +32,12 @@ def environment():
     return Environment(noises, [room])
 
 
+def with_pauses(name: str, samples: float) -> float:
+    """The length of a clip under a condition that is not a cut."""
+    percent = re.match(r"(?:pause|background)(\d+)", name)
+    return samples / (1 - int(percent[1]) / 100) if percent else samples
+
+
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_a_condition_is_a_function_of_the_samples(name, clip, environment):
     kept = clip.copy()
@@ -39,14 +47,14 @@ def test_a_condition_is_a_function_of_the_samples(name, clip, environment):
     assert once.dtype == np.float32
     assert np.abs(once).max() <= 1
     seconds = float(name[3:]) if name.startswith("cut") else 5
-    assert len(once) == seconds * RATE
+    assert len(once) == round(with_pauses(name, seconds * RATE))
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 44_100])
 def test_conditions_work_at_other_rates_and_on_short_clips(rate, environment):
     sound = voice(150, 0.2, 2)
-    for condition in CONDITIONS.values():
-        assert len(condition(sound, rate, environment)) == len(sound)
+    for name, condition in CONDITIONS.items():
+        assert len(condition(sound, rate, environment)) == round(with_pauses(name, len(sound)))
 
 
 @pytest.mark.parametrize("level", [20, 10, 5, 0])
@@ -122,6 +130,59 @@ def test_a_cut_prefers_speech(clip):
         segment = CONDITIONS[f"cut{seconds:g}"](clip, RATE, Environment())
         assert np.mean(segment == 0) < 0.4
     assert len(CONDITIONS["cut3"](clip[: 2 * RATE], RATE, Environment())) == 2 * RATE
+
+
+def background_clip() -> np.ndarray:
+    """Five seconds of speech in hiss at -50 dBFS, with a pause that is quieter than the others."""
+    sound = np.pad(voice(110, 3, 1), RATE)
+    sound += np.random.default_rng(3).normal(0, 10**-2.5, len(sound)).astype(np.float32)
+    sound[: RATE // 2] *= 0.5
+    return sound
+
+
+def place_of(sound: np.ndarray, longer: np.ndarray) -> int:
+    """Where a sound begins in a longer one."""
+    return int(np.argmax(fftconvolve(longer, sound[::-1], "valid")))
+
+
+@pytest.mark.parametrize("percent", [50, 80, 91])
+def test_pauses_hold_hiss_and_the_clip(percent):
+    sound = background_clip()
+    paused = CONDITIONS[f"pause{percent}"](sound, RATE, Environment())
+    start = place_of(sound, paused)
+    hiss = paused.copy()
+    hiss[start : start + len(sound)] -= sound
+    assert np.sqrt(np.mean(hiss[:start] ** 2)) == pytest.approx(10 ** (-75 / 20), rel=0.05)
+    assert np.sqrt(np.mean(hiss**2)) == pytest.approx(10 ** (-75 / 20), rel=0.05)
+
+
+@pytest.mark.parametrize("percent", [50, 80, 91])
+def test_background_pauses_hold_the_quietest_part_of_the_clip(percent):
+    sound = background_clip()
+    paused = CONDITIONS[f"background{percent}"](sound, RATE, Environment())
+    start = place_of(sound, paused)
+    assert np.array_equal(paused[start : start + len(sound)], sound)
+    around = np.append(paused[:start], paused[start + len(sound) :])
+    assert np.sqrt(np.mean(around**2)) == pytest.approx(0.5 * 10**-2.5, rel=0.05)
+    assert np.isin(around, sound).all()
+
+
+def test_all_pauses_of_a_clip_are_divided_alike():
+    sound = background_clip()
+    shares = []
+    for kind in ("pause", "background"):
+        for percent in (50, 80, 91):
+            paused = CONDITIONS[f"{kind}{percent}"](sound, RATE, Environment())
+            start = place_of(sound, paused)
+            shares.append(start / (len(paused) - len(sound)))
+    assert shares == pytest.approx([shares[0]] * 6, abs=1e-3)
+
+
+def test_the_pauses_of_a_long_clip_are_limited(monkeypatch):
+    monkeypatch.setattr(conditions, "_LONGEST_PAUSE", 4)
+    for kind in ("pause", "background"):
+        paused = CONDITIONS[f"{kind}91"](background_clip(), RATE, Environment())
+        assert len(paused) == 9 * RATE
 
 
 def test_conditions_are_chosen_by_name_and_by_what_is_available(environment):

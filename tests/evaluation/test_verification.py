@@ -23,7 +23,7 @@ class PitchEmbedding:
         self.noise, self.random = noise, np.random.default_rng(0)
 
     def score(self, clips):
-        return score_clips(clips, self.run, 2 * RATE, 4)
+        return score_clips(clips, self.run, 2 * RATE, RATE, 4)
 
     def run(self, batch):
         spectrum = np.abs(np.fft.rfft(batch.pcm, axis=1))[:, : 2 * 400]

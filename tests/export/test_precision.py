@@ -20,7 +20,7 @@ from voxedge.export.passes.to_float16 import to_float16
 from voxedge.export.serialise import serialise
 from voxedge.export.trace import trace, trace_module
 
-from tests.conftest import SPEAKERS, voice
+from tests.conftest import RATE, SPEAKERS, voice
 from voxedge import Identifier
 from voxedge.errors import ParityError
 from voxedge.model_file.reader import read_model
@@ -193,6 +193,7 @@ def lower(model: ir.Model, precision="int8", say=lambda _: None):
         calibration=VOICES,
         validation=lambda: enumerate(VOICES),
         window=WINDOW,
+        rate=RATE,
         temperature=1.0,
         say=say,
     )

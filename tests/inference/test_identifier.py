@@ -94,6 +94,20 @@ def test_silent_windows_are_left_out(identifier):
     assert identifier.identify(padded).windows == 2  # the second overlaps the speech by half
 
 
+@pytest.mark.parametrize("level", [-200, -75, -60])
+@pytest.mark.parametrize("around", [(3, 0), (0, 12), (17, 10), (60, 60)])
+@pytest.mark.parametrize("name", SPEAKERS)
+def test_pauses_around_a_clip_do_not_change_who_it_is(identifier, name, around, level):
+    speech = voice(SPEAKERS[name], 2.0, 999)
+    clip = np.pad(speech, [seconds * RATE for seconds in around])
+    hiss = np.random.default_rng(0).standard_normal(len(clip)) * 10 ** (level / 20)
+    paused = identifier.identify((clip + hiss).astype(np.float32))
+    assert paused.windows == 1
+    alone = identifier.identify(speech)
+    assert paused.speaker == alone.speaker
+    assert probabilities(paused) == pytest.approx(probabilities(alone), abs=0.3)
+
+
 @pytest.mark.parametrize("samples", [np.zeros(RATE), np.full(RATE, 0.4), np.full(RATE, 1e-42)])
 def test_silence_has_no_speaker(identifier, samples):
     prediction = identifier.identify(samples)

@@ -1,6 +1,7 @@
-"""Cut clips into windows, and group the windows of many clips into batches.
+"""Cut clips into the windows that count, and group the windows of many clips into batches.
 
-Training, evaluation, export and inference all cut clips here, with NumPy alone.
+Training, evaluation, export and inference all cut clips here, with NumPy alone. A clip's answer is
+the mean over its windows, so a window of pauses must not count as much as one of speech.
 Shapes: S samples of a clip, W samples of a window, B windows of a batch.
 """
 
@@ -13,14 +14,15 @@ from typing import Any, Generic, Literal, TypeAlias, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from voxedge.audio.activity import LOW_ENERGY_RMS, Activity
 from voxedge.audio.limits import Samples
 
 Policy: TypeAlias = Literal["all", "first"]  # which windows of a long clip
 Key = TypeVar("Key")
 
-#: A window whose standard deviation is lower holds no speech: -80 dBFS, about three quantisation
-#: steps of 16-bit audio.
-LOW_ENERGY_RMS = 1e-4
+_LONGEST_PAUSE = 1.0  # seconds, at an end of a clip that is cut into windows
+_KEPT_PAUSE = 0.5  # seconds, of a longer one
+_LEAST_ACTIVE = 0.5  # of the active frames of the window that has the most
 
 _STRIDE = 17  # odd, so that it is no multiple of a sound's period
 
@@ -42,9 +44,46 @@ def cut_windows(samples: Samples, window: int, policy: Policy = "all") -> list[S
     return [samples[start : start + window] for start in starts]
 
 
-def active_windows(samples: Samples, window: int, policy: Policy = "all") -> list[Samples]:
-    """The windows of a clip [S] that are not of low energy; none for a silent or empty clip."""
-    return [part for part in cut_windows(samples, window, policy) if not is_low_energy(part)]
+def active_windows(
+    samples: Samples, window: int, rate: int, policy: Policy = "all"
+) -> list[Samples]:
+    """The windows of a clip [S] that count for its answer, as views; none of a silent clip.
+
+    A clip that is no longer than one window is that window. Of a longer one, long pauses at its
+    ends are left out before it is cut. Then a window counts if it is not of low energy, and has at
+    least half as many active frames (``voxedge.audio.activity``) as the window with the most.
+
+    Args:
+        samples: at ``rate`` Hz.
+        window: W.
+        rate: Hz.
+        policy: ``all`` windows that count, or the ``first`` of them.
+    """
+    if len(samples) <= window:
+        return [] if is_low_energy(samples) else [samples]
+    activity = Activity.of(samples, rate)
+    start, stop = _without_long_pauses(activity.span(), len(samples), rate)
+    firsts = (start + first for first in window_starts(stop - start, window))
+    spans = [(first, min(first + window, stop)) for first in firsts]
+    spans = [(first, last) for first, last in spans if not is_low_energy(samples[first:last])]
+    active = [activity.count(*span) for span in spans]
+    least = _LEAST_ACTIVE * max(active, default=0)
+    chosen = [span for span, frames in zip(spans, active, strict=True) if frames >= least]
+    return [samples[first:last] for first, last in chosen[: 1 if policy == "first" else None]]
+
+
+def _without_long_pauses(
+    active: tuple[int, int] | None, samples: int, rate: int
+) -> tuple[int, int]:
+    """The span of a clip of so many samples, without most of a long pause at either end."""
+    if active is None:
+        return 0, samples
+    start, stop = active
+    longest, kept = _LONGEST_PAUSE * rate, round(_KEPT_PAUSE * rate)
+    return (
+        start - kept if start > longest else 0,
+        stop + kept if samples - stop > longest else samples,
+    )
 
 
 def is_low_energy(samples: Samples) -> bool:

@@ -97,7 +97,7 @@ def evaluation_batches(
     policy: Policy = "all",
     workers: int = 0,
 ) -> Iterator[Batch[int]]:
-    """Yield batches of all windows of clips, cut as in inference; keys are indices of ``entries``.
+    """Yield batches of the windows of clips, cut as in inference; keys are indices of ``entries``.
 
     A clip without sound contributes its first window.
     """
@@ -105,7 +105,7 @@ def evaluation_batches(
     windows = (
         (index, cropped)
         for index, samples in enumerate(decoded)
-        for cropped in active_windows(samples, window, policy)
+        for cropped in active_windows(samples, window, corpus.sample_rate, policy)
         or cut_windows(samples, window, "first")
     )
     return batches(windows, batch_size, window)

@@ -1,9 +1,10 @@
-"""Conditions that degrade clips before they are evaluated: noise, rooms, gain, codecs, length.
+"""Conditions that degrade clips before they are evaluated: noise, rooms, gain, codecs, pauses.
 
 Every condition is a pure function of the samples: their hash seeds the choice of the noise, the
 room or the segment, so a clip is always degraded in the same way. All levels of noise use the same
-noise for a clip, and all cuts the same random places, so that conditions of one kind differ in one
-parameter only. NumPy, soxr and the encoders of libsndfile suffice, so a device can run it.
+noise for a clip, all cuts the same random places, and all pauses are divided alike before and after
+it, so that conditions of one kind differ in one parameter only. NumPy, soxr and the encoders of
+libsndfile suffice, so a device can run it.
 
 Shapes: S samples of a clip, N of a noise, R of an impulse response; float32 in [-1, 1].
 """
@@ -30,6 +31,9 @@ CLEAN = "clean"
 
 _ACTIVE = 1e-3  # share of the loudest frame's power (-30 dB) below which a frame is a pause
 _BLOCK = 1 << 16  # samples convolved at a time, so that memory does not grow with the clip
+_HISS = 10 ** (-75 / 20)  # -75 dBFS, of a quiet sound card
+_QUIETEST = 15  # frames, 0.3 s, of a clip that are taken for its background
+_LONGEST_PAUSE = 300  # seconds that are added at most, so that memory does not grow with the clip
 _MP3_DELAY = 1_105  # samples: 576 of LAME's encoder, 529 of the decoder
 
 
@@ -52,7 +56,7 @@ class Condition:
     needs: Literal["", "noises", "rooms"] = ""
 
     def __call__(self, samples: Samples, rate: int, environment: Environment) -> Samples:
-        """Degrade a clip [S] at ``rate`` Hz; only a cut changes its length."""
+        """Degrade a clip [S] at ``rate`` Hz; only cuts and pauses change its length."""
         digest = hashlib.sha256(self.seed.encode() + samples.tobytes()).digest()
         random = np.random.default_rng(int.from_bytes(digest[:8], "big"))
         return self.apply(samples, rate, random, environment)
@@ -181,6 +185,37 @@ def _cut(
     return samples[start : start + length]
 
 
+def _pause(
+    percent: float, samples: Samples, rate: int, random: np.random.Generator, *_: object
+) -> Samples:
+    """Put the clip at a random place of a longer recording of hiss."""
+    before, after = _pause_lengths(percent, samples, rate, random)
+    clip = np.pad(samples, (before, after))
+    return _within_scale(clip + np.float32(_HISS) * random.standard_normal(len(clip), np.float32))
+
+
+def _background(
+    percent: float, samples: Samples, rate: int, random: np.random.Generator, *_: object
+) -> Samples:
+    """Put the clip at a random place of a longer recording of its own quietest 0.3 s."""
+    before, after = _pause_lengths(percent, samples, rate, random)
+    powers = np.convolve(_frame_powers(samples, rate), np.ones(_QUIETEST), "valid")
+    start = int(np.argmin(powers)) * _frame(rate) if len(samples) > _QUIETEST * _frame(rate) else 0
+    quiet = samples[start : start + _QUIETEST * _frame(rate)]
+    loop = np.append(quiet, quiet[::-1])  # forth and back, so that it does not jump
+    return np.concatenate([np.resize(loop, before), samples, np.resize(loop, after)])
+
+
+def _pause_lengths(
+    percent: float, samples: Samples, rate: int, random: np.random.Generator
+) -> tuple[int, int]:
+    """Samples to add before and after a clip, so that they are ``percent`` of the result."""
+    pause = round(len(samples) * percent / (100 - percent))
+    pause = min(pause, _LONGEST_PAUSE * rate)
+    before = int(random.random() * (pause + 1))
+    return before, pause - before
+
+
 #: All conditions by name, in the order of the tables.
 CONDITIONS: dict[str, Condition] = {
     condition.name: condition
@@ -204,6 +239,24 @@ CONDITIONS: dict[str, Condition] = {
         *(
             Condition(f"cut{s:g}", f"{s:g} s of it, speech preferred", "cut", partial(_cut, s))
             for s in (3, 2, 1, 0.5)
+        ),
+        *(
+            Condition(
+                f"pause{percent}",
+                f"pauses around it, {percent} % of the recording; hiss at -75 dBFS throughout",
+                "pause",
+                partial(_pause, percent),
+            )
+            for percent in (50, 80, 91)
+        ),
+        *(
+            Condition(
+                f"background{percent}",
+                f"pauses around it, {percent} % of the recording; of its own background",
+                "pause",
+                partial(_background, percent),
+            )
+            for percent in (50, 80, 91)
         ),
     )
 }

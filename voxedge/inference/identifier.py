@@ -113,7 +113,8 @@ class Identifier:
                 float in [-1, 1] or integers.
             sample_rate: Hz, of samples; by default the model's. Files have their own.
             top_k: how many speakers to return.
-            windows: ``all`` averages over half-overlapping windows, ``first`` takes one.
+            windows: ``all`` averages over half-overlapping windows, ``first`` takes one. Windows
+                of pauses do not count.
 
         Raises:
             AudioError: one of its kinds, for a clip that cannot be used.
@@ -166,8 +167,8 @@ class Identifier:
             run_session = self._single_threaded() if parallel else self._run_session
             return self._outputs(run_session, batch.pcm, batch.lengths)
 
-        window, workers = self.metadata.window, self._parallel_batches
-        return score_clips(clips, run, window, self.batch_size, windows, workers)
+        window, rate, workers = self.metadata.window, self.sample_rate, self._parallel_batches
+        return score_clips(clips, run, window, rate, self.batch_size, windows, workers)
 
     def _outputs(
         self, run_session: RunSession, pcm: Samples, lengths: npt.NDArray[np.int64] | None

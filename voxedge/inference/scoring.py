@@ -1,4 +1,4 @@
-"""Score clips: a clip's answer is the mean of the answers for its windows.
+"""Score clips: a clip's answer is the mean of the answers for those of its windows that count.
 
 Inference, the metrics of training and the accuracy check of the export all average with
 ``average_over_windows``, so that what is measured is what is answered.
@@ -162,6 +162,7 @@ def score_clips(
     clips: Iterable[tuple[Key, Samples]],
     run: Callable[[Batch[Any]], Outputs],
     window: int,
+    rate: int,
     batch_size: int,
     policy: Policy = "all",
     workers: int = 0,
@@ -172,8 +173,9 @@ def score_clips(
         clips: a key for each, and its samples. An empty or silent clip has no windows.
         run: the model. Batches are numbered in the order in which they are made.
         window: samples of one.
+        rate: of the samples, Hz.
         batch_size: B.
-        policy: ``all`` windows of a clip, or its ``first``.
+        policy: ``all`` windows of a clip that count, or the ``first`` of them.
         workers: threads that call ``run``, if there is more than one batch.
     """
     waiting: deque[_Pending[Key]] = deque()
@@ -188,7 +190,7 @@ def score_clips(
             return batch
 
         for key, samples in clips:
-            parts = active_windows(samples, window, policy)
+            parts = active_windows(samples, window, rate, policy)
             pending = _Pending(key, len(parts))
             waiting.append(pending)
             for part in parts:

@@ -40,7 +40,7 @@ class TrainedModel:
     def score(self, clips: Iterable[tuple[Key, Samples]]) -> Iterator[ClipScores[Key]]:
         """Score clips, (key, samples [S] at ``sample_rate`` Hz); in order, one at a time."""
         window = self._net.net.frontend.window.samples
-        return score_clips(clips, self._run, window, self._batch_size)
+        return score_clips(clips, self._run, window, self.sample_rate, self._batch_size)
 
     @torch.inference_mode()
     def _run(self, batch: Batch[Any]) -> Outputs:
