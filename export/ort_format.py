@@ -12,9 +12,6 @@ from pathlib import Path
 from voxedge.files import atomic_write
 from voxedge.inference.runtime import onnxruntime
 
-# This logger reports every file it converts, here a temporary one, whatever the root level is.
-logging.getLogger("ort_format_model.utils").setLevel(logging.WARNING)
-
 
 def write_ort(model: Path) -> tuple[Path, Path]:
     """Write ``NAME.ort`` and ``NAME.operators.config`` next to a model file; returns their paths.
@@ -26,6 +23,8 @@ def write_ort(model: Path) -> tuple[Path, Path]:
     """
     from onnxruntime.tools.ort_format_model import create_config_from_models
 
+    # This logger, whose level the import sets, reports every file: here a temporary one.
+    logging.getLogger("ort_format_model.utils").setLevel(logging.WARNING)
     targets = model.with_suffix(".ort"), model.with_suffix(".operators.config")
     with tempfile.TemporaryDirectory() as folder:
         converted = Path(folder) / targets[0].name
