@@ -102,8 +102,8 @@ def _show(report: CorpusReport) -> None:
     )
     left_out = report["left_out"]
     if left_out:
-        several = "s" * (len(left_out) != 1)
-        console.answer(f"{len(left_out)} speaker{several} left out, without a usable clip")
+        plural = "s" * (len(left_out) != 1)
+        console.answer(f"{len(left_out)} speaker{plural} left out, without a usable clip")
     for speaker, why in left_out.items():
         console.answer(f"  {printable(speaker)}: {printable(why, 300)}")
     for kind in ("problems", "warnings"):

@@ -164,11 +164,13 @@ def _clips(
 
     Also what is left out of ``data`` because it cannot be read.
     """
+    sides: set[Side | None] = {split}
     if run:
-        manifest, sides = run.manifest(data), {split}
+        manifest = run.manifest(data)
     else:
         assert data is not None  # else there would be a run
-        manifest, sides = read_manifest(data), {None, split}
+        manifest = read_manifest(data)
+        sides.add(None)
     clips = [clip for clip in manifest.clips if clip.split in sides]
     if not clips:
         raise CorpusError(f"there are no {split} clips", "--split says which side is measured")

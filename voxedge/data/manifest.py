@@ -126,8 +126,13 @@ class _Scan:
         self._check_names()
         self.clips.sort(key=lambda clip: clip.name)
         self.problems.sort(key=lambda problem: problem.clip.name)
-        everything = (self.clips, self.ignored, self.problems, self.warnings)
-        return Manifest(self.root, *map(tuple, everything))
+        return Manifest(
+            self.root,
+            tuple(self.clips),
+            tuple(self.ignored),
+            tuple(self.problems),
+            tuple(self.warnings),
+        )
 
     def _add(self, found: Found, name: str) -> None:
         folder, *inner = name.split("/")
@@ -200,7 +205,7 @@ def _clips_of_table(path: Path) -> dict[str, Clip]:
     for line, row in read_table(path, _NEEDED, _KNOWN):
         where = f"{path}, line {line}"
         name, speaker = row["path"], row["speaker"]
-        split = row.get("split", "").strip().lower() or None
+        split = cast("Side | None", row.get("split", "").strip().lower() or None)
         if not name.strip() or not speaker.strip():
             raise CorpusError(f"{where}: path or speaker is empty")
         if split is not None and split not in SIDES:
@@ -208,7 +213,7 @@ def _clips_of_table(path: Path) -> dict[str, Clip]:
         if name in clips:
             raise CorpusError(f"{where}: {name} is listed twice")
         session = row.get("session", "")
-        clips[name] = Clip(Path(name), name, speaker, session, cast("Side | None", split))
+        clips[name] = Clip(Path(name), name, speaker, session, split)
     if not clips:
         raise CorpusError(f"{path} lists no clips")
     if len({clip.split is None for clip in clips.values()}) == 2:

@@ -91,14 +91,14 @@ def _rows(path: Path, text: IO[str], needed: Collection[str], wanted: set[str]) 
         cells = [cell.strip() for cell in values] if columns.blanks else values
         if not any(cell.strip() for cell in cells):
             continue
-        line, width = before + reader.line_num, len(columns.names)
+        number, width = before + reader.line_num, len(columns.names)
         if any(cell.strip() for cell in cells[width:]):
             raise CorpusError(
-                f"{path}, line {line}: {len(cells)} cells, but the first line names {width}",
+                f"{path}, line {number}: {len(cells)} cells, but the first line names {width}",
                 f"put cells that hold {columns.delimiter!r} in quotes",
             )
         cells += [""] * (width - len(cells))
-        yield Row(line, dict(zip(columns.names, cells, strict=False)))
+        yield Row(number, dict(zip(columns.names, cells, strict=False)))
 
 
 def _columns(path: Path, first: str, needed: Collection[str], wanted: set[str]) -> _Columns:
