@@ -106,6 +106,9 @@ CHECKS: dict[str, Check] = {
     "voxedge identify recordings/ --batch-size 32 --json > answers.ndjson": Check("run", status=5),
     "voxedge identify 'recordings/a*/*.wav' --top-k 1": RUN,
     "cat clip.wav | voxedge identify - --json": RUN,
+    "cat clip.raw | voxedge identify - --raw s16le,16000,1": RUN,
+    "pip install '.[cpu,av]'": PARSE,
+    "voxedge identify memo.m4a call.amr reply.webm": PARSE,
     "voxedge doctor": Check("run", "--seconds 0.2"),
     "voxedge doctor --model model.onnx --seconds 1 --json": Check("run", "--seconds 0.2"),
     # evaluate.md
@@ -263,6 +266,8 @@ def prepare(workshop: Path, folder: Path) -> Path:
     """
     copy(workshop, folder)
     shutil.copy(workshop / "ada.wav", folder / "clip.wav")
+    samples, _ = soundfile.read(workshop / "ada.wav", dtype="int16")
+    (folder / "clip.raw").write_bytes(samples.astype("<i2").tobytes())
     copy(workshop / "data", folder / "recordings")
     (folder / "recordings" / "broken.wav").write_bytes(b"nothing")
     write_corpus(folder / "strangers", speakers=_STRANGERS)

@@ -19,8 +19,8 @@ from voxedge.export.passes.tidy import tidy
 from voxedge.export.serialise import serialise
 from voxedge.export.trace import trace_module
 
+from voxedge.audio.arrays import from_array
 from voxedge.audio.limits import MAX_CHANNELS, Samples
-from voxedge.audio.load import from_array
 from voxedge.audio.windows import as_buffer
 from voxedge.errors import ParityError, UsageError
 from voxedge.inference.session import open_session

@@ -28,7 +28,7 @@ FLOORS = (
 )
 HEAVY = {
     *("torch", "torchvision", "torchaudio", "onnx", "onnx_ir", "matplotlib", "jinja2"),
-    *("tensorboard", "scipy", "librosa", "safetensors", "pydantic"),
+    *("tensorboard", "scipy", "librosa", "safetensors", "pydantic", "av"),
 }
 
 

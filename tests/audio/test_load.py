@@ -9,8 +9,9 @@ import soxr
 
 from tests.conftest import RATE, voice
 from voxedge import load_audio
+from voxedge.audio.arrays import from_array
 from voxedge.audio.limits import Limits
-from voxedge.audio.load import decode, from_array
+from voxedge.audio.load import decode
 from voxedge.errors import AudioError, BadSamples, OutsideLimits, TooShort
 
 SOUND = voice(150, 2.0, 1)
@@ -117,8 +118,8 @@ def test_arrays_may_be_read_only_strided_and_of_two_channels():
     np.testing.assert_array_equal(from_array(both, RATE, RATE).samples, SOUND)
     reversed_twice = SOUND[::-1].copy()[::-1]
     np.testing.assert_array_equal(from_array(reversed_twice, RATE, RATE).samples, SOUND)
-    stereo = np.stack([SOUND, -SOUND], axis=1)
-    assert not from_array(stereo, RATE, RATE).samples.any()
+    stereo = np.stack([SOUND, 0.5 * SOUND], axis=1)
+    np.testing.assert_allclose(from_array(stereo, RATE, RATE).samples, 0.75 * SOUND, atol=1e-7)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tests.conftest import RATE, voice
 from voxedge.audio import load as audio
 from voxedge.audio import wav
 from voxedge.audio.pcm import PcmSource
+from voxedge.errors import BadSamples
 
 PLAIN = ["PCM_U8", "PCM_16", "PCM_32", "FLOAT", "DOUBLE"]
 CODED = ["PCM_24", "ULAW", "ALAW", "IMA_ADPCM", "MS_ADPCM"]
@@ -69,5 +70,5 @@ def test_impossible_values_are_refused(value):
     data = bytearray(wav_bytes("DOUBLE"))
     start = wav.parse(io.BytesIO(data), len(data)).data_start
     data[start + 800 : start + 808] = struct.pack("<d", value)
-    with pytest.raises(audio.BadSamples):
+    with pytest.raises(BadSamples):
         audio.load_audio(bytes(data))

@@ -140,6 +140,22 @@ def test_any_rate_and_channel_count(workshop, tmp_path):
     assert record["speaker"] in SPEAKERS
 
 
+def test_recordings_of_phones_and_browsers(workshop, tmp_path):
+    pytest.importorskip("av", reason="PyAV is not installed: pip install -e '.[av]'")
+    from tests.audio.encode import encoded_by_av
+
+    sound = voice(110, 2, 999)
+    soundfile.write(tmp_path / "0.wav", sound, RATE)
+    (tmp_path / "1.m4a").write_bytes(encoded_by_av(sound, "ipod", "aac", codec_rate=44_100))
+    (tmp_path / "2.webm").write_bytes(encoded_by_av(sound, "webm", "libopus", codec_rate=48_000))
+    model = ["--model", workshop / "model.onnx", "--json"]
+    done = voxedge("identify", tmp_path, *model, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = records(done.stdout)
+    assert [record["path"][-5:] for record in found] == ["0.wav", "1.m4a", ".webm"]
+    assert len({record["speaker"] for record in found}) == 1
+
+
 def test_windows_first(workshop, tmp_path):
     soundfile.write(tmp_path / "long.wav", voice(110, 8, 3), RATE)
     model = ["--model", workshop / "model.onnx", "--json"]

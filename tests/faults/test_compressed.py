@@ -11,6 +11,7 @@ from tests.faults.check import MEGABYTES, cut_off, decoded, measured, refused, s
 from tests.faults.conftest import CLEAN
 from tests.faults.make import encoded, forged_flac, id3, silent_flac, sound
 from voxedge import Identifier
+from voxedge.audio import formats
 from voxedge.audio.limits import Limits
 from voxedge.audio.load import decode
 from voxedge.errors import AudioError, OutsideLimits, TruncatedAudio, UnreadableAudio
@@ -143,14 +144,23 @@ def test_bombs_stop_at_the_cap_within_their_memory(tmp_path, small_file):
 OTHERS = {
     "MP4/M4A": b"\0\0\0\x20ftypM4A \0\0\0\0M4A mp42isom" + bytes(4000),
     "WebM/Matroska": b"\x1aE\xdf\xa3\x9fB\x86\x81\x01B\xf7\x81\x01" + bytes(4000),
+    "WMA": bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c") + bytes(4000),
+    "AVI": b"RIFF\0\0\0\0AVI LIST" + bytes(4000),
+    "True Audio": b"TTA1\x01\0" + bytes(4000),
 }
 
 
+@pytest.mark.parametrize("has_av", [False, True], ids=["without PyAV", "with PyAV"])
 @pytest.mark.parametrize(("name", "data"), OTHERS.items(), ids=OTHERS)
-def test_m4a_and_webm_are_refused_by_name_and_with_a_way_out(name, data, tmp_path):
+def test_what_only_begins_like_an_m4a_or_webm_is_refused_by_name(
+    name, data, has_av, tmp_path, monkeypatch
+):
+    if has_av:
+        pytest.importorskip("av", reason="PyAV is not installed: pip install -e '.[av]'")
+    monkeypatch.setattr(formats, "has_av", lambda: has_av)
     for path in (tmp_path / "clip.wav", tmp_path / "clip.m4a"):
         path.write_bytes(data)
-        refused(path, UnreadableAudio, f"{name}.*ffmpeg")
+        refused(path, UnreadableAudio, name if has_av else rf"{name} .*\[av\].*ffmpeg")
 
 
 def test_an_mp3_cut_within_its_tag_is_refused():

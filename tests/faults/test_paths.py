@@ -17,7 +17,7 @@ import pytest
 
 from tests.faults.check import decoded, records, refused, same, voxedge
 from tests.faults.conftest import CLEAN
-from tests.faults.make import encoded, sound, wav
+from tests.faults.make import encoded, pcm16, sound, wav
 from voxedge.audio.load import decode
 from voxedge.errors import AudioNotFound, NotAFile, PermissionDenied, UnreadableAudio
 from voxedge.inference.prediction import Failure, Prediction
@@ -53,7 +53,8 @@ def test_what_is_not_a_regular_file_is_refused_unread(tmp_path):
     refused("/dev/null", NotAFile, "device")
     refused(tmp_path / "socket", NotAFile, "socket")
     listener.close()
-    fifo = threading.Thread(target=refused, args=(tmp_path / "fifo", NotAFile, "FIFO"), daemon=True)
+    hint = rf"FIFO.*voxedge identify - < {tmp_path}/fifo"
+    fifo = threading.Thread(target=refused, args=(tmp_path / "fifo", NotAFile, hint), daemon=True)
     fifo.start()
     fifo.join(5)
     assert not fifo.is_alive(), "waits for a writer"
@@ -214,9 +215,38 @@ def test_stdin_is_a_clip_like_any_other(tmp_path, clip, small_file):
     assert records(done)[0]["error"]["code"] == "unreadable"
 
 
+def test_two_clips_on_stdin_are_the_first_and_a_warning(tmp_path, small_file):
+    """``cat a.wav b.wav | voxedge identify -``."""
+    done = voxedge("--json", "-", cwd=tmp_path, model=small_file, input=WAV + wav(sound(2.0)))
+    (record,) = records(done)
+    assert done.returncode == 0
+    assert record["seconds"] == 1.0
+    assert record["warnings"] == ["another WAV file follows: its 64044 bytes are not used"]
+    assert b"warning: -: another WAV file follows" in done.stderr
+
+
+def test_raw_samples_are_read_as_the_flag_says(tmp_path, clip, small_file):
+    raw = pcm16(CLEAN)
+    (tmp_path / "clip.raw").write_bytes(raw)
+    expected = records(voxedge("--json", "clip.wav", cwd=tmp_path, model=small_file))[0]
+    flag = ["--raw", "s16le,16000,1"]
+    done = voxedge("--json", *flag, "clip.raw", "-", cwd=tmp_path, model=small_file, input=raw)
+    assert done.returncode == 0
+    for record, path in zip(records(done), ("clip.raw", "-"), strict=True):
+        assert record == expected | {"path": path}
+    done = voxedge("clip.raw", cwd=tmp_path, model=small_file)
+    assert done.returncode == 3
+    assert b"--raw s16le,16000,1 says how to read them" in done.stderr
+    assert b"ffmpeg -i clip.raw clip.wav" in done.stderr
+    done = voxedge("--json", *flag, "clip.wav", "clip.raw", cwd=tmp_path, model=small_file)
+    assert [record.get("error", {}).get("code") for record in records(done)] == ["unreadable", None]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["--raw", "s16le", "clip.wav"],
+        ["--raw", "s16le,16000,1", "."],
         ["--top-k", "0", "clip.wav"],
         ["--max-seconds", "nan", "clip.wav"],
         ["--device", "abacus", "x"],

@@ -14,8 +14,8 @@ from tests.faults.check import decoded, records, refused, same, voxedge
 from tests.faults.conftest import CLEAN
 from tests.faults.make import LABELS, RATE, float_wav, sealed, small_model, sound, wav
 from voxedge import Identifier
+from voxedge.audio.arrays import from_array
 from voxedge.audio.limits import Samples
-from voxedge.audio.load import from_array
 from voxedge.errors import AudioError, BadSamples, ModelError, NonFiniteOutput, TooShort
 from voxedge.inference.prediction import Failure
 from voxedge.model_file.metadata import DIGEST_BLANK

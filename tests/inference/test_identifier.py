@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import json
 import os
 import re
 import shutil
@@ -16,7 +18,14 @@ from tests.audio.test_load import encoded
 from tests.conftest import RATE, SPEAKERS, voice
 from voxedge import Identifier, Prediction
 from voxedge.audio import load as audio
-from voxedge.errors import AudioError, ModelError, ModelNotFound, ProviderUnavailable, UsageError
+from voxedge.errors import (
+    AudioError,
+    ModelError,
+    ModelNotFound,
+    OutsideLimits,
+    ProviderUnavailable,
+    UsageError,
+)
 from voxedge.inference import identifier as runtime
 from voxedge.inference.prediction import Failure
 from voxedge.inference.session import PROVIDERS, open_session
@@ -175,6 +184,82 @@ def test_arrays_at_another_rate(identifier):
     at_32 = identifier.identify(doubled, sample_rate=2 * RATE)
     assert at_32.seconds == pytest.approx(3)
     assert at_32.speaker == at_16.speaker
+
+
+@pytest.mark.parametrize("rate", [0, -1, 3_999])
+def test_a_rate_of_zero_is_not_the_models(identifier, rate):
+    with pytest.raises(OutsideLimits, match=f"{rate} Hz"):
+        identifier.identify(voice(150, 1, 5), sample_rate=rate)
+
+
+def test_a_rate_belongs_to_an_array_and_not_to_a_file(identifier, workshop):
+    path = workshop / "ada.wav"
+    with path.open("rb") as file:
+        for source in (path, str(path), path.read_bytes(), bytearray(path.read_bytes()), file):
+            with pytest.raises(UsageError, match="a file has its own"):
+                identifier.identify(source, sample_rate=RATE)
+
+
+def no_sources():
+    closed = io.BytesIO(b"RIFF")
+    closed.close()
+    return {
+        "None": None,
+        "an object": object(),
+        "a class": Identifier,
+        "a number": 16_000,
+        "a dict": {"path": "clip.wav"},
+        "a tuple": (voice(150, 1, 5), RATE),
+        "names": ["a.wav", "b.wav"],
+        "a generator": (0.1 for _ in range(RATE)),
+        "a text file": io.StringIO("clip.wav"),
+        "a closed file": closed,
+        "a path that is none": SimpleNamespace(read=3),
+        "a ragged list": [[0.1], [0.1, 0.2]],
+        "a folder": os.curdir,
+    }
+
+
+def test_what_is_no_source_is_a_failure_and_not_a_type_error(identifier, clips):
+    class NoPath:
+        def __fspath__(self):
+            return 3
+
+    bad = [*no_sources().values(), NoPath()]
+    results = list(identifier.identify_many([clips[0], *bad, clips[1]]))
+    assert [isinstance(result, Failure) for result in results] == [False, *[True] * len(bad), False]
+    for failure in results[1:-1]:
+        assert isinstance(failure.error, AudioError)
+        assert json.dumps(failure.to_dict())
+    for source in [*no_sources().values(), NoPath()]:
+        with pytest.raises(AudioError):
+            identifier.identify(source)
+
+
+@pytest.mark.parametrize(
+    "sources",
+    ["clip.wav", b"RIFF", bytearray(b"RIFF"), io.BytesIO(b"RIFF\nRIFF"), np.zeros(RATE), None, 3],
+    ids=lambda sources: type(sources).__name__,
+)
+def test_one_clip_is_not_many(identifier, sources):
+    with pytest.raises(UsageError, match=r"takes several clips, not a .*pass a list"):
+        next(identifier.identify_many(sources))
+
+
+def test_many_arrays_are_many_clips(identifier):
+    rows = np.stack([voice(150, 1, 5), voice(110, 1, 6)])
+    names = [answer.speaker for answer in identifier.identify_many(rows)]
+    assert names == [identifier.identify(row).speaker for row in rows]
+
+
+def test_raw_samples_are_read_as_described(model_path, identifier):
+    samples = voice(150, 2, 5)
+    raw = Identifier(model_path, raw="s16le,16000,1")
+    data = np.rint(samples * 32_768).astype("<i2")
+    assert raw.identify(data.tobytes()).predictions == identifier.identify(data).predictions
+    assert raw.identify(samples).predictions == identifier.identify(samples).predictions
+    with pytest.raises(UsageError, match="ENCODING,RATE,CHANNELS"):
+        Identifier(model_path, raw="16000")
 
 
 def test_top_k(identifier):
@@ -357,11 +442,6 @@ def test_a_file_that_is_replaced_later_is_not_opened_again(model_path, clips, tm
     identifier = Identifier(path, threads=2, batch_size=1)
     path.write_bytes(b"another one")
     assert list(identifier.identify_many(clips * 3, windows="first")) == few * 3
-
-
-def test_one_path_is_not_many(identifier):
-    with pytest.raises(UsageError, match="pass a list"):
-        next(identifier.identify_many("clip.wav"))
 
 
 def test_the_bytes_of_the_file_are_not_kept(model_path):

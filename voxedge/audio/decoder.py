@@ -11,15 +11,14 @@ from typing import Protocol
 
 import numpy as np
 
+from voxedge.audio.downmix import BLOCK, Downmix
 from voxedge.audio.limits import Limits, Samples, check_header, check_length, check_values
 from voxedge.audio.resample import Resampler
 from voxedge.errors import OutsideLimits, TruncatedAudio, UnreadableAudio
 
-_BLOCK = 1 << 16  # samples decoded at a time, over all channels
-
 
 class FrameSource(Protocol):
-    """An opened file that gives its frames in order: ``audio.pcm`` or ``audio.libsndfile``."""
+    """An opened file that gives its frames in order: ``pcm``, ``libsndfile`` or ``pyav``."""
 
     @property
     def rate(self) -> int:
@@ -75,11 +74,11 @@ def read_mono(
         if strict:
             raise TruncatedAudio(warnings[-1])
     decoded = _GrowingArray(int(min(declared, cap) * sample_rate / rate) + 1)
-    resampler = Resampler(rate, sample_rate)
+    resampler, downmix = Resampler(rate, sample_rate), Downmix(rate, source.channels)
     frames = 0
-    for mono in _mono_blocks(source, cap, warnings):
-        frames += len(mono)
-        decoded.append(resampler(mono))
+    for block in _blocks(source, cap, strict, warnings):
+        frames += len(block)
+        decoded.append(resampler(downmix(block)))
     decoded.append(resampler(np.empty(0, np.float32), last=True))
     if frames + source.frame_tolerance < min(declared, cap):
         message = f"cut off: {declared} frames declared, {frames} decoded"
@@ -90,6 +89,7 @@ def read_mono(
         warnings.append(f"{too_long}: the rest is left out")
         if strict:
             raise OutsideLimits(too_long)
+    warnings += downmix.warnings(frames)
     samples = decoded.finish()
     check_values(samples)
     if frames == 0 and (declared > 0 or source.cut_off):
@@ -98,9 +98,9 @@ def read_mono(
     return samples, frames / rate
 
 
-def _mono_blocks(source: FrameSource, cap: int, warnings: list[str]) -> Iterator[Samples]:
-    """Yield mono blocks of ``cap`` frames at most; a decoder that fails ends the clip."""
-    buffer = np.empty((max(1, _BLOCK // source.channels), source.channels), np.float32)
+def _blocks(source: FrameSource, cap: int, strict: bool, warnings: list[str]) -> Iterator[Samples]:
+    """Yield blocks [F, channels] of ``cap`` frames in all; a decoder that fails ends the clip."""
+    buffer = np.empty((max(1, BLOCK // source.channels), source.channels), np.float32)
     left = cap
     while left > 0:
         block, failure = source.read_block(buffer[:left])
@@ -109,10 +109,12 @@ def _mono_blocks(source: FrameSource, cap: int, warnings: list[str]) -> Iterator
         left -= len(block)
         if len(block):
             check_values(block)
-            yield block[:, 0] if source.channels == 1 else block.mean(axis=1)
+            yield block
         if failure:
             seconds = (cap - left) / source.rate
             warnings.append(f"decoding stopped after {seconds:.2f} s: {failure}")
+            if strict:
+                raise TruncatedAudio(warnings[-1])
         if failure or len(block) == 0:
             return
 

@@ -25,7 +25,7 @@ AV_SUFFIXES = frozenset(
     f".{name}"
     for name in (
         *("m4a", "m4b", "m4r", "mp4", "m4v", "mov", "qt", "3gp", "3gpp", "3g2"),
-        *("webm", "weba", "mka", "mkv", "avi", "flv", "wma", "asf", "wmv", "amr", "awb"),
+        *("webm", "weba", "mka", "mkv", "avi", "wma", "asf", "wmv", "amr", "awb"),
         *("aac", "adts", "ac3", "eac3", "ec3", "spx", "wv", "tta"),
     )
 )

@@ -53,7 +53,7 @@ class LibsndfileSource(soundfile.SoundFile):  # type: ignore[misc]
     @property
     def frame_tolerance(self) -> int:
         """How many frames fewer than declared are no fault."""
-        return _MP3_TOLERANCE if self.format == "MP3" else 0
+        return _MP3_TOLERANCE if self.subtype.startswith("MPEG") else 0  # also within WAV
 
     @property
     def cut_off(self) -> str:

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.typing as npt
 
 from voxedge.audio.limits import Samples
 from voxedge.audio.wav import WavLayout
+
+
+def scale(values: npt.NDArray[Any], out: Samples) -> Samples:
+    """Convert floats, or integers by the range of their type, to float32 in [-1, 1].
+
+    Args:
+        values: of any shape; unsigned integers have their zero in the middle of their range.
+        out: of the same shape; gets the result.
+    """
+    half = np.float32(2.0 ** (8 * values.dtype.itemsize - 1))
+    with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite: refused later
+        out[...] = values
+    if values.dtype.kind == "u":
+        out -= half
+    if values.dtype.kind != "f":
+        out *= 1 / half
+    return out
 
 
 class PcmSource(AbstractContextManager["PcmSource"]):
@@ -37,13 +55,7 @@ class PcmSource(AbstractContextManager["PcmSource"]):
         values = np.frombuffer(raw, self._type, len(raw) // self._frame * self.channels)
         block = out[: len(values) // self.channels]
         self._left -= len(block)
-        with np.errstate(over="ignore"):  # float64 beyond float32 becomes infinite: refused later
-            block[:] = values.reshape(block.shape)
-        if self._type.kind == "u":
-            block -= 128
-        if self._type.kind != "f":
-            block *= np.float32(2.0 ** (1 - 8 * self._type.itemsize))
-        return block, ""
+        return scale(values.reshape(block.shape), block), ""
 
     def __exit__(
         self,

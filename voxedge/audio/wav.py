@@ -3,21 +3,26 @@
 libsndfile believes headers, hides short reads, and has hung on crafted files. So the chunks are
 walked here, and libsndfile gets a rebuilt file: a new 12-byte RIFF head, the ``fmt`` chunk as it
 was, and the bytes of ``data`` that exist. Layout: Microsoft, "Multimedia Programming Interface and
-Data Specifications 1.0" (RIFF, RIFX); EBU Tech 3306 (RF64).
+Data Specifications 1.0" (RIFF, RIFX); EBU Tech 3306 (RF64); ITU-R BS.2088 (BW64).
 """
 
 from __future__ import annotations
 
 import io
+import re
 import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from voxedge.audio import open_sizes
+from voxedge.audio.signatures import another_file, find
 from voxedge.errors import UnreadableAudio
 
-MAGICS = (b"RIFF", b"RIFX", b"RF64")
+MAGICS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
+_WIDE = (b"RF64", b"BW64")  # with 64-bit sizes in a ds64 chunk
 _MAX_CHUNKS = 65_536
-_UNKNOWN = 0xFFFFFFFF  # the size that a recorder writes before it knows the length
+_UNKNOWN = 0xFFFFFFFF  # a data size that is in the ds64 chunk, or was not known
+_WAV_START = re.compile(rb"(?:RIFF|RIFX|RF64|BW64)....WAVE", re.DOTALL)
 _SAMPLE_CODES = {1, 3, 6, 7}  # PCM, IEEE float, A-law, mu-law: one frame is one block
 _EXTENSIBLE = 0xFFFE
 _PLAIN = {(1, 8): "u1", (1, 16): "i2", (1, 32): "i4", (3, 32): "f4", (3, 64): "f8"}  # code, bits
@@ -67,20 +72,17 @@ def parse(file: BinaryIO, size: int) -> WavLayout:
     if len(head) < 12 or head[8:12] != b"WAVE":
         raise UnreadableAudio("the RIFF header is cut off or does not hold WAVE audio")
     order = ">" if head[:4] == b"RIFX" else "<"
-    wide: int | None = None  # the data size of an RF64 file
+    wide: int | None = None  # the data size in the ds64 chunk
     fmt: bytes | None = None
     data: tuple[int, int] | None = None  # start, declared size
-    leftover = 0
     position = 12
     for _ in range(_MAX_CHUNKS):
         if position + 8 > size:
-            leftover = size - position if data else 0
             break
         file.seek(position)
         name, length = struct.unpack(order + "4sI", file.read(8))
         body = position + 8
-        if data and not (all(32 <= byte < 127 for byte in name) and body + length <= size):
-            leftover = size - position
+        if data and not _is_chunk(name, body + length, size):
             break
         if name == b"ds64" and length >= 28 and body + 28 <= size:
             wide = struct.unpack("<Q", file.read(28)[8:16])[0]
@@ -95,27 +97,40 @@ def parse(file: BinaryIO, size: int) -> WavLayout:
                 raise UnreadableAudio("the WAV file's data chunk comes before its fmt chunk")
             if data is not None:
                 raise UnreadableAudio("the WAV file has two data chunks")
-            if head[:4] == b"RF64" and length == _UNKNOWN:
-                if wide is None:
-                    raise UnreadableAudio("the RF64 file has no ds64 chunk")
-                length = wide
+            if head[:4] in _WIDE and length == _UNKNOWN:
+                length = 0 if wide is None else wide
             data = (body, length)
-            if length == _UNKNOWN:
-                break
         position = body + length + (length & 1)
     else:
         raise UnreadableAudio(f"the WAV file has more than {_MAX_CHUNKS} chunks")
-    if head[:4] == b"RF64" and wide is None:
-        raise UnreadableAudio("the RF64 file has no ds64 chunk")
+    if head[:4] in _WIDE and wide is None:
+        raise UnreadableAudio(f"the {head[:4].decode()} file has no ds64 chunk")
     if fmt is None or data is None:
         raise UnreadableAudio(f"the WAV file has no {'data' if fmt else 'fmt'} chunk")
-    return _check_sizes(order, fmt, data, size, leftover)
+    return _check_sizes(file, order, fmt, data, position, size)
+
+
+def _is_chunk(name: bytes, end: int, size: int) -> bool:
+    """Whether what follows the data chunk is another chunk of this file."""
+    return name not in MAGICS and all(32 <= byte < 127 for byte in name) and end <= size
 
 
 def _check_sizes(
-    order: str, fmt: bytes, data: tuple[int, int], size: int, leftover: int
+    file: BinaryIO, order: str, fmt: bytes, data: tuple[int, int], end: int, size: int
 ) -> WavLayout:
-    """Compare the sizes that the header declares with each other and with the file's."""
+    """Compare the sizes that the header declares with each other and with the file's.
+
+    Args:
+        file: the WAV file.
+        order: of its bytes.
+        fmt: body of its fmt chunk.
+        data: offset of the samples, and their declared size.
+        end: offset behind the last chunk.
+        size: of the file.
+
+    Raises:
+        UnreadableAudio: the fmt chunk contradicts itself.
+    """
     tag, channels, rate, _, block, bits = struct.unpack(order + "HHIIHH", fmt[:16])
     if tag == _EXTENSIBLE and len(fmt) >= 26:
         tag = struct.unpack(order + "H", fmt[24:26])[0]
@@ -125,21 +140,32 @@ def _check_sizes(
             f" {block} bytes"
         )
     start, declared = data
-    available = size - start
+    available = max(0, size - start)
     warnings: list[str] = []
-    truncated = False
-    if declared == _UNKNOWN:
-        warnings.append("the header does not say how long the audio is: read to the end")
-        declared = available
-    elif declared > available:
-        warnings.append(f"cut off: {declared} bytes of audio declared, {max(available, 0)} exist")
-        truncated = True
-    elif leftover > 8:
-        warnings.append(f"{leftover} bytes after the declared audio are not used")
-    usable = max(0, min(declared, available))
+    if _is_placeholder(declared, available, chunks_follow=end > start):
+        warnings.append(open_sizes.WARNING)
+        another = find(_WAV_START, file, start, size)
+        declared = (size if another is None else another) - start
+    else:
+        another = find(_WAV_START, file, end - 1, min(end + 1, size))  # with or without padding
+        if declared > available:
+            warnings.append(f"cut off: {declared} bytes of audio declared, {available} exist")
+        elif another is None and size - end > 8:
+            warnings.append(f"{size - end} bytes after the declared audio are not used")
+    if another is not None:
+        warnings.append(another_file("WAV", size - another))
+    usable = min(declared, available)
     if tag in _SAMPLE_CODES and block:
         usable -= usable % block
+    truncated = declared > available
     return WavLayout(order, fmt, start, usable, channels, rate, tuple(warnings), truncated)
+
+
+def _is_placeholder(declared: int, available: int, chunks_follow: bool) -> bool:
+    """Whether the size of the data chunk was written before the length was known."""
+    if declared == 0:
+        return available > 0 and not chunks_follow
+    return declared == _UNKNOWN or open_sizes.is_too_large(declared, available)
 
 
 class Spliced(io.RawIOBase):

@@ -49,6 +49,13 @@ def identify(
         typer.Option(min=1, help="That compute.", show_default="as many as processors"),
     ] = None,
     as_json: options.Json = False,
+    raw: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENCODING,RATE,CHANNELS",
+            help="Files without a header are such samples: s16le,16000,1.",
+        ),
+    ] = None,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Refuse clips that are cut off.", rich_help_panel=_LIMITS),
@@ -91,7 +98,10 @@ def identify(
         batch_size=batch_size,
         limits=limits,
         strict=strict,
+        raw=raw,
     )
+    if raw and any(map(os.path.isdir, paths)):
+        raise UsageError("--raw takes files, patterns and -, not folders")
     for note in identifier.notes:
         console.warn(note)
     good, failed, worst = 0, 0, 0

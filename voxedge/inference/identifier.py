@@ -18,8 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from voxedge.audio import load as audio
+from voxedge.audio.arrays import from_array
 from voxedge.audio.limits import Limits, Samples
 from voxedge.audio.load import Source
+from voxedge.audio.raw import RawFormat
 from voxedge.audio.windows import Batch, Policy, as_buffer
 from voxedge.errors import ModelError, NonFiniteOutput, UsageError, VoxedgeError
 from voxedge.inference.fixed_batches import PREPARING, RunSession, in_few_sizes
@@ -35,6 +37,7 @@ MODEL_VARIABLE = "VOXEDGE_MODEL"
 _MAX_BATCH, _MAX_THREADS = 4_096, 1_024  # a mistyped number must not exhaust the machine
 _PARALLEL_FROM = 16  # batches: with fewer, opening a second session takes longer than it saves
 
+_FILES = (str, os.PathLike, bytes, bytearray, memoryview)  # and file objects
 _NO_SAMPLES = np.zeros(0, np.float32)
 
 
@@ -51,6 +54,7 @@ class Identifier:
         limits: which clips are accepted; ``min_seconds`` may be longer than the model file's own,
             never shorter.
         strict: refuse cut-off and over-long clips instead of warning.
+        raw: how to read files, if they are samples without a header: ``s16le,16000,1``.
 
     Raises:
         ModelError: the file is missing, or is not safe to run.
@@ -67,6 +71,7 @@ class Identifier:
         batch_size: int = 8,
         limits: Limits | None = None,
         strict: bool = False,
+        raw: str | None = None,
     ) -> None:
         if not 1 <= batch_size <= _MAX_BATCH:
             raise UsageError(f"batch_size must be 1 to {_MAX_BATCH}, not {batch_size}")
@@ -78,6 +83,7 @@ class Identifier:
         self.metadata = self.model_file.metadata
         self._limits = _limits_of_model(limits, self.metadata.min_seconds)
         self._strict = strict
+        self._raw = None if raw is None else RawFormat.parse(raw)
         session, self.notes = self._open(device, self.threads)
         self.providers: tuple[str, ...] = tuple(session.get_providers())
         self._run_session: RunSession = session.run
@@ -140,8 +146,11 @@ class Identifier:
         batches, and only a few clips are in memory at a time. A clip that cannot be used yields a
         ``Failure`` with its ``path`` and ``error``.
         """
-        if isinstance(sources, str | bytes | os.PathLike):
-            raise UsageError("identify_many takes several clips", f"pass a list: [{sources!r}]")
+        if _is_one_clip(sources):
+            raise UsageError(
+                f"identify_many takes several clips, not a {type(sources).__name__}",
+                "pass a list of them",
+            )
         clips = (_Clip(source, None) for source in sources)
         return self._identify(clips, top_k, windows, self.threads if workers is None else workers)
 
@@ -214,15 +223,22 @@ class Identifier:
             yield self._answer(scores, top_k)
 
     def _decode(self, clip: _Clip) -> tuple[_ClipFacts, Samples]:
-        source, path = clip.source, _path_of(clip.source)
+        source, rate, path = clip.source, clip.sample_rate, "-"
         try:
-            if isinstance(source, bytearray | memoryview):
-                source = bytes(source)
-            if isinstance(source, str | os.PathLike | bytes) or hasattr(source, "read"):
-                decoded = audio.decode(source, self.sample_rate, self._limits, self._strict)
+            if isinstance(source, str | os.PathLike):
+                path = audio.path_text(source)
+            if isinstance(source, _FILES) or hasattr(source, "read"):
+                if rate is not None:
+                    raise UsageError(
+                        "sample_rate is that of samples in an array; a file has its own",
+                        "for a file of samples without a header: Identifier(model, raw=...)",
+                    )
+                decoded = audio.decode(
+                    source, self.sample_rate, self._limits, self._strict, self._raw
+                )
             else:
-                rate = clip.sample_rate or self.sample_rate
-                decoded = audio.from_array(source, rate, self.sample_rate, self._limits)
+                own = self.sample_rate
+                decoded = from_array(source, own if rate is None else rate, own, self._limits)
         except VoxedgeError as error:
             return _ClipFacts(path, error=error), _NO_SAMPLES
         return _ClipFacts(path, decoded.seconds, decoded.warnings), decoded.samples
@@ -278,7 +294,7 @@ def _limits_of_model(limits: Limits | None, min_seconds: float) -> Limits:
     return replace(limits, min_seconds=max(limits.min_seconds, min_seconds))
 
 
-def _path_of(source: object) -> str:
-    if isinstance(source, str | os.PathLike):
-        return os.fsdecode(os.fspath(source))
-    return "-"
+def _is_one_clip(sources: object) -> bool:
+    """Whether these are not clips, although they may be iterable: a path, a file, an array [S]."""
+    one = isinstance(sources, _FILES) or hasattr(sources, "read")
+    return one or not isinstance(sources, Iterable) or getattr(sources, "ndim", 2) == 1
