@@ -3,13 +3,12 @@
 A stereo recording with one microphone connected the wrong way round holds the voice in opposite
 phase. Its mean is what differs between the channels: noise, in which any speaker may be found.
 
-Shapes: F frames of a block.
+Shapes: F frames of a block, C channels.
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from voxedge.audio.limits import Samples
 
@@ -19,6 +18,7 @@ BLOCK = 1 << 16  # samples of a block, over all channels
 #: Where it has less than this share of a N-th, the channels cancel each other.
 _LEAST_SHARE = 0.25
 _MUCH = 2.0  # times the power
+_FRAMES = 2_000  # of a block that are enough to see its power
 _AUDIBLE = 1e-12  # power: -120 dBFS
 _STEP = 16_000  # Hz: differences at this rate weaken hum, which two opposed channels share
 
@@ -41,22 +41,30 @@ class Downmix:
         self._cancelled = 0  # frames
 
     def __call__(self, block: Samples) -> Samples:
-        """Mix the next block [F, channels] to [F]."""
+        """Mix the next block [F, C] to [F]."""
         if block.shape[1] == 1:
             return block[:, 0]
-        mono: Samples = block.mean(axis=1)
-        if not (_cancel(block, mono) or _cancel(self._rises(block), self._rises(mono))):
-            return mono
+        if not self._cancel(block):
+            return _mean(block)
         self._cancelled += len(block)
-        self._power += _power(block)
+        self._power += np.var(block, axis=0, dtype=np.float64)
         strongest = int(self._power.argmax())
         if self._channel is None or self._power[strongest] > _MUCH * self._power[self._channel]:
             self._channel = strongest
         chosen: Samples = block[:, self._channel]
         return chosen
 
-    def _rises(self, samples: Samples) -> Samples:
-        return samples[self._step :] - samples[: -self._step]
+    def _cancel(self, block: Samples) -> bool:
+        """Whether the mean of the channels has lost most of their power.
+
+        Where hum is all that is left of them, the differences of samples show it.
+        """
+        every = max(1, len(block) // _FRAMES) | 1  # odd, so that it is no multiple of a period
+        sooner, later = block[: -self._step : every], block[self._step :: every]
+        if not len(sooner):
+            return False
+        channels = np.ascontiguousarray(sooner.T)
+        return _is_lost_in_mean(channels) or _is_lost_in_mean(later.T - channels)
 
     def warnings(self, frames: int) -> list[str]:
         """What to say about a clip of so many frames."""
@@ -69,15 +77,17 @@ class Downmix:
         ]
 
 
-def _power(samples: Samples) -> npt.NDArray[np.float64]:
-    """Variance over time of samples [F] or of each channel of samples [F, channels]."""
-    if not len(samples):
-        return np.zeros(samples.shape[1:])
-    return np.asarray(np.var(samples, axis=0, dtype=np.float64))
+def _mean(block: Samples) -> Samples:
+    """The mean of the channels; the same of two as NumPy's, which is slow for them."""
+    if block.shape[1] == 2:
+        mean: Samples = (block[:, 0] + block[:, 1]) * np.float32(0.5)
+    else:
+        mean = block.mean(axis=1)
+    return mean
 
 
-def _cancel(channels: Samples, mean: Samples) -> bool:
-    """Whether the mean [F] of channels [F, channels] has lost most of their power."""
-    power = _power(channels)
-    each = float(power.mean())
-    return each > _AUDIBLE and float(_power(mean)) < _LEAST_SHARE * each / len(power)
+def _is_lost_in_mean(channels: Samples) -> bool:
+    """Whether the mean of channels [C, F] has almost none of their power, offsets aside."""
+    each = float(channels.var(axis=1, dtype=np.float64).mean())
+    left = float(channels.mean(axis=0).var(dtype=np.float64))
+    return each > _AUDIBLE and left < _LEAST_SHARE * each / len(channels)
