@@ -98,8 +98,9 @@ def show_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[objec
     from rich.table import Table
     from rich.text import Text
 
-    heading = Text(title) if title else None
-    table = Table(title=heading, title_justify="left", title_style="bold", box=None)
+    if title:  # not the table's own, which would be wrapped to the width of the columns
+        answer(colour("1", printable(title), sys.stdout))
+    table = Table(box=None)
     for index, name in enumerate(columns):
         side: Literal["left", "right"] = "right" if index else "left"
         table.add_column(Text(name), justify=side, header_style="", no_wrap=True)
