@@ -8,7 +8,7 @@ from tests.faults.check import records, voxedge
 from tests.faults.make import metadata, small_model, sound, wav
 from voxedge import Identifier
 from voxedge.audio.limits import Limits
-from voxedge.errors import OutsideLimits, TooShort
+from voxedge.errors import OutsideLimits, TooShort, UsageError
 
 
 @pytest.fixture
@@ -73,3 +73,20 @@ def test_the_command_line_goes_by_the_models_minimum(
         assert (done.returncode, "speaker" in record) == (0, True)
     else:
         assert (done.returncode, record["error"]["code"]) == (3, "too_short")
+
+
+@pytest.mark.parametrize("value", ["nan", "-1", "-inf", "inf", "1e9"])
+def test_a_minimum_that_is_no_length_is_refused(model_of, tmp_path, value):
+    with pytest.raises(UsageError, match="min_seconds"):
+        Limits(min_seconds=float(value))
+    (tmp_path / "clip.wav").write_bytes(wav(sound(0.004)))
+    flags = ("--json", f"--min-seconds={value}", "clip.wav")
+    done = voxedge(*flags, cwd=tmp_path, model=model_of(0.25))
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+def test_a_cut_by_flag_is_no_way_around_the_minimum(model_of, tmp_path):
+    (tmp_path / "clip.wav").write_bytes(wav(sound(1.0)))
+    flags = ("--json", "--max-seconds", "0.004", "clip.wav")
+    (record,) = records(voxedge(*flags, cwd=tmp_path, model=model_of(0.25)))
+    assert record["error"]["code"] == "too_short"

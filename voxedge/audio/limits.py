@@ -41,6 +41,8 @@ class Limits:
     def __post_init__(self) -> None:
         if not 0 < self.max_seconds <= 1e6:
             raise UsageError(f"max_seconds must be above 0, not {self.max_seconds}")
+        if not 0 <= self.min_seconds <= 1e6:  # NaN would let every length pass
+            raise UsageError(f"min_seconds must be a number from 0 on, not {self.min_seconds}")
 
 
 def check_header(rate: int, channels: int, limits: Limits) -> None:
