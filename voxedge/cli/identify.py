@@ -42,7 +42,8 @@ def identify(
     batch_size: options.BatchSize = 8,
     device: options.Device = "auto",
     windows: Annotated[
-        Literal["all", "first"], typer.Option(help="Average over a long clip, or its first window with speech.")
+        Literal["all", "first"],
+        typer.Option(help="Average over a long clip, or its first window with speech."),
     ] = "all",
     threads: Annotated[
         int | None,
