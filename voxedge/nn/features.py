@@ -65,7 +65,9 @@ class LogPower(nn.Module):
         filters = self.filters_at(1.0)
         self.bands = len(filters)  # M
         used = filters.any(dim=0).nonzero().flatten()  # bins that no band reads are not computed
-        self.spectrum = PowerSpectrum(self.frames, n_fft, win_length, hop_length, used)
+        hann = torch.hann_window(win_length, periodic=True, dtype=torch.float64)
+        begin = (n_fft - win_length) // 2
+        self.spectrum = PowerSpectrum(self.frames, n_fft, hann, begin, hop_length, used)
         if feature == "mel":  # columns in the order in which the spectrum comes
             arranged = torch.zeros(self.bands, self.spectrum.size)
             arranged = arranged.index_copy(1, self.spectrum.places, filters[:, used])

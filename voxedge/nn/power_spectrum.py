@@ -9,8 +9,8 @@ The samples are real, so Y[b, R - r] is the conjugate of Y[b, r], and R real num
 Y[b]. With R near the square root of n_fft that is a seventh of the DFT's multiplications. Another
 step would save more of them, but would move everything through memory once more.
 
-The power does not depend on where a frame begins, so frames begin where their Hann window does.
-Only the bins that are asked for are computed.
+The power does not depend on where a frame begins, so frames begin where their window does. Only
+the bins that are asked for are computed.
 
 Shapes: B batch, T frames, C and R as above, K samples of a phase inside the Hann window,
 Q = C K T, G = R / 2 pairs of r and R - r, L bins of a pair (at most), N bins in all.
@@ -33,8 +33,9 @@ class PowerSpectrum(nn.Module):
 
     Args:
         frames: T.
-        n_fft: points of the DFT; a power of two.
-        win_length: samples of the periodic Hann window, centred in ``n_fft``.
+        n_fft: points of the DFT; a power of two, or a multiple of its R, as 400.
+        window: float64, at most ``n_fft`` values.
+        begin: sample of the frame at which the window begins.
         hop_length: samples between frames.
         bins: of the DFT, int64 [N].
     """
@@ -47,20 +48,18 @@ class PowerSpectrum(nn.Module):
     places: Tensor
 
     def __init__(
-        self, frames: int, n_fft: int, win_length: int, hop_length: int, bins: Tensor
+        self, frames: int, n_fft: int, window: Tensor, begin: int, hop_length: int, bins: Tensor
     ) -> None:
         super().__init__()
         residues = 1 << (n_fft.bit_length() // 2)  # R
         width = n_fft // residues  # C
-        count = -(-win_length // width)  # K
-        begin = (n_fft - win_length) // 2
+        count = -(-len(window) // width)  # K
         start = min(begin, n_fft - count * width)
         self.register_buffer("offsets", _arange(width)[:, None, None] + start, persistent=False)
         self.register_buffer("phases", _arange(count)[:, None] * width, persistent=False)
         self.register_buffer("starts", _arange(frames) * hop_length, persistent=False)
-        window = torch.hann_window(win_length, periodic=True, dtype=torch.float64)
-        window = F.pad(window, (begin - start, start + count * width - begin - win_length))
-        first = _first_step(window.reshape(count, width), residues)
+        padded = F.pad(window, (begin - start, start + count * width - begin - len(window)))
+        first = _first_step(padded.reshape(count, width), residues)
         self.register_buffer("first", first.float(), persistent=False)  # [C, R, K]
         second, places = _second_step(bins, n_fft, residues)
         self.register_buffer("second", second.float(), persistent=False)  # [G, 2 L, 2 C]
@@ -90,7 +89,7 @@ def _arange(size: int) -> Tensor:
 def _first_step(window: Tensor, residues: int) -> Tensor:
     """Samples of each phase -> real and imaginary part of Y[b, r] for r < R / 2, [C, R, K].
 
-    The Hann window [K, C] is part of it. Y[b, 0] is real, as is Y[b, R / 2], which therefore takes
+    The window [K, C] is part of it. Y[b, 0] is real, as is Y[b, R / 2], which therefore takes
     the place of its imaginary part.
     """
     sample = torch.arange(len(window), dtype=torch.float64)
