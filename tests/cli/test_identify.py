@@ -94,6 +94,18 @@ def test_patterns_pass_over_what_the_system_leaves_in_folders(workshop, tmp_path
     assert [record["path"] for record in records(done.stdout)] == ["a.wav"]
 
 
+def test_a_pattern_answers_each_clip_once(workshop, tmp_path):
+    for name in ("data/a/1.wav", "data/a/deep/2.wav", "data x/3.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(workshop / "ada.wav", tmp_path / name)
+    for pattern in ("data*", "data*/**", "**"):
+        done = voxedge(
+            "identify", pattern, "--json", "--model", workshop / "model.onnx", cwd=tmp_path
+        )
+        paths = [record["path"] for record in records(done.stdout)]
+        assert paths == ["data x/3.wav", "data/a/1.wav", "data/a/deep/2.wav"], pattern
+
+
 def test_a_folder_without_clips_is_an_error(workshop, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "texts").mkdir()

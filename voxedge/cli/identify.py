@@ -177,14 +177,21 @@ class Search:
         elif os.path.isdir(path):  # noqa: PTH112 - names may hold any bytes
             yield from self._in_folder(path)
         elif not os.path.lexists(path) and glob.has_magic(path):
-            matched = sorted(glob.glob(path, recursive=True))  # noqa: PTH207
+            matched = glob.glob(path, recursive=True)  # noqa: PTH207
             if not matched:
                 yield path
-            for each in matched:
-                if not is_skipped(os.path.basename(each)):  # noqa: PTH119
-                    yield from self._expand(each)
+            yield from self._matched(matched)
         else:
             yield path
+
+    def _matched(self, paths: list[str]) -> Iterator[str | bytes]:
+        """Clips of what matches a pattern; ``**`` matches a folder and its content: once each."""
+        folder: str | None = None
+        for path in sorted(paths, key=_with_slash):
+            within = folder is not None and path.startswith(folder) and path != folder
+            if not within and not is_skipped(os.path.basename(path)):  # noqa: PTH119
+                folder = _with_slash(path)
+                yield from self._expand(path)
 
     def _in_folder(self, folder: str) -> Iterator[str]:
         """Clips of a folder and those below, in the order of their paths, as they are listed."""
@@ -208,6 +215,11 @@ class Search:
             self.failures.append(Failure(folder, UnreadableAudio(message, why.hint)))
         else:
             self.failures.append(Failure(folder, NotAFile("a folder without audio files")))
+
+
+def _with_slash(path: str) -> str:
+    """With a slash at its end, a path sorts directly before what it holds."""
+    return os.path.join(path, "")  # noqa: PTH118
 
 
 def _count(endings: Counter[str]) -> str:
