@@ -117,6 +117,14 @@ class NonFiniteOutput(ModelError):
     code = "non_finite_output"
 
 
+class NoSpeakers(ModelError):
+    """The model file gives embeddings and knows no names, as ``voxedge fold`` writes it. Train a
+    file with names on top of it.
+    """
+
+    code = "no_speakers"
+
+
 class RunError(ModelError):
     """A run folder or checkpoint is missing, damaged, or does not fit. Name another, or train."""
 

@@ -508,7 +508,7 @@ def with_values(**changes) -> str:
 
 
 METADATA = {
-    "a newer schema": (with_values(schema=2), "upgrade voxedge"),
+    "a newer schema": (with_values(schema=3), "upgrade voxedge"),
     "schema true": (with_values(schema=True), "schema"),
     "no schema": (TEXT.replace('"schema"', '"scheme"'), "schema"),
     "the same JSON key twice": (TEXT.replace("{", '{"labels":["x","y"],', 1), "same key twice"),

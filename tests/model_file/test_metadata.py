@@ -52,7 +52,7 @@ def test_metadata_round_trip():
         ({"input": {"dtype": "float64"}}, "dtype"),
         ({"input": {"channels": MAX_CHANNELS + 1}}, "channels"),
         ({"input": {"channels": "2"}}, "channels"),
-        ({"schema": 2}, "upgrade voxedge-speaker"),
+        ({"schema": 3}, "upgrade voxedge-speaker"),
         ({"schema": "1"}, "schema"),
         ({"frontend": []}, "right type"),
         ({"input": []}, "right type"),
@@ -94,3 +94,17 @@ def test_what_other_programs_write_for_reports_is_kept_unchecked():
     metadata = Metadata.from_json(with_values(**written))
     assert (metadata.metrics, metadata.parity) == (written["metrics"], written["parity"])
     assert metadata.thresholds == {"eer": 0.4}
+
+
+def test_a_file_of_schema_2_may_give_embeddings_only():
+    metadata = Metadata(**GOOD | {"labels": (), "schema": 2}, source="a paper")
+    assert Metadata.from_json(metadata.to_json()) == metadata
+    assert not metadata.names_speakers
+    assert metadata.outputs == {"embedding": 512}
+    assert Metadata(**GOOD).outputs == {"logits": 2, "probabilities": 2, "embedding": 512}
+
+
+@pytest.mark.parametrize(("labels", "schema"), [((), 1), (("only",), 2)])
+def test_no_other_file_has_fewer_than_two_labels(labels, schema):
+    with pytest.raises(ModelError, match="two labels"):
+        Metadata(**GOOD | {"labels": labels, "schema": schema})

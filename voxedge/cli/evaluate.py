@@ -206,6 +206,7 @@ def _measured(
         subject: Subject = {"model": run.folder.name, "kind": "run"}
         return TrainedModel(run, device, batch_size), subject, folder_of(run.folder)
     identifier = Identifier(model, device=device, batch_size=batch_size)
+    identifier.require_speakers()
     for note in identifier.notes:
         console.warn(note)
     path, metadata = identifier.model_file.path, identifier.metadata

@@ -49,13 +49,14 @@ def _show(facts: dict[str, Any]) -> None:
     count = facts["input"].get("channels", 1)
     channels = "mono" if count == 1 else f"{count} channels, interleaved"
     rows = [
-        ("speakers", f"{len(labels)}: {names}{more}"),
+        ("speakers", f"{len(labels)}: {names}{more}" if labels else "none: embeddings only"),
         ("input", f"pcm {dtype} [batch, samples], {facts['sample_rate']} Hz {channels}"),
         ("window", f"{facts['window_seconds']:g} s, clips from {facts['min_seconds']:g} s"),
         ("embedding", f"{facts['embedding_dim']} values"),
         ("size", f"{facts['bytes'] / 1e6:.1f} MB, {facts['precision']}, opset {facts['opset']}"),
-        ("temperature", f"{facts['temperature']:g}"),
+        *([("temperature", f"{facts['temperature']:g}")] if labels else []),
         *([("thresholds", json.dumps(facts["thresholds"]))] if facts["thresholds"] else []),
+        *([("source", facts["source"])] if facts["source"] else []),
         ("licence", facts["licence"] or "not stated"),
         ("digest", facts["digest"]),
     ]
@@ -66,6 +67,15 @@ def _show(facts: dict[str, Any]) -> None:
                 "parity",
                 f"logits within {parity['logits']:.1e} of {parity['reference']}, top-1 agrees in"
                 f" {parity['top1']:.0%}, {parity['windows']} windows",
+            )
+        )
+    with suppress(KeyError, TypeError, ValueError, AttributeError):
+        parity = facts["parity"]
+        rows.append(
+            (
+                "parity",
+                f"bands within {parity['bands']:.1e} and cosines from {parity['cosine']:.6f} of"
+                f" {parity['reference']}, {parity['clips']} clips ({parity['speech']})",
             )
         )
     with suppress(KeyError, TypeError, ValueError, AttributeError):

@@ -23,7 +23,7 @@ from voxedge.audio.limits import Limits, Samples
 from voxedge.audio.load import Source
 from voxedge.audio.raw import RawFormat
 from voxedge.audio.windows import Batch, Policy, as_buffer
-from voxedge.errors import ModelError, NonFiniteOutput, UsageError, VoxedgeError
+from voxedge.errors import ModelError, NonFiniteOutput, NoSpeakers, UsageError, VoxedgeError
 from voxedge.inference.fixed_batches import PREPARING, RunSession, in_few_sizes
 from voxedge.inference.prediction import Failure, Prediction, Score
 from voxedge.inference.scoring import ClipScores, Key, Outputs, score_clips
@@ -96,13 +96,26 @@ class Identifier:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The speakers that the model knows, in class order."""
+        """The speakers that the model knows, in class order; none of a file of embeddings."""
         return self.metadata.labels
 
     @property
     def sample_rate(self) -> int:
         """Hz, of the samples that ``run`` and ``score`` take."""
         return self.metadata.sample_rate
+
+    def require_speakers(self) -> None:
+        """Refuse to name anyone with a file that gives embeddings only.
+
+        Raises:
+            NoSpeakers: it is such a file.
+        """
+        if not self.metadata.names_speakers:
+            raise NoSpeakers(
+                f"{self.model_file.path.name} gives embeddings and knows no names",
+                "make a file that knows your speakers: voxedge train --trunk"
+                f" {self.model_file.path.name}",
+            )
 
     def identify(
         self,
@@ -124,6 +137,7 @@ class Identifier:
 
         Raises:
             AudioError: one of its kinds, for a clip that cannot be used.
+            NoSpeakers: the file gives embeddings only.
             ModelError: the model fails on this clip.
         """
         clip = _Clip(source, sample_rate)
@@ -185,15 +199,16 @@ class Identifier:
         feeds = {"pcm": as_buffer(pcm, self.metadata.dtype, self.metadata.channels)}
         if lengths is not None:
             feeds["lengths"] = np.ascontiguousarray(lengths, np.int64)
+        sizes = self.metadata.outputs
         try:
-            outputs = Outputs(*run_session(list(Outputs._fields), feeds))
+            found = dict(zip(sizes, run_session(list(sizes), feeds), strict=True))
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises a dozen types
             raise ModelError(f"ONNX Runtime cannot run the model: {str(error)[:300]}") from None
-        classes, width = len(self.labels), self.metadata.embedding_dim
-        shapes = [(len(pcm), classes), (len(pcm), classes), (len(pcm), width)]
-        if [output.shape for output in outputs] != shapes:
+        shapes = {name: (len(pcm), size) for name, size in sizes.items()}
+        if {name: output.shape for name, output in found.items()} != shapes:
             raise ModelError(f"the model's outputs are not of the shapes {shapes}")
-        return outputs
+        nothing = np.zeros((len(pcm), 0), np.float32)  # of a file without speakers
+        return Outputs(*(found.get(name, nothing) for name in Outputs._fields))
 
     def _open(self, device: str, threads: int) -> tuple[Any, tuple[str, ...]]:
         """Open a session of the file that was verified; and notes about how it was opened."""
@@ -219,6 +234,7 @@ class Identifier:
             raise UsageError(f"top_k must be at least 1, not {top_k}")
         if policy not in ("all", "first"):
             raise UsageError(f"windows: all or first, not {policy!r}")
+        self.require_speakers()
         for scores in self.score(ordered_map(self._decode, clips, workers), policy):
             yield self._answer(scores, top_k)
 

@@ -151,13 +151,12 @@ def check_interface(session: Any, metadata: Metadata) -> None:  # noqa: ANN401
         for value in session.get_outputs()
         if value.type == "tensor(float)"
     }
-    classes, width = len(metadata.labels), metadata.embedding_dim
-    for name, size in (("logits", classes), ("probabilities", classes), ("embedding", width)):
+    for name, size in metadata.outputs.items():
         shape: Sequence[object] = outputs.get(name, [])
         if len(shape) != 2 or shape[1] != size:
             raise ModelError(
                 f"the model's output {name} should be float [batch, {size}] by its metadata"
-                f" ({classes} labels), and is {shape or 'missing'}"
+                f" ({len(metadata.labels)} labels), and is {shape or 'missing'}"
             )
 
 

@@ -22,7 +22,7 @@ from voxedge.errors import ModelError
 from voxedge.install import DISTRIBUTION
 
 SUFFIX = ".onnx"
-SCHEMA = 1
+SCHEMA = 2  # the newest that is read; files with names are of schema 1
 KEY = "voxedge"  # of the metadata entry in the ONNX file
 DIGEST_BLANK = "0" * 64  # stands for the digest while it is computed
 
@@ -50,7 +50,10 @@ class InputDescription(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a voxedge model file says about itself, in schema 1.
+    """What a voxedge model file says about itself.
+
+    Schema 1 is a file that names speakers. Schema 2 may also be one without labels: it gives
+    embeddings only, has no logits and no probabilities, and its temperature means nothing.
 
     A reader reads every schema up to its own and refuses a newer one. It ignores the keys that it
     does not know. So a field that is added to a schema has a default, with which the files that
@@ -60,7 +63,7 @@ class Metadata:
     reports: no answer depends on them, and what another program wrote there is not checked.
     """
 
-    labels: tuple[str, ...]  # the speakers, in class order
+    labels: tuple[str, ...]  # the speakers, in class order; none: embeddings only
     sample_rate: int  # Hz, of the ``pcm`` input
     window_seconds: float
     min_seconds: float  # a shorter clip is refused
@@ -74,11 +77,13 @@ class Metadata:
     metrics: dict[str, Any] = field(default_factory=dict)  # on the test split
     training: dict[str, Any] = field(default_factory=dict)  # recipe, data, versions
     licence: str = ""
+    source: str = ""  # of a network that was trained elsewhere
     digest: str = DIGEST_BLANK
-    schema: int = SCHEMA
+    schema: int = 1
 
     def __post_init__(self) -> None:
-        require(len(self.labels) >= 2, "fewer than two labels")
+        least = 0 if self.schema >= 2 and not self.labels else 2
+        require(len(self.labels) >= least, "fewer than two labels")
         require(len(set(self.labels)) == len(self.labels), "the same label twice")
         require(all(self.labels), "an empty label")
         require(MIN_RATE <= self.sample_rate <= MAX_RATE, f"sample_rate {self.sample_rate}")
@@ -102,6 +107,18 @@ class Metadata:
     def channels(self) -> int:
         """Interleaved channels of the ``pcm`` input."""
         return int(self.input.get("channels", 1))
+
+    @property
+    def names_speakers(self) -> bool:
+        """Whether the file names speakers; else it gives embeddings only."""
+        return bool(self.labels)
+
+    @property
+    def outputs(self) -> dict[str, int]:
+        """The graph's outputs and how many values of each a window has."""
+        classes = len(self.labels)
+        named = {"logits": classes, "probabilities": classes} if self.names_speakers else {}
+        return {**named, "embedding": self.embedding_dim}
 
     @property
     def window(self) -> int:

@@ -15,7 +15,7 @@ from voxedge.model_file.skeleton import Skeleton, WireError, skeleton
 
 _MAX_FILE = 1 << 30  # bytes
 _MAX_METADATA = 16 << 20  # bytes
-_MAX_OPSET, _MAX_IR = 20, 10
+MAX_OPSET, _MAX_IR = 20, 10
 _CONTROL_FLOW = {"Loop", "Scan", "If", "SequenceMap"}
 _DOMAINS = {"", "ai.onnx"}  # com.microsoft has loops, and operators that open files
 _FileState: TypeAlias = tuple[int, int, int, int]  # device, inode, size, time of last change
@@ -113,6 +113,6 @@ def _safe_opset(found: Skeleton) -> int:
     unknown = sorted(set(found.opsets) - _DOMAINS)
     require(not unknown, f"operators of {unknown}")
     opset = found.opsets.get("", 0) or found.opsets.get("ai.onnx", 0)
-    require(0 < opset <= _MAX_OPSET, f"opset {opset}; up to {_MAX_OPSET} is read")
+    require(0 < opset <= MAX_OPSET, f"opset {opset}; up to {MAX_OPSET} is read")
     require(found.ir_version <= _MAX_IR, f"IR version {found.ir_version}")
     return opset

@@ -94,7 +94,7 @@ class KaldiFbank(nn.Module):
         emphasised = torch.cat([differences, (1 - PRE_EMPHASIS) * samples], dim=1)
         frames = emphasised.index_select(1, (self.within + self.starts).flatten())
         means = F.avg_pool1d(samples.unsqueeze(1), self.size, self.hop)  # [B, 1, T]
-        frames = frames.reshape(len(pcm), -1, len(self.starts)) - (1 - PRE_EMPHASIS) * means
+        frames = frames.reshape(pcm.shape[0], -1, len(self.starts)) - (1 - PRE_EMPHASIS) * means
         energies = self.filters @ self.spectrum(frames.flatten(1))  # [B, M, T]
         bands = energies.clamp(min=LOG_FLOOR).log()
         if self.mean_norm:
