@@ -1,0 +1,120 @@
+"""``voxedge fold``: a front end before a pretrained network, as one model file of embeddings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from voxedge.cli import console, options
+from voxedge.errors import UsageError
+from voxedge.install import needs_extra
+
+if TYPE_CHECKING:
+    from voxedge.export.fold.pipeline import Folded
+
+_FRONTEND = "Front end, as the network was trained with it"
+_FILE = "Model file"
+_WINDOW = 3.0  # seconds: docs/decisions.md
+
+app = options.command_app()
+
+
+@app.command()
+def fold(
+    network: Annotated[
+        Path, typer.Argument(metavar="NET", help="The network: features (or samples) in ONNX.")
+    ],
+    frontend: Annotated[
+        str,
+        typer.Option(help="kaldi-fbank, speechbrain-fbank, or samples.", rich_help_panel=_FRONTEND),
+    ] = "kaldi-fbank",
+    rate: Annotated[int, typer.Option(help="Hz.", rich_help_panel=_FRONTEND)] = 16_000,
+    bins: Annotated[
+        int | None, typer.Option(help="Mel bands.", show_default="80", rich_help_panel=_FRONTEND)
+    ] = None,
+    mean_norm: Annotated[
+        bool | None,
+        typer.Option(
+            "--mean-norm/--no-mean-norm",
+            help="Take the mean over time off each band.",
+            show_default="on",
+            rich_help_panel=_FRONTEND,
+        ),
+    ] = None,
+    frame_window: Annotated[
+        str | None,
+        typer.Option(
+            help="Of kaldi-fbank: povey, or hamming as in WeSpeaker.",
+            show_default="povey",
+            rich_help_panel=_FRONTEND,
+        ),
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(
+            help="1 if it was trained on samples in [-1, 1], 32768 for int16 as in WeSpeaker.",
+            show_default="1",
+            rich_help_panel=_FRONTEND,
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The file to write.", rich_help_panel=_FILE)] = Path(
+        "embedding.onnx"
+    ),
+    output: Annotated[
+        str | None, typer.Option(help="The network's embedding, if it has several outputs.")
+    ] = None,
+    window: Annotated[
+        float, typer.Option(help="Seconds that it takes at once.", rich_help_panel=_FILE)
+    ] = _WINDOW,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="A corpus, DATA/SPEAKER/**/CLIP, to verify on.", show_default="synthetic voices"
+        ),
+    ] = None,
+    licence: Annotated[
+        str, typer.Option(help="Of the network, for the metadata.", rich_help_panel=_FILE)
+    ] = "",
+    source: Annotated[
+        str, typer.Option(help="Where it comes from, for the metadata.", rich_help_panel=_FILE)
+    ] = "",
+) -> None:
+    """Put a front end before a pretrained network: ONE file, samples in, embedding out.
+
+    Nothing is written if the bands differ from other implementations of the front end, or the
+    embeddings from those of the network behind them.
+    """
+    with needs_extra("export"):
+        from voxedge.export.fold.clips import recorded_clips, synthetic_clips
+        from voxedge.export.fold.compose import read_network
+        from voxedge.export.fold.frontends import choose_frontend
+        from voxedge.export.fold.pipeline import Origin, fold_network
+
+    if out.is_dir() or not out.parent.is_dir():
+        raise UsageError(f"{out} cannot be written", "--out FILE, in a folder that is there")
+    given = {"bands": bins, "mean_norm": mean_norm, "frame_window": frame_window, "scale": scale}
+    settings = choose_frontend(frontend, {"sample_rate": rate, **given})
+    done = fold_network(
+        read_network(network, output),
+        settings,
+        out,
+        window_seconds=window,
+        clips=recorded_clips(data, rate) if data else synthetic_clips(rate),
+        origin=Origin(licence, source or network.name),
+        say=console.say,
+    )
+    _show(done)
+
+
+def _show(done: Folded) -> None:
+    found, metadata = done.parity, done.metadata
+    console.answer(
+        f"bands within {found.bands:.1e} and cosines of embeddings from {found.cosine:.6f} next to"
+        f" {found.reference}, {found.clips} clips ({found.speech})"
+    )
+    console.answer(
+        f"{done.path}: embeddings of {metadata.embedding_dim} values, {done.bytes / 1e6:.1f} MB,"
+        f" licence {metadata.licence or 'not stated'}"
+    )
