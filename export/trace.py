@@ -47,7 +47,7 @@ def trace_module(
     batch, samples = torch.export.Dim("batch"), torch.export.Dim("samples")
     if channels > 1:
         samples = channels * samples
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             module.eval(),
             example,
@@ -60,11 +60,11 @@ def trace_module(
         )
     assert program is not None  # with dynamo=True it always returns a program
     model = program.model
-    model.ir_version = _lowest_ir_version(model)
+    model.ir_version = lowest_ir_version(model)
     return model
 
 
-def _lowest_ir_version(model: ir.Model) -> int:
+def lowest_ir_version(model: ir.Model) -> int:
     """The IR version that came with the model's opsets; older runtimes refuse a later one.
 
     Tensor types do not raise it: float8 needs IR version 9 and 4-bit integers 10, and no file of
@@ -76,7 +76,7 @@ def _lowest_ir_version(model: ir.Model) -> int:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Suppress the exporter's progress lines and the warnings about its own internals."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

@@ -22,7 +22,7 @@ from onnx import compose, helper, numpy_helper, version_converter
 from voxedge.export.passes.make_lengths_optional import make_lengths_optional
 from voxedge.export.passes.narrow_indices import narrow_indices
 from voxedge.export.passes.tidy import tidy
-from voxedge.export.trace import OPSET
+from voxedge.export.trace import OPSET, lowest_ir_version
 
 from voxedge.errors import UsageError
 from voxedge.model_file.reader import MAX_OPSET
@@ -214,5 +214,6 @@ def _simplified(merged: onnx.ModelProto) -> ir.Model:
     model = onnxscript.optimizer.optimize(ir.from_proto(inferred))
     for apply in (make_lengths_optional, narrow_indices, tidy):
         apply(model)
+    model.ir_version = lowest_ir_version(model)
     model.producer_name, model.producer_version = "voxedge", ""
     return model

