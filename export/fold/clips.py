@@ -5,8 +5,10 @@ Shapes: S samples of a clip.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -14,6 +16,8 @@ from voxedge.audio.limits import Samples
 from voxedge.audio.load import load_audio
 from voxedge.data.manifest import Clip, read_manifest
 from voxedge.errors import AudioError, CorpusError
+
+Item = TypeVar("Item")
 
 CLIPS = 64
 _HARMONICS = 40
@@ -35,7 +39,7 @@ def recorded_clips(data: Path, rate: int, count: int = CLIPS) -> Clips:
         CorpusError: none of them can.
     """
     clips = read_manifest(data).clips
-    decoded = (_decode(clip, rate) for clip in evenly(clips, count))
+    decoded = (decode(clip, rate) for clip in evenly(clips, count))
     readable = tuple(samples for samples in decoded if samples is not None)
     if not readable:
         raise CorpusError(f"{data}: no clip can be read")
@@ -48,13 +52,14 @@ def synthetic_clips(rate: int, count: int = CLIPS) -> Clips:
     return Clips(tuple(_voice(rate, random) for _ in range(count)), "synthetic")
 
 
-def evenly(clips: tuple[Clip, ...], count: int) -> list[Clip]:
-    """At most ``count`` clips, evenly spaced."""
-    places = np.linspace(0, len(clips) - 1, min(count, len(clips)))
-    return [clips[round(place)] for place in places]
+def evenly(items: Sequence[Item], count: int) -> list[Item]:
+    """At most ``count`` of the items, evenly spaced."""
+    places = np.linspace(0, len(items) - 1, min(count, len(items)))
+    return [items[round(place)] for place in places]
 
 
-def _decode(clip: Clip, rate: int) -> Samples | None:
+def decode(clip: Clip, rate: int) -> Samples | None:
+    """The samples of a clip; None if it cannot be read."""
     try:
         return load_audio(clip.path, rate)
     except AudioError:

@@ -21,6 +21,7 @@ import onnxscript.optimizer
 from onnx import compose, helper, numpy_helper, version_converter
 from voxedge.export.passes.make_lengths_optional import make_lengths_optional
 from voxedge.export.passes.narrow_indices import narrow_indices
+from voxedge.export.passes.quantise import NETWORK
 from voxedge.export.passes.tidy import tidy
 from voxedge.export.trace import OPSET, lowest_ir_version
 
@@ -128,9 +129,9 @@ def fold(front: ir.Model, features: Sequence[int], network: Network) -> ir.Model
     if proto.opset_import[0].version != opset:
         proto = version_converter.convert_version(proto, opset)
     before = compose.add_prefix(proto, "frontend/", rename_inputs=False, rename_outputs=False)
-    behind = compose.add_prefix(network.model, "network/")
+    behind = compose.add_prefix(network.model, NETWORK)
     before.ir_version = behind.ir_version = max(before.ir_version, behind.ir_version)
-    start, embedding = f"network/{network.input}", f"network/{network.output}"
+    start, embedding = NETWORK + network.input, NETWORK + network.output
     joined = _arrange(before.graph, features, order)
     merged = compose.merge_models(before, behind, io_map=[(joined, start)], outputs=[embedding])
     _normalise(merged.graph, embedding)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,17 @@ from voxedge.export.fold import parity
 from voxedge.export.fold.clips import Clips
 from voxedge.export.fold.compose import Network, fold
 from voxedge.export.fold.frontends import Settings, check_window
+from voxedge.export.fold.precision import (
+    EmbeddingLoss,
+    labelled_windows,
+    lower_embedding_precision,
+)
+from voxedge.export.precision import Precision
 from voxedge.export.serialise import serialise
 from voxedge.export.trace import trace_module
 
 from voxedge.audio.limits import MIN_SECONDS
+from voxedge.errors import UsageError
 from voxedge.files import atomic_write
 from voxedge.inference.session import open_session
 from voxedge.model_file.metadata import KEY, SCHEMA, Metadata
@@ -47,6 +54,7 @@ class Folded:
     bytes: int
     metadata: Metadata
     parity: parity.FoldParity
+    loss: EmbeddingLoss | None  # of a lower precision
 
 
 def fold_network(
@@ -58,6 +66,8 @@ def fold_network(
     clips: Clips,
     origin: Origin = _UNKNOWN,
     min_seconds: float = MIN_SECONDS,
+    precision: Precision = "fp32",
+    data: Path | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Folded:
     """Put a front end before a network and write our model file of embeddings.
@@ -70,12 +80,18 @@ def fold_network(
         clips: to verify on, at the front end's rate.
         origin: of the network.
         min_seconds: a shorter clip is refused.
+        precision: of the network.
+        data: a corpus to calibrate and measure a lower precision on.
         say: gets a line for each step.
 
     Raises:
         UsageError: front end, window and network do not fit.
-        ParityError: the graph differs from its parts; nothing is written.
+        CorpusError: the corpus has too few usable clips.
+        ParityError: the graph differs from its parts, or the precision loses too much; nothing is
+            written.
     """
+    if precision != "fp32" and data is None:
+        raise UsageError(f"--precision {precision} is calibrated and measured on clips", "--data")
     window, frontend = _build(settings, window_seconds)
     say("tracing the front end")
     front = trace_front(frontend, window)
@@ -99,7 +115,14 @@ def fold_network(
         source=origin.source,
         schema=SCHEMA,
     )
-    return Folded(path, _write(model, metadata, path), read_model(path).metadata, found)
+    loss = None
+    if precision != "fp32":
+        assert data is not None
+        labelled = labelled_windows(data, window, settings.sample_rate)
+        model, loss = lower_embedding_precision(model, precision, labelled, window, say)
+        measured = metadata.parity | {"accuracy": loss.summary()}
+        metadata = replace(metadata, precision=precision, parity=measured)
+    return Folded(path, _write(model, metadata, path), read_model(path).metadata, found, loss)
 
 
 def frames_of(settings: Settings, window_seconds: float) -> int:

@@ -5,8 +5,9 @@ kernels computes the same in float. Activations are uint8 with a zero point. Wei
 symmetric, with one scale per output channel, and use 7 of their 8 bits: x86 without VNNI adds two
 products in 16 bits, where 2 * 255 * 127 overflows and 2 * 255 * 64 does not.
 
-A layer is a convolution over an image, named after its weight. The front end's convolutions run
-over time and stay in float, as do pooling and the head. In graph order:
+A layer is a convolution over an image, or any of a folded network, named after its weight. The
+front end's convolutions run over time and stay in float, as do pooling and the head. In graph
+order:
 
 1. A layer reads uint8 x, int8 W and int32 b; its output, after a following Relu, becomes uint8.
 2. ``MaxPool(x)`` of uint8 x gives uint8 with the scale and zero point of x.
@@ -25,6 +26,9 @@ from voxedge.export.passes.constants import Array, constant_array, new_initializ
 
 Range: TypeAlias = tuple[float, float]  # smallest and largest value of a tensor
 
+#: How the names of what stands behind a folded front end begin.
+NETWORK = "network/"
+
 _WEIGHT_LIMIT = 64  # 7 bits
 _BIAS_LIMIT = 2.0**30  # half the range of int32
 _MIN_SCALE = 1e-12  # for a channel of zeros
@@ -38,14 +42,14 @@ class _Parameters(NamedTuple):
 
 
 def layers(model: ir.Model) -> dict[str, ir.Node]:
-    """The float32 convolutions over images by name, in graph order."""
+    """The float32 convolutions over images, or of a folded network, by name, in graph order."""
     found: dict[str, ir.Node] = {}
     for node in model.graph:
         weight = node.inputs[1] if node.op_type == "Conv" else None
         tensor = weight.const_value if weight is not None else None
         if weight is None or tensor is None or tensor.dtype != ir.DataType.FLOAT:
             continue
-        if len(tensor.shape) == 4:
+        if len(tensor.shape) == 4 or str(weight.name).startswith(NETWORK):
             found[str(weight.name).split(".weight")[0]] = node
     return found
 
@@ -145,11 +149,12 @@ def _quantise_constants(graph: ir.Graph, conv: ir.Node) -> None:
     input_scale = float(constant_array(parameters.scale))
     weight, bias = conv.inputs[1], conv.inputs[2] if len(conv.inputs) > 2 else None
     values = constant_array(weight)
-    scales = np.abs(values).max(axis=(1, 2, 3)) / _WEIGHT_LIMIT
+    scales = np.abs(values).max(axis=tuple(range(1, values.ndim))) / _WEIGHT_LIMIT
     if bias is not None:  # with weights near 0, the bias in units of scale would overflow int32
         scales = np.maximum(scales, np.abs(constant_array(bias)) / (input_scale * _BIAS_LIMIT))
     scales = np.maximum(scales, _MIN_SCALE).astype(np.float32)
-    integers = np.rint(values / scales[:, None, None, None]).astype(np.int8)
+    by_channel = scales.reshape(-1, *[1] * (values.ndim - 1))
+    integers = np.rint(values / by_channel).astype(np.int8)
     _replace_constant(graph, conv, 1, integers, scales)
     if bias is not None:
         scales = scales * np.float32(input_scale)

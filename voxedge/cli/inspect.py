@@ -60,6 +60,28 @@ def _show(facts: dict[str, Any]) -> None:
         ("licence", facts["licence"] or "not stated"),
         ("digest", facts["digest"]),
     ]
+    rows += _parity_rows(facts)
+    measured = "" if facts["precision"] == "fp32" else " in float32"
+    for name in ("top1", "top5"):
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
+            test = Interval(**facts["metrics"][name])
+            rows.append((f"test {name}", test.percent() + measured))
+    with suppress(KeyError, TypeError, ValueError, AttributeError):
+        origin = facts["training"]
+        versions = " ".join(f"{key} {value}" for key, value in origin["versions"].items())
+        rows += [
+            ("recipe", f"{origin['recipe']['name']}, {origin['epochs']} epochs"),
+            ("trained on", f"{origin['clips']} clips, {origin['data_digest'][:16]}"),
+            ("made with", versions),
+        ]
+    console.answer(printable(facts["path"]))
+    for name, value in rows:
+        console.answer(f"  {name:<12} {printable(value, 600)}")
+
+
+def _parity_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What the export measured, of a file of either kind."""
+    rows: list[tuple[str, str]] = []
     with suppress(KeyError, TypeError, ValueError, AttributeError):  # written by another program
         parity = facts["parity"]
         rows.append(
@@ -90,19 +112,13 @@ def _show(facts: dict[str, Any]) -> None:
                 )
             )
         rows.append(("in float32", ", ".join(accuracy["in_float"]) or "front end and head"))
-    measured = "" if facts["precision"] == "fp32" else " in float32"
-    for name in ("top1", "top5"):
-        with suppress(KeyError, TypeError, ValueError, AttributeError):
-            test = Interval(**facts["metrics"][name])
-            rows.append((f"test {name}", test.percent() + measured))
     with suppress(KeyError, TypeError, ValueError, AttributeError):
-        origin = facts["training"]
-        versions = " ".join(f"{key} {value}" for key, value in origin["versions"].items())
-        rows += [
-            ("recipe", f"{origin['recipe']['name']}, {origin['epochs']} epochs"),
-            ("trained on", f"{origin['clips']} clips, {origin['data_digest'][:16]}"),
-            ("made with", versions),
-        ]
-    console.answer(printable(facts["path"]))
-    for name, value in rows:
-        console.answer(f"  {name:<12} {printable(value, 600)}")
+        loss = facts["parity"]["accuracy"]
+        rows.append(
+            (
+                facts["precision"],
+                f"cosine to float32 {loss['cosine']:.4f}, named right {loss['lowered']:.1%},"
+                f" float32 {loss['float32']:.1%}, {loss['clips']} clips of {loss['speakers']} speakers",
+            )
+        )
+    return rows

@@ -52,6 +52,28 @@ def network(
     return path
 
 
+def convolutions(path: Path) -> Path:
+    """Write three convolutions over time, averaged over the frames."""
+    random = np.random.default_rng(0)
+    nodes = [helper.make_node("Transpose", ["x"], ["h0"], perm=[0, 2, 1])]
+    constants = []
+    for number, (channels, target) in enumerate([(BANDS, 32), (32, 32), (32, WIDTH)]):
+        kernel = random.normal(0, (3 * channels) ** -0.5, (target, channels, 3))
+        constants.append(numpy_helper.from_array(kernel.astype(np.float32), f"c{number}.weight"))
+        nodes += [
+            helper.make_node("Conv", [f"h{number}", f"c{number}.weight"], [f"c{number}"]),
+            helper.make_node("Relu", [f"c{number}"], [f"h{number + 1}"]),
+        ]
+    nodes.append(helper.make_node("ReduceMean", ["h3"], ["y"], axes=[2], keepdims=0))
+    values = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", "frames", BANDS])]
+    result = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", WIDTH])]
+    graph = helper.make_graph(nodes, "network", values, result, constants)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
+    return path
+
+
 @pytest.fixture
 def net(tmp_path):
     """A network of [batch, frames, bands]."""
