@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 
 from voxedge.nn.speaker_net import SpeakerNet
-from voxedge.nn.trunks import TRUNKS
+from voxedge.nn.trunks import TRUNKS, pool_statistics
 from voxedge.train.build import build_frontend
 from voxedge.train.recipe_sections import FrontendRecipe
 
@@ -57,3 +57,13 @@ def test_vgg_is_torchvisions_without_its_classifier():
     names = {k: v.shape for k, v in whole.state_dict().items() if k.startswith("features.")}
     trunk, _ = TRUNKS["vgg11_bn"](1.0)
     assert {k: v.shape for k, v in trunk.state_dict().items()} == names
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(32, 32), (80, 159), (65, 33)])
+def test_statistics_pooling_keeps_the_rows_of_a_resnet(rows, columns):
+    trunk, _ = TRUNKS["resnet18"](0.25)
+    assert pool_statistics(trunk, rows, 24) == 24
+    embedding = trunk(torch.randn(2, 3, rows, columns))
+    assert embedding.shape == (2, 24)
+    embedding.square().sum().backward()
+    assert all(p.grad is not None for p in trunk.parameters())

@@ -77,8 +77,10 @@ def test_the_trunk_is_found_under_any_prefix(donor, tmp_path):
 
 def test_another_trunk_is_refused(run, tmp_path):
     for other in (ModelRecipe("mobilenet_v3_small"), ModelRecipe("resnet18", width=0.5)):
-        with pytest.raises(RunError, match=r"a resnet18 of width 1\.0,.*=resnet18.*=1\.0\)"):
+        with pytest.raises(RunError, match="holds another trunk") as refused:
             build_trunk(other, str(run))
+        changed = "trunk=resnet18" if other.trunk != "resnet18" else "width=1.0"
+        assert refused.value.hint == f"--set model.{changed}"
     mobile, _ = TRUNKS["mobilenet_v3_small"](1.0)
     torch.save(mobile.state_dict(), tmp_path / "weights.pth")
     with pytest.raises(RunError, match="does not hold the weights of a resnet18 of width 1"):
@@ -123,9 +125,7 @@ def test_a_model_file_gives_its_trunk_and_its_statistics(model_path, workshop):
 
 
 def test_a_model_file_of_another_trunk_or_a_missing_one_is_refused(model_path, tmp_path):
-    with pytest.raises(
-        RunError, match=r"holds a resnet18 of width 1\.0,.*a resnet18 of width 0\.5"
-    ):
+    with pytest.raises(RunError, match=r"model\.width is 1\.0, not 0\.5"):
         build_trunk(ModelRecipe("resnet18", width=0.5), str(model_path))
     with pytest.raises(UsageError, match="no file"):
         build_trunk(ModelRecipe("resnet18"), str(tmp_path / "model.onnx"))

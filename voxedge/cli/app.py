@@ -22,7 +22,7 @@ from voxedge.install import foreign_distribution, foreign_warning
 
 #: The commands, in the order of the help: each is the ``app`` of the module of its name.
 COMMANDS = (
-    *("train", "export", "fold", "identify", "evaluate", "compare"),
+    *("train", "distill", "export", "fold", "identify", "evaluate", "compare"),
     *("tune", "data", "inspect", "doctor"),
 )
 

@@ -117,7 +117,8 @@ def _begun(data: Path, recipe: Recipe, runs: Path, decoding: Decoding) -> Job:
     from voxedge.train.run import Job, new_run
     from voxedge.train.weights import build_trunk
 
-    build_trunk(recipe.model)  # weights that cannot be had are refused before clips are decoded
+    # Weights that cannot be had are refused before clips are decoded.
+    build_trunk(recipe.model, image_rows=recipe.frontend.image_size)
     corpus = decoded(recipe, read_manifest(data), decoding)
     split = split_for(recipe, corpus)
     recipe = with_frozen_share(recipe, split)

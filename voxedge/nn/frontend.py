@@ -5,7 +5,7 @@ the ``STFT`` operator (no CUDA or WebGPU kernel; slower than a matrix product on
 ``Resize``, and a device needs no signal processing. See docs/design.md, "The signal path".
 
 Shapes: B batch, S samples of a row, W samples of the window, T frames, M features of a frame (mel
-bands or linear bins), P pixels of a side.
+bands or linear bins), H rows and P columns of the image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from voxedge.nn.features import LogPower, SeedFeatures
 from voxedge.nn.window import Window
 
-Normalise: TypeAlias = Literal["clip", "bins", "minmax", "none"]
+Normalise: TypeAlias = Literal["clip", "mean", "bins", "minmax", "none"]
 
 #: Version of the signal path. Raise it whenever the same samples and settings give another image:
 #: trained weights fit only the images that they were trained on.
@@ -34,10 +34,13 @@ class Frontend(nn.Module):
     Args:
         features: samples -> features of each frame.
         normalise: ``clip`` gives the whole image zero mean and unit deviation, which removes gain;
-            ``bins`` does so for each band over time, which also removes the colour of the
-            microphone, and with it the speaker's; ``minmax`` scales the image to [0, 1].
-        image_size: P.
+            ``mean`` takes off each band's mean over time (cepstral mean normalisation), which
+            removes the colour of the microphone and with it the speaker's, and gives the whole
+            image unit deviation; ``bins`` gives each band unit deviation as well; ``minmax`` scales
+            the image to [0, 1].
+        image_size: H.
         antialias: whether the resize averages where an axis shrinks.
+        columns: P; 0 for H.
     """
 
     rows: Tensor
@@ -49,15 +52,17 @@ class Frontend(nn.Module):
         normalise: Normalise,
         image_size: int,
         antialias: bool = True,
+        columns: int = 0,
     ) -> None:
         super().__init__()
         self.features = features
         self.normalise = normalise
         self.image_size = image_size
+        self.image_columns = columns or image_size
         rows = resize_matrix(features.bands, image_size, antialias)
-        columns = resize_matrix(features.frames, image_size, antialias).T.contiguous()
-        self.register_buffer("rows", rows, persistent=False)  # [P, M]
-        self.register_buffer("columns", columns, persistent=False)  # [T, P]
+        across = resize_matrix(features.frames, self.image_columns, antialias).T.contiguous()
+        self.register_buffer("rows", rows, persistent=False)  # [H, M]
+        self.register_buffer("columns", across, persistent=False)  # [T, P]
 
     @property
     def window(self) -> Window:
@@ -65,24 +70,29 @@ class Frontend(nn.Module):
         return self.features.window
 
     def forward(self, pcm: Tensor, lengths: Tensor) -> Tensor:
-        """Samples [B, S] with their valid lengths [B] -> image [B, 1, P, P]."""
+        """Samples [B, S] with their valid lengths [B] -> image [B, 1, H, P]."""
         return self.to_image(self.features(pcm, lengths))
 
     def image(self, window: Tensor) -> Tensor:
-        """Full windows [B, W] -> image [B, 1, P, P]."""
+        """Full windows [B, W] -> image [B, 1, H, P]."""
         return self.forward(window, torch.tensor([window.shape[1]], device=window.device))
 
     def to_image(self, features: Tensor) -> Tensor:
-        """Features [B, M, T] -> normalised and resized, [B, 1, P, P]."""
-        image = self._normalised(features) @ self.columns
+        """Features [B, M, T] -> normalised and resized, [B, 1, H, P]."""
+        image = self._normalised(features)
+        if features.shape[2] != self.image_columns:
+            image = image @ self.columns
         if features.shape[1] != self.image_size:
             image = self.rows @ image
         return image.unsqueeze(1)
 
     def _normalised(self, features: Tensor) -> Tensor:
-        if self.normalise in ("clip", "bins"):
-            over = (1, 2) if self.normalise == "clip" else (2,)
-            centred = features - features.mean(dim=over, keepdim=True)
+        if self.normalise in ("clip", "mean", "bins"):
+            image, band = (1, 2), (2,)
+            centred = features - features.mean(
+                dim=image if self.normalise == "clip" else band, keepdim=True
+            )
+            over = band if self.normalise == "bins" else image
             deviation = torch.sqrt((centred * centred).mean(dim=over, keepdim=True))
             return centred / (deviation + _STD_FLOOR)
         if self.normalise == "minmax":

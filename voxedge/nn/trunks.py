@@ -5,6 +5,7 @@ Shapes: B batch, P pixels of a side, E embedding.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,7 +15,11 @@ import torch
 from torch import nn
 from torchvision.models import mobilenet_v3_small, resnet18, resnet34, vgg
 
+from voxedge.nn.pooling import StatisticsPooling
+
 _IMAGE_CHANNELS = 3  # at any width
+_NORM = nn.BatchNorm2d
+_HALVED = 32  # a ResNet halves the image five times, rounding up
 _MULTIPLE = 8  # channels are a multiple of it, as vector units work on so many at a time
 
 #: Width, a factor for the channels of every layer -> a module [B, 3, P, P] -> [B, E], and E.
@@ -46,6 +51,26 @@ def _scale_channels(trunk: nn.Module, width: float) -> None:
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
             elif isinstance(layer, nn.BatchNorm2d):
                 setattr(parent, name, nn.BatchNorm2d(_scaled(layer.num_features, width)))
+
+
+def pool_statistics(resnet: nn.Module, image_rows: int, embedding_dim: int) -> int:
+    """Replace the mean over the image of a ResNet's trunk by statistics over time of each row.
+
+    A batch norm and a linear layer map them to the embedding.
+
+    Args:
+        resnet: built by ``TRUNKS``; it is changed.
+        image_rows: rows of its image.
+        embedding_dim: E, as new.
+
+    Returns:
+        E.
+    """
+    channels = [layer.num_features for layer in resnet.modules() if isinstance(layer, _NORM)][-1]
+    statistics = 2 * channels * math.ceil(image_rows / _HALVED)
+    resnet.avgpool = StatisticsPooling()
+    resnet.fc = nn.Sequential(nn.BatchNorm1d(statistics), nn.Linear(statistics, embedding_dim))
+    return embedding_dim
 
 
 def _vgg11_bn(width: float) -> tuple[nn.Module, int]:

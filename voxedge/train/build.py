@@ -41,7 +41,7 @@ def build_frontend(recipe: FrontendRecipe) -> Frontend:
             **sizes,
         )
     antialias = recipe.feature != "seed"  # the seed system resizes without
-    return Frontend(features, recipe.normalise, recipe.image_size, antialias)
+    return Frontend(features, recipe.normalise, recipe.image_size, antialias, recipe.image_columns)
 
 
 def build_net(recipe: Recipe, classes: int, init: str | None = None) -> SpeakerNet:
@@ -53,7 +53,8 @@ def build_net(recipe: Recipe, classes: int, init: str | None = None) -> SpeakerN
         init: replaces the recipe's ``model.init``.
     """
     torch.manual_seed(recipe.training.seed)
-    trunk, embedding_dim = build_trunk(recipe.model, init)
+    rows = recipe.frontend.image_size
+    trunk, embedding_dim = build_trunk(recipe.model, init, image_rows=rows)
     statistics = STATISTICS if recipe.model.statistics else 0
     head = build_head(recipe.loss, classes, embedding_dim + statistics)
     net = SpeakerNet(build_frontend(recipe.frontend), trunk, head, statistics)

@@ -77,10 +77,15 @@ class FrontendRecipe:
     n_mels: int = setting(80, "Mel bands.")
     f_min: float = setting(20.0, "Hz, lower edge of the first band.")
     f_max: float = setting(7_600.0, "Hz, upper edge of the last band.")
-    normalise: Literal["clip", "bins", "minmax", "none"] = setting(
-        "clip", "By mean and deviation of the image or of each band, by its range, or not at all."
+    normalise: Literal["clip", "mean", "bins", "minmax", "none"] = setting(
+        "clip",
+        "By mean and deviation of the image, by each band's mean and the image's deviation, by both"
+        " of each band, by the image's range, or not at all.",
     )
-    image_size: int = setting(80, "Pixels of a side of the image.", flag="image-size")
+    image_size: int = setting(
+        80, "Rows of the image, and its columns unless image_columns says so.", flag="image-size"
+    )
+    image_columns: int = setting(0, "Columns of the image; 0: as many as rows.")
 
     def __post_init__(self) -> None:
         check(
@@ -108,6 +113,8 @@ class FrontendRecipe:
         bins = math.floor(self.f_max / per_bin) - math.ceil(self.f_min / per_bin) + 1
         check(bins >= 2, "frontend: f_min to f_max holds fewer than two bins of the spectrum")
         check(32 <= self.image_size <= 512, "frontend.image_size: 32 to 512")
+        columns = self.image_columns
+        check(columns == 0 or 32 <= columns <= 2048, "frontend.image_columns: 0, or 32 to 2048")
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,16 @@ class ModelRecipe:
         "resnet18", "resnet18, resnet34, vgg11_bn or mobilenet_v3_small.", flag="trunk"
     )
     width: float = setting(1.0, "Factor of the channels of every layer of the trunk.", flag="width")
+    pooling: Literal["mean", "statistics"] = setting(
+        "mean",
+        "Over the whole image, or mean and deviation over time of each channel at each frequency"
+        " (a ResNet only).",
+    )
+    embedding_dim: int = setting(
+        192,
+        "Dimensions that a linear layer maps the pooled statistics to.",
+        needs="model.pooling=statistics",
+    )
     init: str = setting(
         "random", "Initial weights: random, imagenet, a run, a model or weights FILE.", flag="init"
     )
@@ -125,6 +142,9 @@ class ModelRecipe:
 
     def __post_init__(self) -> None:
         check(0.125 <= self.width <= 2, "model.width: 0.125 to 2")
+        check(16 <= self.embedding_dim <= 2048, "model.embedding_dim: 16 to 2048")
+        resnet = self.pooling == "mean" or self.trunk.startswith("resnet")
+        check(resnet, "model.pooling = statistics needs a resnet")
         full = self.width == 1 or self.init != "imagenet"
         check(full, "model.init = imagenet needs model.width = 1: its weights have that width")
 

@@ -14,26 +14,31 @@ from torchvision.models import get_model_weights
 
 from voxedge.errors import RunError, UsageError
 from voxedge.model_file.metadata import SUFFIX
-from voxedge.nn.trunks import TRUNKS
+from voxedge.nn.trunks import TRUNKS, pool_statistics
 from voxedge.train.checkpoint import load_checkpoint
 from voxedge.train.onnx_weights import STATISTICS, TRUNK, Stored, stored
 from voxedge.train.recipe import Recipe
-from voxedge.train.recipe_sections import ModelRecipe
+from voxedge.train.recipe_sections import FrontendRecipe, ModelRecipe
 from voxedge.train.run import find_run
 
 _CHECKPOINT = ".safetensors"
+_CLASSIFIERS = ("fc.", "classifier.")  # what torchvision calls them
 _COUNTER = ".num_batches_tracked"  # of batch norms; torchvision's older files have none
 
 
-def build_trunk(recipe: ModelRecipe, init: str | None = None) -> tuple[nn.Module, int]:
+def build_trunk(
+    recipe: ModelRecipe, init: str | None = None, *, image_rows: int = FrontendRecipe().image_size
+) -> tuple[nn.Module, int]:
     """Build a recipe's trunk with its initial weights.
 
     Args:
-        recipe: name and width of the trunk.
+        recipe: name, width and pooling of the trunk.
         init: replaces the recipe's own: ``random``; ``imagenet`` (torchvision's file, from torch's
             cache or downloaded); a run folder, its checkpoint (``.safetensors``), a model file
             (``.onnx``) or a torchvision state dict (``.pth``) with the weights of such a trunk.
-            The weights of a classifier are left out.
+            The weights of a classifier are left out; the layer behind pooled statistics is loaded
+            from a checkpoint, and random otherwise.
+        image_rows: of the front end's images; statistics pooling has weights for each row.
 
     Returns:
         The trunk, and the dimension of its embedding.
@@ -47,17 +52,22 @@ def build_trunk(recipe: ModelRecipe, init: str | None = None) -> tuple[nn.Module
     if name not in TRUNKS:
         raise UsageError(f"there is no trunk {name!r}; there are: {', '.join(TRUNKS)}")
     trunk, embedding_dim = TRUNKS[name](recipe.width)
+    if recipe.pooling == "statistics":
+        embedding_dim = pool_statistics(trunk, image_rows, recipe.embedding_dim)
     if init == "random":
         return trunk, embedding_dim
+    earlier = _earlier(init)
     if init == "imagenet":
         state = _imagenet(name)
-    elif earlier := _earlier(init):
+    elif earlier:
         _refuse_other(init, earlier.recipe, recipe)
         state = earlier.trunk_state(trunk)
     else:
         state = _state_dict(Path(init))
     own = trunk.state_dict()
-    state = {k: v for k, v in state.items() if not k.startswith(("fc.", "classifier."))}
+    if not isinstance(earlier, _Trained):  # the layers behind the pooling do another task
+        state = {k: v for k, v in state.items() if not k.startswith(_CLASSIFIERS)}
+        state |= {k: v for k, v in own.items() if k.startswith(_CLASSIFIERS)}
     state = {k: v for k, v in own.items() if k.endswith(_COUNTER)} | state
     wrong = [k for k in own.keys() | state.keys() if k not in own or k not in state]
     wrong += [k for k in own.keys() & state.keys() if own[k].shape != state[k].shape]
@@ -173,11 +183,15 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _refuse_other(init: str, earlier: Mapping[str, Any], recipe: ModelRecipe) -> None:
-    """Refuse a trunk of another name or width."""
-    theirs = {"trunk": recipe.trunk, "width": 1.0} | earlier.get("model", {})
-    if (theirs["trunk"], theirs["width"]) != (recipe.trunk, recipe.width):
+    """Refuse a trunk of another name, width or pooling."""
+    kept = ("trunk", "width", "pooling", "embedding_dim")
+    ours = {key: getattr(recipe, key) for key in kept}
+    # Earlier versions had no pooling to choose, and no value without an effect is compared.
+    theirs = ours | {"width": 1.0, "pooling": "mean"} | earlier.get("model", {})
+    names = kept if ours["pooling"] == "statistics" else kept[:3]
+    if other := [key for key in names if theirs[key] != ours[key]]:
         raise RunError(
-            f"{init} holds a {theirs['trunk']} of width {theirs['width']},"
-            f" the recipe has a {recipe.trunk} of width {recipe.width}",
-            f"--set model.trunk={theirs['trunk']} --set model.width={theirs['width']}",
+            f"{init} holds another trunk: "
+            + ", ".join(f"model.{key} is {theirs[key]}, not {ours[key]}" for key in other),
+            " ".join(f"--set model.{key}={theirs[key]}" for key in other),
         )

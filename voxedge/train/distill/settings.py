@@ -1,0 +1,60 @@
+"""The numbers of a distillation, in addition to those of its recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from voxedge.train.recipe_sections import check
+
+
+@dataclass(frozen=True)
+class Distillation:
+    """How a student is taught.
+
+    Args:
+        steps: batches in all. More may be asked for later: the learning rate is constant, but for
+            ``warm_up`` and the last ``decay`` of the steps.
+        variations: how often the teacher is asked about every clip: once as recorded, then each
+            time as another voice.
+        speeds: range of the other voices' playback speed, pitch included.
+        formants: range of the factor of their formants.
+        held_out: speakers that are not trained on, to check by.
+        crops: seconds of the crops, one length for a batch; none is longer than the window.
+        temperature: of the similarities to other clips.
+        similarity_weight: of the loss on them, in addition to the cosine distance.
+        bank: other clips that the similarities are to.
+        warm_up: steps over which the learning rate rises.
+        decay: last part of the steps, in which it falls to zero.
+        check_every: steps between two checks, each followed by a checkpoint.
+    """
+
+    steps: int = 20_000
+    variations: int = 4
+    speeds: tuple[float, float] = (0.74, 1.36)
+    formants: tuple[float, float] = (0.85, 1.18)
+    held_out: int = 300
+    crops: tuple[float, ...] = (0.6, 0.9, 1.2, 1.8, 3.0)
+    temperature: float = 0.07
+    similarity_weight: float = 0.5
+    bank: int = 4096
+    warm_up: int = 200
+    decay: float = 0.3
+    check_every: int = 1000
+
+    def __post_init__(self) -> None:
+        check(self.steps >= 1, "steps: at least 1")
+        check(self.variations >= 1, "variations: at least 1")
+        check(self.held_out == 0 or self.held_out >= 2, "held-out speakers: none, or at least 2")
+        check(self.temperature > 0, "temperature: above 0")
+        check(self.similarity_weight >= 0, "weight of the similarities: not negative")
+        check(0 <= self.decay <= 1, "decay: 0 to 1")
+        check(self.check_every >= 1, "steps between two checks: at least 1")
+
+    def learning_rate(self, step: int) -> float:
+        """Factor of the learning rate at a step, 0 to 1.
+
+        Warm-up, constant, decay (Hu et al. 2024, "MiniCPM", sec. 4): unlike a cosine it does not
+        depend on how many steps follow until the decay begins.
+        """
+        falling = (self.steps - step) / max(1.0, self.decay * self.steps)
+        return min(1.0, (step + 1) / max(1, self.warm_up), falling)
