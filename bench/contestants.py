@@ -21,6 +21,7 @@ import torch
 from voxedge.export.precision import Precision
 from voxedge.export.trace import OUTPUTS
 
+from bench import campplus
 from bench.accuracy.rivals import load_resemblyzer
 from bench.clips import Integers
 from bench.prepare import Prepared
@@ -44,6 +45,7 @@ FRONT_END, BEHIND_INT8 = "front_end", "behind_int8"
 EAGER, COMPILED = "eager", "compiled"
 OPENVINO_INT8, OPENVINO_FP32 = "openvino_int8", "openvino_fp32"
 RESEMBLYZER, ECAPA = "resemblyzer", "ecapa"
+CAMPPLUS_INT8, CAMPPLUS_FP32, CAMPPLUS_USUAL = "campplus_int8", "campplus", "campplus_usual"
 SEED, SEED_EXPORTED = "seed", "seed_exported"
 SEED_EAGER = "seed_eager"  # the seed network behind our front end; compared, not timed
 
@@ -243,6 +245,31 @@ def _resemblyzer(_: Prepared, __: str, ___: int) -> Answer:
     return answer
 
 
+def _campplus(precision: Precision) -> Callable[[Prepared, str, int], Answer]:
+    """CAM++ folded: samples to embedding in one file."""
+
+    def load(prepared: Prepared, device: str, threads: int) -> Answer:
+        data = None if precision == "fp32" else prepared.run.manifest().root
+        identifier = Identifier(campplus.folded(precision, data), device=device, threads=threads)
+
+        def answer(pcm: Samples, lengths: Integers) -> Array:
+            return identifier.run(pcm, lengths).embedding
+
+        return answer
+
+    return load
+
+
+def _campplus_usual(_: Prepared, __: str, threads: int) -> Answer:
+    """CAM++ as others run it: kaldi-native-fbank clip by clip, then the network."""
+    embed = campplus.usual_way(threads)
+
+    def answer(pcm: Samples, lengths: Integers) -> Array:
+        return np.stack([embed(row[:n]) for row, n in zip(pcm, lengths, strict=True)])
+
+    return answer
+
+
 def _ecapa(_: Prepared, device: str, __: int) -> Answer:
     """SpeechBrain's ECAPA-TDNN as published for VoxCeleb: 80 bands, 1,024 channels, embedding 192.
 
@@ -299,6 +326,11 @@ CONTESTANTS: dict[str, Contestant] = {
     EAGER: Contestant("PyTorch eager", _eager, _BOTH),
     COMPILED: Contestant("torch.compile", _compiled, _BOTH, compared=False),
     RESEMBLYZER: Contestant("Resemblyzer", _resemblyzer, compared=False),
+    CAMPPLUS_INT8: Contestant("CAM++ folded, int8", _campplus("int8"), compared=False),
+    CAMPPLUS_FP32: Contestant("CAM++ folded, fp32", _campplus("fp32"), compared=False),
+    CAMPPLUS_USUAL: Contestant(
+        "CAM++ behind kaldi-native-fbank, fp32", _campplus_usual, compared=False
+    ),
     ECAPA: Contestant("SpeechBrain ECAPA-TDNN", _ecapa, _BOTH, compared=False),
     SEED: Contestant("seed pipeline (librosa, torch)", _seed, _BOTH),
     SEED_EXPORTED: Contestant("seed network, exported", _seed_exported, _BOTH),

@@ -25,7 +25,7 @@ INSTRUCTIONS = (
 )
 PACKAGES = (
     *(DISTRIBUTION, "torch", "torchvision", "onnxruntime", "onnxruntime-gpu", "numpy", "librosa"),
-    *("openvino", "speechbrain", "Resemblyzer"),
+    *("openvino", "speechbrain", "Resemblyzer", "kaldi-native-fbank"),
 )
 
 

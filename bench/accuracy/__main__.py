@@ -70,7 +70,7 @@ def rivals_command(
     rooms: Rooms = _DATA / "rir",
     only: Annotated[Name | None, typer.Option(help="Train this rival alone.")] = None,
 ) -> None:
-    """Train a linear discriminant and Resemblyzer's centroids, and evaluate them like a run."""
+    """Train a discriminant, Resemblyzer's and CAM++'s centroids, and evaluate them like a run."""
     choose_conditions(stress, Environment())  # a mistyped name is refused before clips are decoded
     if run is None and data is None:
         raise UsageError("--run or --data is needed")

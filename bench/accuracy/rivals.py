@@ -5,6 +5,8 @@
   docs/experiments.md.
 - ``resemblyzer``: a network pretrained on 8,000 other speakers (Wan et al. 2018, "Generalized
   end-to-end loss for speaker verification"), and the nearest centroid of each speaker's clips.
+- ``campplus``: CAM++, pretrained on 200,000 other speakers (Wang et al. 2023, arXiv 2303.00332),
+  and the nearest centroid, as well. It is the one to beat.
 
 Each is a ``voxedge.evaluation.model.Model``, so that ``voxedge compare`` can compare it with ours.
 Shapes: N clips, D features, K classes, S samples.
@@ -22,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from bench import campplus
 from voxedge.audio.limits import Samples
 from voxedge.audio.load import load_audio
 from voxedge.data.manifest import Clip
@@ -30,9 +33,9 @@ from voxedge.inference.scoring import ClipScores, Key, unit_length
 from voxedge.metrics import softmax
 from voxedge.train.temperature import fit_temperature
 
-RATE = 16_000  # Hz; what Resemblyzer takes
+RATE = 16_000  # Hz; what Resemblyzer and CAM++ take
 
-Name: TypeAlias = Literal["mfcc-lda", "resemblyzer"]
+Name: TypeAlias = Literal["mfcc-lda", "resemblyzer", "campplus"]
 Features: TypeAlias = npt.NDArray[np.floating]  # [N, D], or [D] of one clip
 Classes: TypeAlias = npt.NDArray[np.int64]  # [N]
 Describe: TypeAlias = Callable[[Samples], Features]  # [S] -> [D]
@@ -189,4 +192,5 @@ def _nearest_centroid(training: Examples, validation: Examples) -> Classify:
 METHODS: dict[Name, Method] = {
     "mfcc-lda": Method(lambda: _mfcc_statistics, _discriminant),
     "resemblyzer": Method(load_resemblyzer, _nearest_centroid),
+    "campplus": Method(campplus.whole_clips, _nearest_centroid),
 }

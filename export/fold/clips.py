@@ -79,4 +79,5 @@ def _voice(rate: int, random: np.random.Generator) -> Samples:
     syllables = np.clip(np.sin(2 * np.pi * random.uniform(2, 5) * time), 0, None)
     sound = syllables * sound + random.normal(0, 0.02, len(time))
     level = 10 ** random.uniform(-2.5, -0.5)
-    return (level * sound / np.abs(sound).max()).astype(np.float32)
+    voice: Samples = (level * sound / np.abs(sound).max()).astype(np.float32)
+    return voice

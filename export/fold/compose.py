@@ -141,7 +141,7 @@ def fold(front: ir.Model, features: Sequence[int], network: Network) -> ir.Model
 def _choose_output(names: Sequence[str], wanted: str | None, file: str) -> str:
     if wanted is None and len(names) == 1:
         return names[0]
-    if wanted not in names:
+    if wanted is None or wanted not in names:
         raise UsageError(f"{file} has the outputs {', '.join(names)}", "choose one: --output NAME")
     return wanted
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench import campplus
 from bench.accuracy import ablation, centers, few, rivals, table
 from bench.accuracy.__main__ import main
 from bench.accuracy.evaluate import read_clips
@@ -29,14 +30,20 @@ def corpus(corpus_folder):
     return load_corpus(read_manifest(corpus_folder), RATE, memory=1 << 30)
 
 
+def no_weights(*_: object) -> None:
+    raise MissingExtra("no weights")
+
+
 def test_the_discriminant_is_evaluated_like_a_run(
     corpus_folder, corpus, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
+    monkeypatch.setattr(campplus, "folded", no_weights)
     words = ["rivals", "--data", corpus_folder, "--out", tmp_path, "--stress", "gain-20,cut0.5"]
     assert main(list(map(str, words))) == 0
     printed = capsys.readouterr()
     assert "resemblyzer is left out" in printed.err
+    assert "campplus is left out: no weights" in printed.err
     assert "--no-deps Resemblyzer" in printed.err
     assert f"next: voxedge compare RUN {tmp_path / 'mfcc-lda'}" in printed.err
     assert "trained in" in printed.out
@@ -64,6 +71,7 @@ def test_no_rival_to_train_and_wrong_arguments_are_errors(
     corpus_folder, tmp_path, capsys, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "resemblyzer", None)
+    monkeypatch.setattr(campplus, "folded", no_weights)
     words = ["rivals", "--data", str(corpus_folder), "--out", str(tmp_path)]
     assert main([*words, "--stress", "none", "--only", "resemblyzer"]) == MissingExtra.exit_code
     for mistake in (["--stress", "underwater"], ["--only", "gmm"], ["--split", "train"]):

@@ -118,7 +118,8 @@ def _parity_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
             (
                 facts["precision"],
                 f"cosine to float32 {loss['cosine']:.4f}, named right {loss['lowered']:.1%},"
-                f" float32 {loss['float32']:.1%}, {loss['clips']} clips of {loss['speakers']} speakers",
+                f" float32 {loss['float32']:.1%}, {loss['clips']} clips of {loss['speakers']}"
+                " speakers",
             )
         )
     return rows

@@ -47,4 +47,5 @@ class RawSamples(nn.Module):
 
     def forward(self, pcm: Tensor, lengths: Tensor) -> Tensor:
         """Samples [B, S] with their valid lengths [B] -> scaled windows [B, W]."""
-        return self.window(pcm, lengths) * self.scale
+        scaled: Tensor = self.window(pcm, lengths) * self.scale
+        return scaled

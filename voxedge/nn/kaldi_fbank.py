@@ -96,7 +96,7 @@ class KaldiFbank(nn.Module):
         means = F.avg_pool1d(samples.unsqueeze(1), self.size, self.hop)  # [B, 1, T]
         frames = frames.reshape(pcm.shape[0], -1, len(self.starts)) - (1 - PRE_EMPHASIS) * means
         energies = self.filters @ self.spectrum(frames.flatten(1))  # [B, M, T]
-        bands = energies.clamp(min=LOG_FLOOR).log()
+        bands: Tensor = energies.clamp(min=LOG_FLOOR).log()
         if self.mean_norm:
             bands = bands - bands.mean(dim=2, keepdim=True)
         return bands.transpose(1, 2)
