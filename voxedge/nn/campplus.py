@@ -1,5 +1,7 @@
-"""CAM++, a speaker network that others have trained on 200,000 voices (Wang et al. 2023, "CAM++: a
-fast and efficient network for speaker verification using context-aware masking", arXiv 2303.00332).
+"""CAM++, a speaker network that others have trained on 200,000 voices.
+
+Wang et al. 2023, "CAM++: a fast and efficient network for speaker verification using context-aware
+masking", arXiv 2303.00332.
 
 Two-dimensional residual blocks over the bands, then a densely connected TDNN whose layers are
 masked by what the segment and the whole clip hold (sec. 2.2 and 2.3). Parameters have the names of
