@@ -16,6 +16,8 @@ from bench.bench_training import SEED_TRAINER
 from bench.contestants import (
     BARE_INT8,
     BEHIND_INT8,
+    CAMPPLUS_INT8,
+    CAMPPLUS_USUAL,
     CONTESTANTS,
     ECAPA,
     FP32,
@@ -177,6 +179,11 @@ GOALS = (
     Goal("seed's pipeline, multiple of int8", 15, "x", _latency_ratio(SEED, INT8), at_least=True),
     Goal("SpeechBrain ECAPA, multiple of int8", 6, "x", _latency_ratio(ECAPA, INT8), at_least=True),
     Goal("Resemblyzer, multiple of int8", 6, "x", _latency_ratio(RESEMBLYZER, INT8), at_least=True),
+    Goal(
+        "CAM++ behind kaldi-native-fbank, multiple of it folded in int8",
+        *(2, "x", _latency_ratio(CAMPPLUS_USUAL, CAMPPLUS_INT8)),
+        at_least=True,
+    ),
     Goal("process start to answer, int8, multiple of a bare script", 1.5, "x", _process_ratio),
     Goal("peak memory of `identify` on one clip, int8", 120, "MB", _peak_megabytes),
     Goal(

@@ -100,7 +100,27 @@ def fold_network(
     say(f"comparing with the references on {len(clips.samples)} clips ({clips.speech})")
     found = parity.measure(front, model, network, settings, window, clips)
     found.check()
-    metadata = Metadata(
+    metadata = _metadata(settings, window_seconds, min_seconds, model, found, origin)
+    loss = None
+    if precision != "fp32":
+        assert data is not None
+        labelled = labelled_windows(data, window, settings.sample_rate)
+        model, loss = lower_embedding_precision(model, precision, labelled, window, say)
+        measured = metadata.parity | {"accuracy": loss.summary()}
+        metadata = replace(metadata, precision=precision, parity=measured)
+    return Folded(path, _write(model, metadata, path), read_model(path).metadata, found, loss)
+
+
+def _metadata(
+    settings: Settings,
+    window_seconds: float,
+    min_seconds: float,
+    model: ir.Model,
+    found: parity.FoldParity,
+    origin: Origin,
+) -> Metadata:
+    """The metadata of a float32 file."""
+    return Metadata(
         labels=(),
         sample_rate=settings.sample_rate,
         window_seconds=window_seconds,
@@ -115,14 +135,6 @@ def fold_network(
         source=origin.source,
         schema=SCHEMA,
     )
-    loss = None
-    if precision != "fp32":
-        assert data is not None
-        labelled = labelled_windows(data, window, settings.sample_rate)
-        model, loss = lower_embedding_precision(model, precision, labelled, window, say)
-        measured = metadata.parity | {"accuracy": loss.summary()}
-        metadata = replace(metadata, precision=precision, parity=measured)
-    return Folded(path, _write(model, metadata, path), read_model(path).metadata, found, loss)
 
 
 def frames_of(settings: Settings, window_seconds: float) -> int:
