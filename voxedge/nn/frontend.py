@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from voxedge.nn.features import LogPower, SeedFeatures
 from voxedge.nn.window import Window
 
-Normalise: TypeAlias = Literal["clip", "mean", "bins", "minmax", "none"]
+Normalise: TypeAlias = Literal["clip", "bins", "minmax", "none"]
 
 #: Version of the signal path. Raise it whenever the same samples and settings give another image:
 #: trained weights fit only the images that they were trained on.
@@ -34,10 +34,8 @@ class Frontend(nn.Module):
     Args:
         features: samples -> features of each frame.
         normalise: ``clip`` gives the whole image zero mean and unit deviation, which removes gain;
-            ``mean`` takes off each band's mean over time (cepstral mean normalisation), which
-            removes the colour of the microphone and with it the speaker's, and gives the whole
-            image unit deviation; ``bins`` gives each band unit deviation as well; ``minmax`` scales
-            the image to [0, 1].
+            ``bins`` does so for each band over time, which also removes the colour of the
+            microphone, and with it the speaker's; ``minmax`` scales the image to [0, 1].
         image_size: H.
         antialias: whether the resize averages where an axis shrinks.
         columns: P; 0 for H.
@@ -87,12 +85,9 @@ class Frontend(nn.Module):
         return image.unsqueeze(1)
 
     def _normalised(self, features: Tensor) -> Tensor:
-        if self.normalise in ("clip", "mean", "bins"):
-            image, band = (1, 2), (2,)
-            centred = features - features.mean(
-                dim=image if self.normalise == "clip" else band, keepdim=True
-            )
-            over = band if self.normalise == "bins" else image
+        if self.normalise in ("clip", "bins"):
+            over = (1, 2) if self.normalise == "clip" else (2,)
+            centred = features - features.mean(dim=over, keepdim=True)
             deviation = torch.sqrt((centred * centred).mean(dim=over, keepdim=True))
             return centred / (deviation + _STD_FLOOR)
         if self.normalise == "minmax":

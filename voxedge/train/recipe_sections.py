@@ -77,10 +77,8 @@ class FrontendRecipe:
     n_mels: int = setting(80, "Mel bands.")
     f_min: float = setting(20.0, "Hz, lower edge of the first band.")
     f_max: float = setting(7_600.0, "Hz, upper edge of the last band.")
-    normalise: Literal["clip", "mean", "bins", "minmax", "none"] = setting(
-        "clip",
-        "By mean and deviation of the image, by each band's mean and the image's deviation, by both"
-        " of each band, by the image's range, or not at all.",
+    normalise: Literal["clip", "bins", "minmax", "none"] = setting(
+        "clip", "By mean and deviation of the image or of each band, by its range, or not at all."
     )
     image_size: int = setting(
         80, "Rows of the image, and its columns unless image_columns says so.", flag="image-size"

@@ -27,7 +27,7 @@ from voxedge.train.weights import build_trunk
 
 DIM = 16
 RECIPE = small(
-    frontend={"image_columns": 48, "normalise": "mean"},
+    frontend={"image_columns": 48},
     model={"pooling": "statistics", "embedding_dim": DIM},
     augment={"noise": 0.3, "time_mask": 0.1},
     training={"batch_size": 8, "average": 0.5},

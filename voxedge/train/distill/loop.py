@@ -52,6 +52,7 @@ from voxedge.train.weights import build_trunk
 STUDENT = "student.safetensors"
 _LAST = "last.safetensors"
 _ABOUT = "distill.json"
+_MAY_GROW = ("steps", "variations")  # more of them may be asked for later
 _BATCH = 32
 
 
@@ -121,9 +122,9 @@ def _refuse_other(lesson: Lesson) -> None:
     if lesson.teacher.sample_rate != rate:
         raise UsageError(f"the teacher takes {lesson.teacher.sample_rate} Hz, the recipe {rate} Hz")
     settings = asdict(lesson.settings)
-    about = {
+    about: dict[str, object] = {
         "recipe": lesson.recipe.to_dict(),
-        "settings": {key: value for key, value in settings.items() if key != "steps"},
+        "settings": {key: value for key, value in settings.items() if key not in _MAY_GROW},
         "corpora": [corpus.digest for corpus in lesson.corpora],
         "teacher": lesson.teacher_digest,
     }
