@@ -173,6 +173,17 @@ def test_the_parity_gate_refuses_changed_answers():
         parity.check([good, parity.Row("case", 10, 1e-6, 1e-7, 2.0, 1.0, 1.0)])
 
 
+def test_logits_may_differ_relative_to_their_spread_and_nothing_else_may():
+    parity.check([parity.Row("case", 10, 3.9e-3, 1e-7, 1e-7, 1.0, 1.0, spread=4.0)])
+    for wrong in (
+        parity.Row("case", 10, 4.1e-3, 1e-7, 1e-7, 1.0, 1.0, spread=4.0),
+        parity.Row("case", 10, 1e-7, 1.1e-3, 1e-7, 1.0, 1.0, spread=4.0),
+        parity.Row("case", 10, 1e-7, 1e-7, 1.1e-3, 1.0, 1.0, spread=4.0),
+    ):
+        with pytest.raises(ParityError, match=r"of logits 4\.0e-03"):
+            parity.check([wrong])
+
+
 def test_a_full_disk_leaves_the_old_model(run, tmp_path, monkeypatch):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"the old one")
