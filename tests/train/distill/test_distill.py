@@ -33,7 +33,7 @@ RECIPE = small(
     training={"batch_size": 8, "average": 0.5},
 )
 SETTINGS = Distillation(
-    steps=6, variations=2, held_out=2, crops=(0.25, 0.5), bank=16, warm_up=2, check_every=3
+    steps=6, variations=2, held_out=2, crops=(0.5, 1.0), bank=16, warm_up=2, check_every=3
 )
 CPU = Compute(torch.device("cpu"), bf16=False)
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from voxedge.audio.limits import MIN_WINDOW_SECONDS
 from voxedge.nn.augment import spec_augment
 from voxedge.train.build import build_augment, build_frontend
 from voxedge.train.distill.settings import Distillation
@@ -57,7 +58,8 @@ class CropSampler:
         rate, window = recipe.frontend.sample_rate, recipe.frontend.window_seconds
         targets, self.mean = centred(variations)
         self.targets = targets.reshape(len(variations), -1, targets.shape[1]).to(device)
-        self.lengths = [round(seconds * rate) for seconds in settings.crops if seconds <= window]
+        seconds = (max(MIN_WINDOW_SECONDS, share * window) for share in settings.crops)
+        self.lengths = [round(each * rate) for each in seconds]
         self.frontends, self.augments = [], []
         for length in self.lengths:
             own = _of_length(recipe, length / rate)

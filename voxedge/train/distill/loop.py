@@ -132,6 +132,8 @@ def _refuse_other(lesson: Lesson) -> None:
     path = lesson.folder / _ABOUT
     if path.is_file():
         earlier = json.loads(path.read_text())
+        # Through a recipe, so that values of a later version do not count as changes.
+        earlier["recipe"] = Recipe.from_dict(earlier.get("recipe", {})).to_dict()
         for key, value in about.items():
             if earlier.get(key) != value:
                 raise UsageError(

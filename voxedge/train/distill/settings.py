@@ -19,7 +19,7 @@ class Distillation:
         speeds: range of the other voices' playback speed, pitch included.
         formants: range of the factor of their formants.
         held_out: speakers that are not trained on, to check by.
-        crops: seconds of the crops, one length for a batch; none is longer than the window.
+        crops: lengths of the crops as fractions of the window; a batch has one.
         temperature: of the similarities to other clips.
         similarity_weight: of the loss on them, in addition to the cosine distance.
         bank: other clips that the similarities are to.
@@ -33,7 +33,7 @@ class Distillation:
     speeds: tuple[float, float] = (0.74, 1.36)
     formants: tuple[float, float] = (0.85, 1.18)
     held_out: int = 300
-    crops: tuple[float, ...] = (0.6, 0.9, 1.2, 1.8, 3.0)
+    crops: tuple[float, ...] = (0.2, 0.3, 0.4, 0.6, 1.0)
     temperature: float = 0.07
     similarity_weight: float = 0.5
     bank: int = 4096
@@ -45,6 +45,7 @@ class Distillation:
         check(self.steps >= 1, "steps: at least 1")
         check(self.variations >= 1, "variations: at least 1")
         check(self.held_out == 0 or self.held_out >= 2, "held-out speakers: none, or at least 2")
+        check(all(0 < each <= 1 for each in self.crops), "crops: fractions of the window")
         check(self.temperature > 0, "temperature: above 0")
         check(self.similarity_weight >= 0, "weight of the similarities: not negative")
         check(0 <= self.decay <= 1, "decay: 0 to 1")

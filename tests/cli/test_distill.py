@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from voxedge.export.fold.clips import Clips, synthetic_clips
+from voxedge.export.fold.compose import read_network
+from voxedge.export.fold.frontends import KaldiSettings
+from voxedge.export.fold.pipeline import fold_network
+
+from tests.conftest import RATE
+from tests.export.fold.conftest import WIDTH, network
+from voxedge.cli.app import run
+from voxedge.train.checkpoint import load_checkpoint
+
+SMALL = {
+    "frontend.image_size": 32,
+    "frontend.image_columns": 48,
+    "frontend.window_seconds": 0.5,
+    "frontend.n_mels": 40,
+    "model.width": 0.25,
+    "model.embedding_dim": WIDTH,
+    "training.batch_size": 4,
+}
+SETTINGS = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("teacher")
+    clips = Clips(synthetic_clips(RATE).samples[:2], "synthetic")
+    path = folder / "teacher.onnx"
+    net = read_network(network(folder / "net.onnx"))
+    fold_network(net, KaldiSettings(), path, window_seconds=0.5, clips=clips)
+    return path
+
+
+def test_distill_then_train_from_the_student(teacher, corpus_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    words = ["distill", str(corpus_folder), "--teacher", str(teacher), "--out", "student"]
+    words += ["--steps", "2", "--variations", "2", "--held-out", "2", "--threads", "1", *SETTINGS]
+    assert run(words) == 0
+    out, err = capsys.readouterr()
+    assert "EER on speakers that were held out: " in out
+    assert "32 clips, 0.01 h; 0 left out" in err
+    assert "next: voxedge train --recipe base --init student/student.safetensors" in err
+    (row,) = json.loads((tmp_path / "student" / "history.json").read_text())
+    assert row["step"] == 2
+    again = [*words[:-2], "--set", "training.batch_size=5"]
+    assert run(again) == 2
+    assert "another recipe" in capsys.readouterr().err
+    begin = ["--recipe", "base", "--init", "student/student.safetensors", *SETTINGS]
+    assert run(["train", str(corpus_folder), "--epochs", "1", "--threads", "1", *begin]) == 0
+    recipe = load_checkpoint(tmp_path / "runs" / "latest" / "best.safetensors").state["recipe"]
+    assert recipe["model"]["init"] == "student/student.safetensors"
+
+
+def test_what_is_no_teacher_is_refused(model_path, corpus_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(["distill", "nowhere", "--teacher", str(model_path)]) == 2
+    assert "nowhere is not a folder" in capsys.readouterr().err
+    assert run(["distill", str(corpus_folder), "--teacher", "nothing.onnx"]) == 4
