@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.alternate import ratio, ratios
-from bench.bench_files import BARE, OURS
+from bench.bench_files import BARE, DECODING, OURS
 from bench.bench_training import OURS as OUR_TRAINING
 from bench.bench_training import SEED_TRAINER
 from bench.contestants import (
@@ -152,8 +152,9 @@ def _peak_megabytes(results: Results) -> float:
 
 
 def _files_percent(results: Results) -> float:
-    entry = _first(results["figures"].get("files", []), "files")
-    return 100 * ratio(entry["figures"], BARE, OURS)
+    """Percent of 1 / (1 / decoding + 1 / session), which no program from files can exceed."""
+    timings = _first(results["figures"].get("files", []), "files")["figures"]
+    return float(np.median(100 * (ratios(timings, DECODING, OURS) + ratios(timings, BARE, OURS))))
 
 
 def _training_ratio(results: Results) -> float:
@@ -187,8 +188,8 @@ GOALS = (
     Goal("process start to answer, int8, multiple of a bare script", 1.5, "x", _process_ratio),
     Goal("peak memory of `identify` on one clip, int8", 120, "MB", _peak_megabytes),
     Goal(
-        "clips/s from files, share of the bare session on ready batches",
-        *(90, "%", _files_percent),
+        "clips/s from files, share of what decoding and the session allow together",
+        *(95, "%", _files_percent),
         at_least=True,
     ),
     Goal("wheel and runtime installed, no torch", 200, "MB", _installed_megabytes),
