@@ -14,11 +14,12 @@ ROOT = Path(__file__).parents[1]
 
 #: The floors of docs/design.md, from the ground up: a module imports from its own floor or below.
 FLOORS = (
-    ("errors", "files", "install", "metrics", "text", "threads"),
+    ("errors", "files", "install", "metrics", "names", "text", "threads"),
     ("audio",),
     ("model_file",),
     ("nn",),
     ("inference",),
+    ("gallery",),
     ("data",),
     ("evaluation",),
     ("train",),

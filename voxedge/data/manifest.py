@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias, cast, get_args
 
 from voxedge.audio.folders import Found, ending, find
-from voxedge.data.names import is_blank, lookalikes, speaker_name
 from voxedge.data.table import read_table
 from voxedge.errors import CorpusError
+from voxedge.names import is_blank, lookalikes, speaker_name
 
 Side: TypeAlias = Literal["train", "validation", "test"]
 SIDES: tuple[Side, ...] = get_args(Side)

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from voxedge.audio.formats import AV_SUFFIXES, SUFFIXES
 from voxedge.audio.limits import Samples
-from voxedge.data.names import speaker_name
+from voxedge.names import speaker_name
 
 _SECONDS = 30  # of a clip that are compared
 _OFFSET = 0.25  # seconds that encoders may add

@@ -22,13 +22,13 @@ from voxedge.audio.limits import Samples
 from voxedge.audio.load import Audio
 from voxedge.audio.windows import is_low_energy
 from voxedge.data.manifest import Clip
-from voxedge.data.names import speaker_name
 from voxedge.errors import AudioError, CorpusError, NonFiniteOutput
 from voxedge.evaluation.clips import decode_clips
 from voxedge.evaluation.conditions import CLEAN, Condition, Environment
 from voxedge.evaluation.model import Model
 from voxedge.files import write_text
 from voxedge.inference.scoring import ClipScores
+from voxedge.names import speaker_name
 from voxedge.threads import ordered_map
 
 SCHEMA = 1

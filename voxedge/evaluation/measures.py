@@ -13,13 +13,13 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from voxedge.data.names import as_text, speaker_name
 from voxedge.data.table import read_table
 from voxedge.errors import CorpusError
 from voxedge.evaluation.answers import Evaluation, Record
 from voxedge.evaluation.conditions import CLEAN, CONDITIONS
 from voxedge.evaluation.verification import Verification
 from voxedge.metrics import BinDict, IntervalDict, bootstrap, calibration_error, reliability
+from voxedge.names import as_text, speaker_name
 
 _SECONDS = (0, 1, 2, 3, 5, 10, 20)  # lower edges of the bins of clip length
 _MOST_WINDOWS = 6  # clips with this many windows or more are one group

@@ -15,11 +15,11 @@ import numpy.typing as npt
 from voxedge.audio.limits import Samples
 from voxedge.audio.load import Audio
 from voxedge.data.manifest import Clip
-from voxedge.data.names import speaker_name
 from voxedge.errors import CorpusError
 from voxedge.evaluation.clips import decode_clips
 from voxedge.evaluation.model import Model
 from voxedge.metrics import IntervalDict, bootstrap, equal_error_rate, min_detection_cost
+from voxedge.names import speaker_name
 
 SHOTS = (1, 5)  # clips from which a speaker's mean embedding is computed
 _RESAMPLES = 200

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from voxedge.data.names import is_blank, lookalikes, speaker_name
+from voxedge.names import is_blank, lookalikes, speaker_name
 
 NFD = unicodedata.normalize("NFD", "José")
 
