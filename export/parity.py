@@ -19,12 +19,14 @@ from voxedge.audio.windows import batches
 from voxedge.errors import ParityError
 from voxedge.inference.runtime import onnxruntime
 from voxedge.nn.speaker_net import ExportedNet
+from voxedge.train.pretrained.network import PretrainedNet
 
 #: Largest difference: of probabilities and embeddings absolute; of logits relative to their spread,
 #: since it is their differences that decide, and float32 rounds relative to a value's size.
 TOLERANCE = 1e-3
 _BATCH_SIZES = (1, 2, 3, 7)
 
+Reference: TypeAlias = ExportedNet | PretrainedNet
 _Floats: TypeAlias = npt.NDArray[np.float32]
 _Case: TypeAlias = tuple[Samples, npt.NDArray[np.int64] | None]  # pcm [B, S], lengths [B]
 
@@ -88,7 +90,7 @@ class Row:
         }
 
 
-def measure(net: ExportedNet, model: bytes, clips: Sequence[Samples]) -> list[Row]:
+def measure(net: Reference, model: bytes, clips: Sequence[Samples]) -> list[Row]:
     """Run network and graph on real clips, at several batch sizes and at awkward lengths.
 
     Args:
@@ -136,9 +138,9 @@ def _round(value: float) -> float:
     return float(f"{value:.1e}")
 
 
-def _cases(net: ExportedNet, clips: Sequence[Samples]) -> Iterator[tuple[str, list[_Case]]]:
+def _cases(net: Reference, clips: Sequence[Samples]) -> Iterator[tuple[str, list[_Case]]]:
     """Name and inputs of every line of the table."""
-    window = net.net.frontend.window.samples
+    window = net.window
     largest = max(_BATCH_SIZES)
     windows = [(None, clip[:window]) for clip in clips]
     windows *= math.ceil(largest / len(windows))
@@ -164,7 +166,7 @@ def _cases(net: ExportedNet, clips: Sequence[Samples]) -> Iterator[tuple[str, li
 
 
 def _measure_case(
-    net: ExportedNet, session: onnxruntime.InferenceSession, name: str, cases: list[_Case]
+    net: Reference, session: onnxruntime.InferenceSession, name: str, cases: list[_Case]
 ) -> Row:
     ours: list[list[_Floats]] = []
     theirs: list[list[_Floats]] = []

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+import torch
 from voxedge.export import parity
 from voxedge.export.accuracy import AccuracyLoss
 from voxedge.export.clips import calibration_clips, parity_clips, validation_clips
 from voxedge.export.input_format import InputFormat, check_resampling, with_input_format
+from voxedge.export.on_trunk import graph_on_trunk, precision_on_trunk
 from voxedge.export.passes import PASSES, Pass
 from voxedge.export.precision import Precision, lower_precision
 from voxedge.export.serialise import serialise
@@ -24,9 +26,10 @@ from voxedge.model_file.metadata import KEY, Metadata
 from voxedge.model_file.reader import read_model
 from voxedge.model_file.seal import seal
 from voxedge.nn.speaker_net import ExportedNet
-from voxedge.train.build import load_net
+from voxedge.train.pretrained.network import PretrainedNet
 from voxedge.train.recipe import Recipe
 from voxedge.train.run import Run
+from voxedge.train.trained import load_exported
 
 
 @dataclass(frozen=True)
@@ -72,15 +75,17 @@ def export_run(
     sample_rate = run.recipe().frontend.sample_rate
     input_format = input_format or InputFormat(sample_rate)
     input_format.check(sample_rate)
-    net = ExportedNet(load_net(run), run.metrics()["temperature"]).eval()
+    net = load_exported(run, torch.device("cpu"))
+    if isinstance(net, PretrainedNet):
+        precision = precision_on_trunk(net.metadata.precision, precision)
     clips = parity_clips(run, data, sample_rate)
     say("tracing the network, front end included")
-    model = _float32_graph(net, passes)
+    model = _traced(run, net, passes)
     say(f"comparing ONNX Runtime with PyTorch on {len(clips)} clips")
     rows = parity.measure(net, serialise(model), clips)
     parity.check(rows)
     metadata, loss = _metadata(run, net, licence, rows), None
-    if precision != "fp32":
+    if precision != metadata.precision:
         model, loss = _lower_precision(model, precision, net, run, data, say)
         found = metadata.parity | {"accuracy": loss.summary()}
         metadata = replace(metadata, precision=precision, parity=found)
@@ -94,8 +99,9 @@ def export_run(
     return Exported(path, len(sealed), read_model(path).metadata, rows, loss)
 
 
-def _float32_graph(net: ExportedNet, passes: Sequence[Pass]) -> ir.Model:
-    model = trace(net)
+def _traced(run: Run, net: ExportedNet | PretrainedNet, passes: Sequence[Pass]) -> ir.Model:
+    """The graph in float32, but for a trunk that came in a lower precision."""
+    model = graph_on_trunk(run, net) if isinstance(net, PretrainedNet) else trace(net)
     for apply in passes:
         apply(model)
     model.producer_name, model.producer_version = "voxedge", ""
@@ -105,7 +111,7 @@ def _float32_graph(net: ExportedNet, passes: Sequence[Pass]) -> ir.Model:
 def _lower_precision(
     model: ir.Model,
     precision: Precision,
-    net: ExportedNet,
+    net: ExportedNet | PretrainedNet,
     run: Run,
     data: Path | None,
     say: Callable[[str], None],
@@ -115,7 +121,7 @@ def _lower_precision(
         precision,
         calibration=calibration_clips(run, data),
         validation=partial(validation_clips, run, data),
-        window=net.net.frontend.window.samples,
+        window=net.window,
         rate=run.recipe().frontend.sample_rate,
         temperature=net.temperature,
         say=say,
@@ -138,16 +144,18 @@ def _convert_input(
     )
 
 
-def _metadata(run: Run, net: ExportedNet, licence: str, rows: Sequence[parity.Row]) -> Metadata:
-    """The metadata of a float32 file that takes samples at the model's rate."""
+def _metadata(
+    run: Run, net: ExportedNet | PretrainedNet, licence: str, rows: Sequence[parity.Row]
+) -> Metadata:
+    """The metadata of a file that takes samples at the model's rate, before its conversion."""
     recipe, metrics, corpus = run.recipe(), run.metrics(), run.corpus_info()
     frontend = recipe.frontend
-    return Metadata(
+    plain = Metadata(
         labels=run.labels(),
         sample_rate=frontend.sample_rate,
         window_seconds=frontend.window_seconds,
         min_seconds=min(MIN_SECONDS, frontend.window_seconds),
-        embedding_dim=net.net.head.in_features,
+        embedding_dim=_embedding_dim(net),
         temperature=net.temperature,
         input=InputFormat(frontend.sample_rate).describe(),
         frontend=asdict(frontend),
@@ -163,9 +171,27 @@ def _metadata(run: Run, net: ExportedNet, licence: str, rows: Sequence[parity.Ro
         },
         licence=licence,
     )
+    if not isinstance(net, PretrainedNet):
+        return plain
+    trunk = net.metadata
+    return replace(
+        plain,
+        min_seconds=trunk.min_seconds,
+        frontend=trunk.frontend,
+        precision=trunk.precision,
+        licence=licence or trunk.licence,
+        source=trunk.source,
+        training=plain.training | {"trunk_digest": trunk.digest},
+    )
+
+
+def _embedding_dim(net: ExportedNet | PretrainedNet) -> int:
+    if isinstance(net, PretrainedNet):
+        return net.metadata.embedding_dim
+    return net.net.head.in_features
 
 
 def _folder_names(recipe: Recipe) -> dict[str, str]:
     """The recipe's paths without their folders: a model file must not show the trainer's disk."""
-    keys = ("model.init", "augment.noise_folder", "augment.rooms_folder")
+    keys = ("model.trunk", "model.init", "augment.noise_folder", "augment.rooms_folder")
     return {key: Path(recipe.value(key)).name for key in keys}

@@ -101,6 +101,14 @@ def make_workshop(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def trunk_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model file of embeddings."""
+    from tests.pretrained import write_trunk  # needs the packages of the export
+
+    return write_trunk(tmp_path_factory.mktemp("trunk") / "net.onnx")
+
+
+@pytest.fixture(scope="session")
 def model_path(workshop: Path) -> Path:
     """A model file of a finished run."""
     return workshop / "model.onnx"

@@ -173,6 +173,10 @@ class TrainingProgress(AbstractContextManager["TrainingProgress"]):
         self._progress.__enter__()
         return self
 
+    def embedded(self, done: int, clips: int) -> None:
+        """As embeddings are computed."""
+        self._progress.update(done, clips, "embeddings")
+
     def step(self, progress: StepProgress) -> None:
         """After every step."""
         self._last = (

@@ -12,6 +12,7 @@ from voxedge.cli.recipe_flags import PANELS, with_recipe_flags
 from voxedge.errors import UsageError
 from voxedge.install import needs_extra
 from voxedge.metrics import Interval
+from voxedge.model_file.metadata import SUFFIX
 from voxedge.threads import available_processors, idle_processors
 from voxedge.train.recipe import Recipe, load, parse_settings
 
@@ -69,7 +70,7 @@ def train(
     Clips are split into training, validation and test sides. Ctrl-C saves; voxedge train --resume
     goes on. Unusable clips are named and left out. Defaults are those of the default recipe.
     """
-    chosen = None if resume else load(recipe or "default")
+    chosen = None if resume else load(recipe or _recipe_for(changes.get("model.trunk", "")))
     form = _center_form(loss, changes.pop("loss.center", None), chosen)
     changes |= ({} if form is None else {"loss.center": form}) | parse_settings(settings or [])
     if resume and (recipe or set(changes) - {"training.epochs"}):
@@ -113,12 +114,10 @@ class Decoding(NamedTuple):
 def _begun(data: Path, recipe: Recipe, runs: Path, decoding: Decoding) -> Job:
     """A new run."""
     from voxedge.data.manifest import read_manifest
-    from voxedge.train.prepare import split_for
+    from voxedge.train.prepare import split_for, with_trunk
     from voxedge.train.run import Job, new_run
-    from voxedge.train.weights import build_trunk
 
-    # Weights that cannot be had are refused before clips are decoded.
-    build_trunk(recipe.model, image_rows=recipe.frontend.image_size)
+    recipe = with_trunk(recipe)
     corpus = decoded(recipe, read_manifest(data), decoding)
     split = split_for(recipe, corpus)
     recipe = with_frozen_share(recipe, split)
@@ -182,6 +181,11 @@ def with_frozen_share(recipe: Recipe, split: Split) -> Recipe:
         when = f"for the first {share:.0%} of the steps" if share < 1 else "throughout"
         console.say(f"trunk of {recipe.model.init}: frozen {when}")
     return settled
+
+
+def _recipe_for(trunk: str) -> str:
+    """The recipe where none is named: a model file as the trunk has its own."""
+    return "pretrained" if trunk.endswith(SUFFIX) else "default"
 
 
 def _center_form(loss: str | None, form: str | None, recipe: Recipe | None) -> str | None:

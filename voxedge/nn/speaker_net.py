@@ -250,6 +250,11 @@ class ExportedNet(nn.Module):
         self.net = net
         self.temperature = temperature
 
+    @property
+    def window(self) -> int:
+        """W: samples of one window."""
+        return self.net.frontend.window.samples
+
     def forward(self, pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Samples [B, S], lengths [B] -> logits, probabilities [B, K], unit embedding [B, E]."""
         logits, embedding = self.net(pcm, lengths)

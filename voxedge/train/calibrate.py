@@ -81,7 +81,7 @@ class Judge:
             random: a new generator, the same for every way.
         """
         found = {"clean": self.scores("validation", "all")}
-        count = min(_JUDGED, max(1, _ENOUGH // len(found["clean"].truth)))
+        count = judged_copies(len(found["clean"].truth))
         for way in _known(augment, _COPIES):
             transform = _degraded(augment, way, self.net, random())
             copies = [self.scores("validation", "all", transform) for _ in range(count)]
@@ -148,6 +148,11 @@ def calibrate(
     net.duration_exponent = duration_exponent_of(whole, segments, _SEGMENT)
     kinds = judge.kinds(augment, random)
     return temperature_of([kinds[kind] for kind in _SURE_OF if kind in kinds])
+
+
+def judged_copies(clips: int) -> int:
+    """How many degraded copies of each of so many validation clips are judged by."""
+    return min(_JUDGED, max(1, _ENOUGH // clips))
 
 
 def _known(augment: WaveAugment | None, ways: Iterable[str]) -> list[str]:

@@ -41,6 +41,7 @@ class CheckpointState(TypedDict, total=False):
     versions: dict[str, str]
     duration_exponent: float  # of ``SpeakerNet``; only in a finished network, as the next one
     cosine_scale: float  # of its head
+    trunk: str  # digest of the model file that is the trunk
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from voxedge.train.curves import draw_curves, event_writer
 from voxedge.train.device import Compute
 from voxedge.train.objective import Objective
 from voxedge.train.optimizers import learning_rate
+from voxedge.train.pretrained.loop import train_head
 from voxedge.train.progress import Reporter, StepProgress
 from voxedge.train.recipe import Recipe
 from voxedge.train.run import Job, Metrics, Run, ValidationMetrics, locked
@@ -71,6 +72,9 @@ def train(
     """
     with locked(run.folder), stop_signals() as stop:
         job, compute = Job(recipe, corpus, split, run), Compute(device, bf16, workers)
+        if recipe.model.pretrained:
+            run.make_latest()
+            return train_head(job, compute, reporter, stop)
         trainer = _Trainer(job, compute, reporter, stop, resume)
         run.make_latest()
         trainer.run_epochs()

@@ -8,10 +8,25 @@ from voxedge.data.corpus import Corpus, load_corpus
 from voxedge.data.manifest import Manifest
 from voxedge.data.split import Split, split_corpus
 from voxedge.model_file.metadata import SUFFIX
+from voxedge.train.pretrained.trunk import with_front_end_of_trunk
 from voxedge.train.recipe import Recipe
-from voxedge.train.weights import refuse_other_images
+from voxedge.train.weights import build_trunk, refuse_other_images
 
 _FROZEN = ((2_000, 0.0), (300, 0.2), (0, 1.0))  # from so many training clips: fraction of steps
+
+
+def with_trunk(recipe: Recipe) -> Recipe:
+    """Refuse a trunk that cannot be had, before clips are decoded.
+
+    A model file as the trunk decides the rate and the window: the recipe is returned with them.
+
+    Raises:
+        UsageError, RunError, ModelError: there is no such trunk, file or weights.
+    """
+    if recipe.model.pretrained:
+        return with_front_end_of_trunk(recipe)
+    build_trunk(recipe.model, image_rows=recipe.frontend.image_size)
+    return recipe
 
 
 def load_for(
@@ -56,6 +71,8 @@ def with_frozen_share(recipe: Recipe, split: Split) -> Recipe:
         UsageError: the trunk is frozen to the end, but was trained on other images than the
             recipe's front end makes.
     """
+    if recipe.model.pretrained:  # always frozen
+        return recipe
     if recipe.training.frozen < 0:
         recipe = recipe.with_values({"training.frozen": _frozen_share(recipe, split)})
     refuse_other_images(recipe)

@@ -15,6 +15,9 @@ class Reporter(Protocol):
     def epoch(self, row: dict[str, float], epochs: int) -> None:
         """Called after every epoch, with its row of history.csv, and the number of all epochs."""
 
+    def embedded(self, done: int, clips: int) -> None:
+        """Called as a model file that is the trunk goes through clips and copies of them."""
+
 
 @dataclass(frozen=True)
 class StepProgress:

@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
@@ -30,6 +31,19 @@ from voxedge.train.recipe_sections import (
 )
 
 Section = TypeVar("Section")
+
+#: Values that say nothing of a network on top of a model file; see ``ModelRecipe.pretrained``.
+_OF_IMAGE_NETWORKS = (
+    "frontend.*",
+    "model.[!t]*",
+    "loss.auxiliary_heads",
+    "loss.refit",
+    "augment.speed",
+    "augment.*_mask",
+    "training.crop",
+    "training.frozen",
+    "training.average",
+)
 
 #: Old names of keys, still read: run folders of earlier versions have them.
 RENAMED = {"loss.parts": "loss.auxiliary_heads"}
@@ -84,10 +98,16 @@ class Recipe:
         """
         for each in settings():
             needed, _, accepted = each.needs.partition("=")
+            if each.key in changed and self.model.pretrained and _is_of_image_network(each.key):
+                raise UsageError(
+                    f"{each.key} would do nothing in this recipe: {self.model.trunk} is a network"
+                    " with its own front end, and stays as it is"
+                )
             if each.key not in changed or not needed or needed in searched:
                 continue
             value = self.value(needed)
-            if not (str(value) in accepted.split("|") if accepted else value):
+            fits = any(fnmatchcase(str(value), pattern) for pattern in accepted.split("|"))
+            if not (fits if accepted else value):
                 example = accepted.partition("|")[0] or ("true" if value is False else "0.5")
                 raise UsageError(
                     f"{each.key} would do nothing in this recipe", f"--set {needed}={example}?"
@@ -208,6 +228,10 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             changes[key.strip()] = _unquoted(text.strip())
     return changes
+
+
+def _is_of_image_network(key: str) -> bool:
+    return any(fnmatchcase(key, pattern) for pattern in _OF_IMAGE_NETWORKS)
 
 
 def _unquoted(text: str) -> str | float:

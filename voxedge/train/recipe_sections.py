@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from voxedge.audio.limits import MAX_RATE, MAX_WINDOW_SECONDS, MIN_RATE, MIN_WINDOW_SECONDS
 from voxedge.errors import UsageError
+from voxedge.model_file.metadata import SUFFIX
 
 
 def setting(default: Any, help: str, *, flag: str = "", needs: str = "") -> Any:  # noqa: A002, ANN401
@@ -120,7 +121,10 @@ class ModelRecipe:
     """The network behind the front end."""
 
     trunk: str = setting(
-        "resnet18", "resnet18, resnet34, vgg11_bn or mobilenet_v3_small.", flag="trunk"
+        "resnet18",
+        "resnet18, resnet34, vgg11_bn or mobilenet_v3_small; or a FILE.onnx of voxedge fold, which"
+        " stays as it is.",
+        flag="trunk",
     )
     width: float = setting(1.0, "Factor of the channels of every layer of the trunk.", flag="width")
     pooling: Literal["mean", "statistics"] = setting(
@@ -145,6 +149,11 @@ class ModelRecipe:
         check(resnet, "model.pooling = statistics needs a resnet")
         full = self.width == 1 or self.init != "imagenet"
         check(full, "model.init = imagenet needs model.width = 1: its weights have that width")
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the trunk is a model file of embeddings, front end included."""
+        return self.trunk.endswith(SUFFIX)
 
 
 @dataclass(frozen=True)
@@ -278,6 +287,9 @@ class AugmentRecipe:
     channel: float = setting(0.2, "Fraction over a band-limited channel, half of them telephone.")
     gain: float = setting(15.0, "dB, largest change of the level up or down.")
     shorter: float = setting(0.25, "Fraction that is cut shorter than the window.")
+    copies: int = setting(
+        6, "Degraded copies of each clip, which are embedded once.", needs="model.trunk=*.onnx"
+    )
     frequency_mask: float = setting(0.15, "SpecAugment: widest mask, as a fraction of the side.")
     time_mask: float = setting(0.2, "SpecAugment: widest mask, as a fraction of the side.")
 
@@ -287,6 +299,7 @@ class AugmentRecipe:
         check(0 <= self.speed <= 0.5, "augment.speed: 0 to 0.5")
         check(-20 <= self.snr_low <= self.snr_high <= 60, "augment.snr_low, snr_high: -20 to 60")
         check(0 <= self.gain <= 60, "augment.gain: 0 to 60 dB")
+        check(0 <= self.copies <= 1_000, "augment.copies: 0 to 1,000")
 
     @property
     def of_sound(self) -> bool:

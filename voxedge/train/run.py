@@ -2,7 +2,7 @@
 
 recipe.toml  corpus.json  split.csv  labels.json  history.csv  metrics.json  curves.png
 best.safetensors  last.safetensors  model.safetensors (each with a .json for people)
-events.out.tfevents... (for TensorBoard)
+events.out.tfevents... (for TensorBoard)  trunk.onnx (on top of a model file)
 """
 
 from __future__ import annotations
@@ -90,6 +90,11 @@ class Run:
     def model(self) -> Path:
         """The checkpoint of the finished network: the best one, with what is fitted at the end."""
         return self.folder / "model.safetensors"
+
+    @property
+    def trunk(self) -> Path:
+        """The model file that the network begins with, if ``model.trunk`` names one."""
+        return self.folder / "trunk.onnx"
 
     @property
     def metrics_path(self) -> Path:

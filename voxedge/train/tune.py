@@ -176,6 +176,9 @@ class _TrialReporter:
         self.trial, self.progress = trial, progress
         self.best = -1.0
 
+    def embedded(self, done: int, clips: int) -> None:
+        self.progress.embedded(done, clips)
+
     def step(self, progress: StepProgress) -> None:
         self.progress.step(progress)
 
