@@ -8,14 +8,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from voxedge.audio.load import load_audio
     from voxedge.errors import AudioError, ModelError, VoxedgeError
+    from voxedge.gallery.gallery import Gallery
     from voxedge.inference.identifier import Identifier
     from voxedge.inference.prediction import Prediction
 
 __version__ = "0.2.0"
-__all__ = ["AudioError", "Identifier", "ModelError", "Prediction", "VoxedgeError", "load_audio"]
+__all__ = [
+    "AudioError",
+    "Gallery",
+    "Identifier",
+    "ModelError",
+    "Prediction",
+    "VoxedgeError",
+    "load_audio",
+]
 
 _HOMES = {
     "AudioError": "errors",
+    "Gallery": "gallery.gallery",
     "Identifier": "inference.identifier",
     "ModelError": "errors",
     "Prediction": "inference.prediction",

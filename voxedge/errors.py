@@ -7,7 +7,8 @@ from the docstrings: what happened, and what to do.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 
 class VoxedgeError(Exception):
@@ -99,6 +100,38 @@ class CorpusError(AudioError):
     code = "corpus"
 
 
+class EnrolmentError(AudioError):
+    """None of the clips can be enrolled; each has its reason. Record others.
+
+    Args:
+        message: what happened.
+        hint: what to do about it.
+        reports: what is known of each clip (``voxedge.gallery.enrolment.ClipReport``).
+    """
+
+    code = "enrolment"
+
+    def __init__(self, message: str, hint: str = "", reports: Sequence[Any] = ()) -> None:
+        super().__init__(message, hint)
+        self.reports = tuple(reports)
+
+
+class AnotherVoice(EnrolmentError):
+    """A clip does not sound like the person's others, so nobody was enrolled. Leave the clip out
+    that is named; ``--force`` enrols it all the same.
+    """
+
+    code = "another_voice"
+
+
+class TooClose(EnrolmentError):
+    """The person sounds like one who is enrolled already under another name. If it is the same
+    person, add the clips to that name; ``--force`` enrols a second one.
+    """
+
+    code = "too_close"
+
+
 class ModelError(VoxedgeError):
     """The model file is not a voxedge model, is damaged or unsafe. Copy or export it again."""
 
@@ -118,8 +151,8 @@ class NonFiniteOutput(ModelError):
 
 
 class NoSpeakers(ModelError):
-    """The model file gives embeddings and knows no names, as ``voxedge fold`` writes it. Train a
-    file with names on top of it.
+    """The model file gives embeddings and knows no names, as ``voxedge fold`` writes it. Enrol
+    people (``voxedge enroll``), or train a file with names on top of it.
     """
 
     code = "no_speakers"
@@ -129,6 +162,32 @@ class RunError(ModelError):
     """A run folder or checkpoint is missing, damaged, or does not fit. Name another, or train."""
 
     code = "run_refused"
+
+
+class GalleryError(ModelError):
+    """The gallery is damaged, or cannot be read. Copy it again, or enrol its people anew."""
+
+    code = "gallery_refused"
+
+
+class GalleryNotFound(GalleryError):
+    """There is no gallery. Name one by ``--gallery``, or enrol somebody: ``voxedge enroll``."""
+
+    code = "gallery_not_found"
+
+
+class EmptyGallery(GalleryError):
+    """Nobody is enrolled in the gallery. ``voxedge enroll NAME CLIP...`` enrols somebody."""
+
+    code = "gallery_empty"
+
+
+class ForeignModel(GalleryError):
+    """The gallery was made with another model file, whose embeddings do not compare. Name that
+    file by ``--model``; or ``voxedge gallery migrate``, if the clips were kept; or enrol anew.
+    """
+
+    code = "foreign_model"
 
 
 class ParityError(ModelError):
@@ -155,6 +214,26 @@ class MissingExtra(VoxedgeError):
     """Something that this command needs is not installed. The hint says how to install it."""
 
     code, exit_code = "missing_extra", 2
+
+
+class NameTaken(UsageError):
+    """Somebody in the gallery has this name, or one that differs in case or blanks only. Take
+    another name, or spell it in the same way.
+    """
+
+    code = "name_taken"
+
+
+class UnknownPerson(UsageError):
+    """Nobody in the gallery has this name. ``voxedge gallery list`` shows the names."""
+
+    code = "unknown_person"
+
+
+class GalleryBusy(VoxedgeError):
+    """Another process has been changing the gallery for long. Try again; nothing was changed."""
+
+    code, exit_code = "gallery_busy", 2
 
 
 class TrainingError(VoxedgeError):

@@ -1,4 +1,4 @@
-"""Write files so that none is ever incomplete: temporary name, fsync, rename.
+"""Write files so that none is ever incomplete: temporary name, fsync, rename; and lock them.
 
 A process that is killed while it writes to a plain ``open(path, "wb")`` leaves half a file under
 the name of a whole one.
@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+_POLL = 0.02  # seconds between two attempts to lock a file
 
 
 @contextmanager
@@ -41,6 +44,51 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         with suppress(OSError):
             Path(temporary).unlink()
         raise
+
+
+@contextmanager
+def locked(path: Path, seconds: float) -> Iterator[None]:
+    """Hold the right to replace a file, against all who ask for it in this way.
+
+    What is locked is an empty file next to it, ``.NAME.lock``: the file itself is replaced by
+    another. It is deleted at the end, so who has waited for it looks whether it is still there.
+
+    Args:
+        path: the file, which need not exist.
+        seconds: to wait for.
+
+    Raises:
+        TimeoutError: another process has held it for so long.
+        OSError: the folder is missing or read-only.
+    """
+    import fcntl
+
+    name = path.with_name(f".{path.name}.lock")
+    end = time.monotonic() + seconds
+    while True:
+        with name.open("ab") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                held = _is_at(name, os.fstat(file.fileno()))
+            except BlockingIOError:
+                held = False
+            if held:
+                try:
+                    yield
+                finally:
+                    name.unlink(missing_ok=True)
+                return
+        if time.monotonic() > end:
+            raise TimeoutError(f"another process holds {path.name}")
+        time.sleep(_POLL)
+
+
+def _is_at(name: Path, opened: os.stat_result) -> bool:
+    """Whether the file that was opened still has its name."""
+    try:
+        return os.path.samestat(name.stat(), opened)
+    except FileNotFoundError:
+        return False
 
 
 def write_text(path: Path, text: str) -> None:

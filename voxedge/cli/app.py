@@ -22,8 +22,8 @@ from voxedge.install import foreign_distribution, foreign_warning
 
 #: The commands, in the order of the help: each is the ``app`` of the module of its name.
 COMMANDS = (
-    *("train", "distill", "export", "fold", "identify", "evaluate", "compare"),
-    *("tune", "data", "inspect", "doctor"),
+    *("train", "distill", "export", "fold", "identify", "enroll", "gallery", "verify"),
+    *("evaluate", "compare", "tune", "data", "inspect", "doctor"),
 )
 
 

@@ -10,8 +10,10 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -38,6 +40,14 @@ def identify(
         list[str], typer.Argument(metavar="PATHS...", help="Files, folders, patterns; - for stdin.")
     ],
     model: options.ModelFile = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            help="Name those who are enrolled in it, in place of the model's own speakers."
+        ),
+    ] = None,
+    accept: options.Accept = options.DEFAULT_SHARE,
+    cosine: options.Cosine = None,
     top_k: Annotated[int, typer.Option(min=1, help="Guesses to show.")] = 5,
     batch_size: options.BatchSize = 8,
     device: options.Device = "auto",
@@ -89,7 +99,7 @@ def identify(
         ),
     ] = _DEFAULT.max_bytes,
 ) -> int:
-    """Say who speaks in each clip."""
+    """Say who speaks in each clip: a speaker of the model file, or a person of a gallery."""
     least = min_seconds or 0.0  # the model file's own minimum holds in any case
     limits = Limits(min_rate, max_rate, max_channels, max_seconds, max_bytes, least)
     identifier = Identifier(
@@ -107,7 +117,14 @@ def identify(
         console.warn(note)
     good, failed, worst = 0, 0, 0
     search = Search(paths, max_bytes)
-    answers = identifier.identify_many(search.sources(), top_k=top_k, windows=windows)
+    if gallery is None:
+        if cosine is not None or accept != options.DEFAULT_SHARE:
+            raise UsageError("--accept and --threshold go with --gallery")
+        answers = identifier.identify_many(search.sources(), top_k=top_k, windows=windows)
+    else:
+        answers = _by_gallery(gallery, identifier, accept, cosine)(
+            search.sources(), top_k=top_k, windows=windows
+        )
     for result in chain(answers, search.failures):
         if as_json:
             console.answer(json.dumps(result.to_dict()))
@@ -128,6 +145,21 @@ def identify(
     return worst
 
 
+def _by_gallery(
+    path: Path, identifier: Identifier, accept: float, cosine: float | None
+) -> Callable[..., Iterator[Prediction | Failure]]:
+    """``identify_many`` of a gallery."""
+    from voxedge.gallery.gallery import Gallery
+
+    gallery = Gallery(path, identifier)
+    if gallery.threshold(accept, cosine) is None:
+        console.warn(
+            f"no threshold is known for {identifier.model_file.path.name}, so nobody is named:"
+            " --threshold COSINE, or voxedge gallery calibrate DATA"
+        )
+    return partial(gallery.identify_many, accept=accept, cosine=cosine)
+
+
 def _show(prediction: Prediction) -> None:
     """A clip's name and length, and a bar for each guess."""
     windows = f"{prediction.windows} window{'s' * (prediction.windows != 1)}"
@@ -136,12 +168,21 @@ def _show(prediction: Prediction) -> None:
         + f"  {prediction.seconds:.1f} s, {windows}"
     )
     if prediction.speaker is None:
-        console.answer(f"  unknown: {prediction.reason}")
-    names = [printable(score.speaker, _NAME) for score in prediction.predictions]
+        console.answer(f"  unknown: {_why(prediction)}")
+    rows: Sequence[tuple[str, float]] = prediction.matches or prediction.predictions
+    names = [printable(name, _NAME) for name, _ in rows]
     width = max((len(name) for name in names), default=0)
-    for name, score in zip(names, prediction.predictions, strict=True):
-        bar = console.colour("36", console.bar(score.probability), sys.stdout)
-        console.answer(f"  {name:<{width}}  {bar} {100 * score.probability:5.1f} %")
+    for name, (_, value) in zip(names, rows, strict=True):
+        bar = console.colour("36", console.bar(value), sys.stdout)
+        figure = f"cosine {value:5.2f}" if prediction.matches else f"{100 * value:5.1f} %"
+        console.answer(f"  {name:<{width}}  {bar} {figure}")
+
+
+def _why(prediction: Prediction) -> str:
+    """Why nobody is named."""
+    if prediction.reason == "unknown" and prediction.threshold is not None:
+        return f"nobody reaches a cosine of {prediction.threshold.cosine:.2f}"
+    return str(prediction.reason)
 
 
 class Search:

@@ -24,6 +24,18 @@ def command_app(name: str | None = None, help: str | None = None) -> typer.Typer
     )
 
 
+def share(text: str | float) -> float:
+    """A share of strangers: ``5%`` or ``0.05``."""
+    words = str(text).strip()
+    try:
+        value = float(words.removesuffix("%")) / (100 if words.endswith("%") else 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1:
+        raise typer.BadParameter(f"{words!r} is no share: 5%, or 0.05")
+    return value
+
+
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object a line, on stdout.")]
 Corpus: TypeAlias = Annotated[
     Path, typer.Argument(metavar="DATA", help="A corpus: DATA/SPEAKER/**/CLIP, or a CSV file.")
@@ -68,4 +80,22 @@ Device: TypeAlias = Annotated[
 ]
 ModelFile: TypeAlias = Annotated[
     str | None, typer.Option(help="Model file.", show_default="$VOXEDGE_MODEL, else model.onnx")
+]
+GalleryFile: TypeAlias = Annotated[Path, typer.Option("--gallery", help="The gallery's file.")]
+DEFAULT_PEOPLE = Path("people.vxg")
+Accept: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        parser=share,
+        metavar="SHARE",
+        help="Share of strangers who may be let through; the threshold follows from it.",
+        show_default="5%",
+    ),
+]
+DEFAULT_SHARE = 0.05
+Cosine: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold", metavar="COSINE", help="In its place: the least cosine.", show_default=False
+    ),
 ]

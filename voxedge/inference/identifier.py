@@ -113,7 +113,8 @@ class Identifier:
         if not self.metadata.names_speakers:
             raise NoSpeakers(
                 f"{self.model_file.path.name} gives embeddings and knows no names",
-                "make a file that knows your speakers: voxedge train --trunk"
+                "enrol people (voxedge enroll NAME CLIP..., then voxedge identify --gallery"
+                " people.vxg), or make a file that knows your speakers: voxedge train --trunk"
                 f" {self.model_file.path.name}",
             )
 
@@ -167,6 +168,26 @@ class Identifier:
             )
         clips = (_Clip(source, None) for source in sources)
         return self._identify(clips, top_k, windows, self.threads if workers is None else workers)
+
+    def embed(
+        self,
+        source: Source | npt.ArrayLike,
+        *,
+        sample_rate: int | None = None,
+        windows: Policy = "all",
+    ) -> Prediction:
+        """As ``identify``, but nobody is named: the embedding of one clip, by any model file."""
+        (answer,) = self._answers([_Clip(source, sample_rate)], 0, windows, workers=0)
+        if isinstance(answer, Failure):
+            raise answer.error
+        return answer
+
+    def embed_many(
+        self, sources: Iterable[Source], *, windows: Policy = "all", workers: int | None = None
+    ) -> Iterator[Prediction | Failure]:
+        """As ``identify_many``, but nobody is named."""
+        clips = (_Clip(source, None) for source in sources)
+        return self._answers(clips, 0, windows, self.threads if workers is None else workers)
 
     def run(self, pcm: Samples, lengths: npt.NDArray[np.int64] | None = None) -> Outputs:
         """Run the model on mono samples [B, S] at ``sample_rate`` Hz.
@@ -232,29 +253,42 @@ class Identifier:
     ) -> Iterator[Prediction | Failure]:
         if top_k < 1:
             raise UsageError(f"top_k must be at least 1, not {top_k}")
+        self.require_speakers()
+        yield from self._answers(clips, top_k, policy, workers)
+
+    def _answers(
+        self, clips: Iterable[_Clip], top_k: int, policy: Policy, workers: int
+    ) -> Iterator[Prediction | Failure]:
+        """Yield the answers, which name nobody if ``top_k`` is 0."""
         if policy not in ("all", "first"):
             raise UsageError(f"windows: all or first, not {policy!r}")
-        self.require_speakers()
         for scores in self.score(ordered_map(self._decode, clips, workers), policy):
             yield self._answer(scores, top_k)
 
-    def _decode(self, clip: _Clip) -> tuple[_ClipFacts, Samples]:
-        source, rate, path = clip.source, clip.sample_rate, "-"
-        try:
-            if isinstance(source, str | os.PathLike):
-                path = audio.path_text(source)
-            if isinstance(source, _FILES) or hasattr(source, "read"):
-                if rate is not None:
-                    raise UsageError(
-                        "sample_rate is that of samples in an array; a file has its own",
-                        "for a file of samples without a header: Identifier(model, raw=...)",
-                    )
-                decoded = audio.decode(
-                    source, self.sample_rate, self._limits, self._strict, self._raw
+    def decode(self, source: Source | npt.ArrayLike, sample_rate: int | None = None) -> audio.Audio:
+        """Decode a clip as this model needs it, and within its limits: see ``identify``.
+
+        Raises:
+            AudioError: one of its kinds, for a clip that cannot be used.
+            UsageError: a rate of what is not samples.
+        """
+        own = self.sample_rate
+        if isinstance(source, _FILES) or hasattr(source, "read"):
+            if sample_rate is not None:
+                raise UsageError(
+                    "sample_rate is that of samples in an array; a file has its own",
+                    "for a file of samples without a header: Identifier(model, raw=...)",
                 )
-            else:
-                own = self.sample_rate
-                decoded = from_array(source, own if rate is None else rate, own, self._limits)
+            file: Any = source
+            return audio.decode(file, own, self._limits, self._strict, self._raw)
+        return from_array(source, own if sample_rate is None else sample_rate, own, self._limits)
+
+    def _decode(self, clip: _Clip) -> tuple[_ClipFacts, Samples]:
+        path = "-"
+        try:
+            if isinstance(clip.source, str | os.PathLike):
+                path = audio.path_text(clip.source)
+            decoded = self.decode(clip.source, clip.sample_rate)
         except VoxedgeError as error:
             return _ClipFacts(path, error=error), _NO_SAMPLES
         return _ClipFacts(path, decoded.seconds, decoded.warnings), decoded.samples
@@ -278,6 +312,8 @@ class Identifier:
         probabilities, embedding = scores.probabilities, scores.embedding
         if not (np.isfinite(probabilities).all() and np.isfinite(embedding).all()):
             return Failure(clip.path, NonFiniteOutput("the model's answer is not a number"))
+        if not top_k:
+            return replace(answer, embedding=embedding)
         best = np.argsort(-probabilities, kind="stable")[:top_k]
         predictions = tuple(Score(self.labels[k], float(probabilities[k])) for k in best)
         speaker = predictions[0].speaker

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, NotRequired, TypedDict
+from typing import Literal, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +18,36 @@ class ScoreRecord(TypedDict):
     probability: float
 
 
-class PredictionRecord(TypedDict):
+class MatchRecord(TypedDict):
+    """A ``Match`` in JSON."""
+
+    speaker: str
+    cosine: float
+
+
+class ThresholdRecord(TypedDict):
+    """A ``Threshold`` in JSON."""
+
+    cosine: float
+    basis: str
+    accept: float | None
+    speakers: int
+
+
+class _Guesses(TypedDict):
+    """``predictions`` of a model that names speakers; the others of a gallery."""
+
+    predictions: NotRequired[list[ScoreRecord]]
+    matches: NotRequired[list[MatchRecord]]
+    threshold: NotRequired[ThresholdRecord | None]
+
+
+class PredictionRecord(_Guesses):
     """A line of ``voxedge identify --json`` for a clip that was answered."""
 
     path: str
     seconds: float
     speaker: str | None
-    predictions: list[ScoreRecord]
     windows: int
     model: str
     provider: str
@@ -53,22 +76,54 @@ class Score(NamedTuple):
     probability: float  # 0 to 1
 
 
+class Match(NamedTuple):
+    """A person of a gallery, and how similar a clip is: a cosine, which is no probability."""
+
+    speaker: str
+    cosine: float  # of the clip's embedding and the person's, -1 to 1
+
+
+class Threshold(NamedTuple):
+    """The cosine from which on a clip is taken to be a person's."""
+
+    cosine: float
+    #: What it rests on: ``people`` of the gallery, ``strangers`` that the gallery was calibrated
+    #: on, ``measured`` for this model by voxedge, or ``given`` by the caller.
+    basis: Literal["people", "strangers", "measured", "given"]
+    accept: float | None = None  # share of strangers who are let through, as it was measured
+    speakers: int = 0  # on which it was measured
+
+    def to_dict(self) -> ThresholdRecord:
+        """As JSON holds it."""
+        accept = None if self.accept is None else round(self.accept, 6)
+        return {
+            "cosine": round(self.cosine, 6),
+            "basis": self.basis,
+            "accept": accept,
+            "speakers": self.speakers,
+        }
+
+
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one clip."""
+    """The answer for one clip, by a model that names speakers or by a gallery of people."""
 
     path: str
     seconds: float
-    speaker: str | None  # the most probable one; None where there is a ``reason``
-    predictions: tuple[Score, ...]  # best first
+    speaker: str | None  # the best one; None where there is a ``reason``
+    predictions: tuple[Score, ...]  # of a model that names speakers, best first
     windows: int  # over which the answer is averaged
     model: str  # name of the model file
     provider: str  # ONNX Runtime's execution provider
-    reason: str | None = None  # why no speaker is named: "low_energy"
+    #: Why no speaker is named: ``low_energy``; by a gallery also ``unknown`` (below the threshold)
+    #: and ``no_threshold`` (there is none).
+    reason: str | None = None
     warnings: tuple[str, ...] = ()
     embedding: npt.NDArray[np.float32] | None = field(  # [E], unit length
         default=None, repr=False, compare=False
     )
+    matches: tuple[Match, ...] | None = None  # of a gallery, best first; None: there was none
+    threshold: Threshold | None = None  # of the gallery
 
     def to_dict(self) -> PredictionRecord:
         """The record that ``voxedge identify --json`` prints."""
@@ -76,10 +131,7 @@ class Prediction:
             "path": self.path,
             "seconds": round(self.seconds, 3),
             "speaker": self.speaker,
-            "predictions": [
-                {"speaker": name, "probability": round(probability, 6)}
-                for name, probability in self.predictions
-            ],
+            **self._guesses(),  # type: ignore[typeddict-item]  # those that are not required
             "windows": self.windows,
             "model": self.model,
             "provider": self.provider,
@@ -89,6 +141,21 @@ class Prediction:
         if self.warnings:
             record["warnings"] = list(self.warnings)
         return record
+
+    def _guesses(self) -> _Guesses:
+        if self.matches is not None:
+            return {
+                "matches": [
+                    {"speaker": m.speaker, "cosine": round(m.cosine, 6)} for m in self.matches
+                ],
+                "threshold": self.threshold and self.threshold.to_dict(),
+            }
+        return {
+            "predictions": [
+                {"speaker": name, "probability": round(probability, 6)}
+                for name, probability in self.predictions
+            ]
+        }
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,155 @@
+"""``voxedge gallery``: the people who are enrolled, looked at and changed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from voxedge.cli import console, options
+from voxedge.errors import SomeFilesFailed
+from voxedge.gallery.gallery import Gallery
+from voxedge.gallery.report import GalleryReport, check, export, people_records
+from voxedge.text import printable
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="An enrolled person.")]
+
+app = options.command_app("gallery", "People who are enrolled: look at them, and change them.")
+
+
+@app.command("list")
+def show(
+    gallery: options.GalleryFile = options.DEFAULT_PEOPLE, as_json: options.Json = False
+) -> None:
+    """List the people, with their clips and how complete they are."""
+    contents = Gallery(gallery).contents
+    rows = people_records(contents)
+    if as_json:
+        for row in rows:
+            console.answer(json.dumps(row))
+        return
+    console.show_table(
+        f"{gallery}: {len(rows)} people, embeddings of {contents.model.file}",
+        ["", "clips", "kept", "seconds of speech", "complete"],
+        [
+            [row["name"], row["clips"], row["kept"], f"{row['speech']:.1f}", f"{row['percent']} %"]
+            for row in rows
+        ],
+    )
+
+
+@app.command()
+def remove(name: Name, gallery: options.GalleryFile = options.DEFAULT_PEOPLE) -> None:
+    """Remove a person; the file is written anew without name, embeddings and samples."""
+    Gallery(gallery).remove(name)
+    console.answer(f"{printable(name)} was removed")
+
+
+@app.command()
+def rename(
+    name: Name,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The new name.")],
+    gallery: options.GalleryFile = options.DEFAULT_PEOPLE,
+) -> None:
+    """Give a person another name."""
+    Gallery(gallery).rename(name, new)
+    console.answer(f"{printable(name)} is called {printable(new)} now")
+
+
+@app.command()
+def merge(
+    name: Name,
+    others: Annotated[
+        list[str], typer.Argument(metavar="OTHERS...", help="Names whose clips become NAME's.")
+    ],
+    gallery: options.GalleryFile = options.DEFAULT_PEOPLE,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also if they do not sound like one person.")
+    ] = False,
+) -> None:
+    """Make several people one, who was enrolled under several names."""
+    person = Gallery(gallery).merge(name, others, force=force)
+    console.answer(f"{printable(person.name)}: {len(person.clips)} clips")
+
+
+@app.command("check")
+def examine(
+    gallery: options.GalleryFile = options.DEFAULT_PEOPLE,
+    accept: options.Accept = options.DEFAULT_SHARE,
+    as_json: options.Json = False,
+) -> int:
+    """Find clips of another voice, people who sound alike, and people with too little speech."""
+    report = check(Gallery(gallery).contents, str(gallery), accept)
+    if as_json:
+        console.answer(json.dumps(report))
+    else:
+        _show(report)
+    wrong = [finding for finding in report["findings"] if finding["code"] != "incomplete"]
+    return SomeFilesFailed.exit_code if wrong else 0
+
+
+@app.command("export")
+def write(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="people.json, .csv or .npz.")],
+    gallery: options.GalleryFile = options.DEFAULT_PEOPLE,
+) -> None:
+    """Write names and embeddings for other programs."""
+    contents = Gallery(gallery).contents
+    export(contents, out)
+    console.answer(f"{out}: {len(contents.people)} people")
+
+
+@app.command()
+def migrate(
+    model: Annotated[str, typer.Option(help="The model file to change to.")],
+    gallery: options.GalleryFile = options.DEFAULT_PEOPLE,
+) -> None:
+    """Embed the clips that were kept (enroll --keep-clips) with another model file."""
+    people = Gallery(gallery)
+    people.migrate(model)
+    console.answer(f"{gallery}: {len(people.names)} people, embeddings of {Path(model).name}")
+
+
+@app.command()
+def calibrate(
+    data: options.Corpus,
+    gallery: options.GalleryFile = options.DEFAULT_PEOPLE,
+    model: options.ModelFile = None,
+) -> None:
+    """Measure the thresholds of a model file on strangers: three clips or more of each speaker."""
+    from voxedge.data.manifest import read_manifest
+
+    clips = read_manifest(data).clips
+    pairs = ((clip.speaker, clip.path) for clip in clips)
+    found, unusable = Gallery(gallery, model).calibrate(pairs, data.name)
+    for each in unusable:
+        console.warn(f"{each.report.path}: {each.report.reason}, {each.report.message}")
+    console.answer(
+        f"{found.clips} clips of {found.speakers} speakers: of strangers 5 % reach a cosine of"
+        f" {found.cosine(0.05):.3f} with a person, {found.least:.1%} of"
+        f" {found.cosine(found.least):.3f}"
+    )
+
+
+def _show(report: GalleryReport) -> None:
+    line = report["threshold"]
+    console.answer(
+        f"{printable(report['path'])}: {report['people']} people, {report['clips']} clips,"
+        f" embeddings of {printable(report['model'])}"
+    )
+    if line is None:
+        console.answer("  no threshold is known for this model: voxedge gallery calibrate DATA")
+    else:
+        accept = f"{line['accept']:.1%}" if line["accept"] else "?"
+        console.answer(
+            f"  threshold {line['cosine']:.3f}, which {accept} of strangers reach by"
+            f" {line['basis']} ({line['speakers']} speakers)"
+        )
+    if report["own_below"] is not None:
+        console.answer(f"  {report['own_below']:.1%} of the enrolled clips are below it")
+    for finding in report["findings"]:
+        console.answer(
+            f"  {printable(finding['name'])}: {finding['code']}, {printable(finding['message'])}"
+        )

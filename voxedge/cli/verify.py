@@ -1,0 +1,59 @@
+"""``voxedge verify``: whether two clips, or a person and a clip, are one voice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from voxedge.cli import console, options
+from voxedge.gallery.gallery import Gallery
+from voxedge.gallery.verification import Verification, verify_clips
+from voxedge.inference.identifier import Identifier
+from voxedge.text import printable
+
+DIFFERENT = 7  # exit code
+
+app = options.command_app()
+
+
+@app.command()
+def verify(
+    first: Annotated[
+        str, typer.Argument(metavar="A", help="A clip; with --gallery a person's name.")
+    ],
+    second: Annotated[str, typer.Argument(metavar="B", help="A clip.")],
+    gallery: Annotated[
+        Path | None, typer.Option(help="A is a person who is enrolled in it.")
+    ] = None,
+    model: options.ModelFile = None,
+    accept: options.Accept = options.DEFAULT_SHARE,
+    cosine: options.Cosine = None,
+    device: options.Device = "auto",
+    as_json: options.Json = False,
+) -> int:
+    """Decide whether A and B are the same voice: exit code 0 if so, 7 if not."""
+    identifier = Identifier(model, device=device)
+    if gallery is None:
+        found = verify_clips(identifier, first, second, accept=accept, cosine=cosine)
+    else:
+        people = Gallery(gallery, identifier)
+        found = people.verify(first, second, accept=accept, cosine=cosine)
+    if as_json:
+        console.answer(json.dumps({"a": first, "b": second, **found.to_dict()}))
+    else:
+        _show(first, second, found)
+    return 0 if found.same else DIFFERENT
+
+
+def _show(first: str, second: str, found: Verification) -> None:
+    line = found.threshold
+    origin = "given"
+    if line.accept is not None:
+        origin = f"for {line.accept:.2%} of strangers, measured on {line.speakers} speakers"
+    console.answer(
+        f"{'the same voice' if found.same else 'another voice'}: {printable(first)} and"
+        f" {printable(second)}, cosine {found.cosine:.3f}, threshold {line.cosine:.3f} ({origin})"
+    )

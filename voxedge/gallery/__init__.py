@@ -1,0 +1,1 @@
+"""People enrolled without training: a file of embeddings, search, thresholds, verification."""

@@ -1,0 +1,94 @@
+"""Hear clips for a gallery: decode, examine and embed them; a reason for each that is unfit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import numpy as np
+import numpy.typing as npt
+
+from voxedge.audio.limits import Samples
+from voxedge.audio.load import Source, path_text
+from voxedge.errors import AudioError, NonFiniteOutput
+from voxedge.gallery.enrolment import ClipReport, examine
+from voxedge.gallery.people import EnrolledClip, Floats, Kept
+from voxedge.inference.identifier import Identifier
+
+_FULL_SCALE = 32_768
+
+
+@dataclass(frozen=True)
+class HeardClip:
+    """A clip that was heard: what is known of it, and what a gallery keeps of it."""
+
+    report: ClipReport
+    clip: EnrolledClip | None  # None: it cannot be enrolled
+
+
+def hear(
+    model: Identifier,
+    sources: Iterable[Source | npt.ArrayLike],
+    sample_rate: int | None,
+    keep: bool,
+) -> list[HeardClip]:
+    """Decode, examine and embed clips, in order.
+
+    Args:
+        model: the model file.
+        sources: as for ``Identifier.identify``.
+        sample_rate: Hz, of samples.
+        keep: keep the samples.
+
+    Raises:
+        NonFiniteOutput: an embedding is NaN or infinite.
+    """
+    examined: list[tuple[ClipReport, Samples]] = []
+    for source in sources:
+        path = path_text(source) if isinstance(source, str | os.PathLike) else "-"
+        try:
+            samples = model.decode(source, sample_rate).samples
+        except AudioError as error:
+            report = ClipReport(path, reason=error.code, message=str(error))
+            examined.append((report, np.zeros(0, np.float32)))
+        else:
+            examined.append((examine(path, samples, model.sample_rate), samples))
+    usable = ((n, samples) for n, (report, samples) in enumerate(examined) if not report.reason)
+    embeddings = {scores.key: scores.embedding for scores in model.score(usable)}
+    return [
+        HeardClip(report, _clip(report, embeddings[number], samples if keep else None))
+        if number in embeddings
+        else HeardClip(report, None)
+        for number, (report, samples) in enumerate(examined)
+    ]
+
+
+def one_embedding(
+    model: Identifier, source: Source | npt.ArrayLike, sample_rate: int | None
+) -> Floats:
+    """The embedding of one clip, [E].
+
+    Raises:
+        AudioError: one of its kinds, also for a clip without speech.
+    """
+    answer = model.embed(source, sample_rate=sample_rate)
+    if answer.embedding is None:
+        raise AudioError(f"{answer.path}: no speech in it")
+    return answer.embedding
+
+
+def to_int16(samples: Samples) -> Kept:
+    """Samples as they are kept: full scale is 32,768."""
+    scaled = np.clip(np.round(samples * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1)
+    kept: Kept = scaled.astype(np.int16)
+    return kept
+
+
+def _clip(report: ClipReport, embedding: Floats, samples: Samples | None) -> EnrolledClip:
+    if not np.isfinite(embedding).all():
+        raise NonFiniteOutput(f"{report.path}: the model's answer is not a number")
+    kept = None if samples is None else to_int16(samples)
+    file = PurePath(report.path).name.encode("utf-8", "backslashreplace").decode()
+    return EnrolledClip(file, report.seconds, report.speech, embedding, kept)

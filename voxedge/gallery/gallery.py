@@ -1,0 +1,332 @@
+"""Enrol people and recognise them: a gallery, which is one file, and a model file.
+
+``Gallery`` is to embeddings what ``Identifier`` is to a network that names speakers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from voxedge.audio.load import Source
+from voxedge.audio.windows import Policy
+from voxedge.errors import (
+    ForeignModel,
+    GalleryBusy,
+    GalleryNotFound,
+    UsageError,
+)
+from voxedge.files import locked
+from voxedge.gallery import changes, file
+from voxedge.gallery.calibration import Calibration, measure
+from voxedge.gallery.embed import HeardClip, hear, one_embedding
+from voxedge.gallery.enrolment import Enrolment
+from voxedge.gallery.people import Contents, Floats, GalleryModel, Person, new_name
+from voxedge.gallery.recognition import recogniser
+from voxedge.gallery.thresholds import DEFAULT_ACCEPT, threshold
+from voxedge.gallery.verification import Verification, compared, decided, given
+from voxedge.inference.identifier import Identifier
+from voxedge.inference.prediction import Failure, Prediction, Threshold
+
+DEFAULT_GALLERY = "people.vxg"
+
+_WAIT = 30.0  # seconds for other processes that change the file; each takes milliseconds
+
+
+class Gallery:
+    """People who were enrolled without training, and the model file that hears them.
+
+    The file is read when it is first needed, and again with every change, under a lock: several
+    processes may change it at once. ``reload`` reads what others have changed.
+
+    Args:
+        path: the gallery's file; the first ``enroll`` makes it.
+        model: the model file, or one that is open; by default ``$VOXEDGE_MODEL``, else
+            ``model.onnx``. It is opened when a clip is to be heard.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] = DEFAULT_GALLERY,
+        model: Identifier | str | os.PathLike[str] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self._model = model
+        self._contents: Contents | None = None
+
+    @property
+    def contents(self) -> Contents:
+        """What the file holds.
+
+        Raises:
+            GalleryNotFound: there is no file.
+            GalleryError: it is not a whole gallery.
+        """
+        if self._contents is None:
+            self._contents = file.read(self.path)
+        return self._contents
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the people, in the order of their enrolment."""
+        return self.contents.names
+
+    @property
+    def identifier(self) -> Identifier:
+        """The model file, opened.
+
+        Raises:
+            ModelError: it is missing, or not safe to run.
+        """
+        if not isinstance(self._model, Identifier):
+            self._model = Identifier(self._model)
+        return self._model
+
+    def reload(self) -> None:
+        """Read the file again when it is next needed."""
+        self._contents = None
+
+    def enroll(
+        self,
+        name: str,
+        clips: Iterable[Source | npt.ArrayLike],
+        *,
+        sample_rate: int | None = None,
+        keep_clips: bool = False,
+        force: bool = False,
+    ) -> Enrolment:
+        """Enrol a person, or add clips to one.
+
+        Clips that cannot be used are left out, with a reason for each. Voices are compared if a
+        threshold is known for the model; else ``Enrolment.checked`` is false.
+
+        Args:
+            name: the person's.
+            clips: paths, bytes of files, binary files, or samples.
+            sample_rate: Hz, of samples; by default the model's.
+            keep_clips: keep the samples in the gallery, so that it can be migrated to another
+                model.
+            force: enrol clips of different voices, and a voice that is enrolled already.
+
+        Raises:
+            EnrolmentError: no clip can be used (``AnotherVoice``: one is of another person;
+                ``TooClose``: the person is enrolled under another name). Nothing was changed.
+            NameTaken: the name differs from another one in case or blanks only.
+            ForeignModel: the gallery was made with another model file.
+            GalleryBusy: another process has been changing the gallery for long.
+            OSError: the disk is full, or the folder read-only; the gallery is as it was.
+        """
+        if self.path.exists():  # said before any clip is decoded
+            self._require_own_model(self.contents)
+            if self.contents.find(name) is None:
+                new_name(name, self.names)
+        else:
+            new_name(name, ())
+        heard = hear(self.identifier, clips, sample_rate, keep_clips)
+        result: list[Enrolment] = []
+
+        def change(contents: Contents) -> Contents:
+            changed, enrolment = changes.enrolled(contents, name, heard, force)
+            result.append(enrolment)
+            return changed
+
+        self._change(change, new=True)
+        return result[0]
+
+    def identify(
+        self,
+        source: Source | npt.ArrayLike,
+        *,
+        sample_rate: int | None = None,
+        top_k: int = 5,
+        windows: Policy = "all",
+        accept: float = DEFAULT_ACCEPT,
+        cosine: float | None = None,
+    ) -> Prediction:
+        """Say which of the people speaks in a clip; ``matches`` has the nearest, best first.
+
+        Args:
+            source: as for ``Identifier.identify``.
+            sample_rate: Hz, of samples; by default the model's.
+            top_k: how many people to return.
+            windows: as for ``Identifier.identify``.
+            accept: the share of strangers who are let through; the threshold follows from it.
+            cosine: a threshold in place of that.
+
+        Raises:
+            AudioError: one of its kinds, for a clip that cannot be used.
+            EmptyGallery: nobody is enrolled.
+            ForeignModel: the gallery was made with another model file.
+        """
+        recognise = self._recogniser(top_k, accept, cosine)
+        return recognise(self.identifier.embed(source, sample_rate=sample_rate, windows=windows))
+
+    def identify_many(
+        self,
+        sources: Iterable[Source],
+        *,
+        top_k: int = 5,
+        windows: Policy = "all",
+        workers: int | None = None,
+        accept: float = DEFAULT_ACCEPT,
+        cosine: float | None = None,
+    ) -> Iterator[Prediction | Failure]:
+        """Say who speaks in each of many clips, in order: see ``Identifier.identify_many``."""
+        recognise = self._recogniser(top_k, accept, cosine)
+        for heard in self.identifier.embed_many(sources, windows=windows, workers=workers):
+            yield heard if isinstance(heard, Failure) else recognise(heard)
+
+    def threshold(
+        self, accept: float = DEFAULT_ACCEPT, cosine: float | None = None
+    ) -> Threshold | None:
+        """The threshold of ``identify``; None where nothing is known to base one on."""
+        return threshold(self.contents, accept) if cosine is None else given(cosine)
+
+    def verify(
+        self,
+        name: str,
+        source: Source | npt.ArrayLike,
+        *,
+        sample_rate: int | None = None,
+        accept: float = DEFAULT_ACCEPT,
+        cosine: float | None = None,
+    ) -> Verification:
+        """Decide whether a clip is of a person.
+
+        Args:
+            name: the person's.
+            source: as for ``Identifier.identify``.
+            sample_rate: Hz, of samples; by default the model's.
+            accept: the share of strangers who are taken for the person.
+            cosine: a threshold in place of that.
+
+        Raises:
+            UnknownPerson: nobody has this name.
+            AudioError: one of its kinds, also for a clip without speech.
+            UsageError: no threshold is known, and none is given.
+        """
+        self._require_own_model(self.contents)
+        person = self.contents.person(name)
+        line = decided(self.contents, accept, cosine)
+        heard = one_embedding(self.identifier, source, sample_rate)
+        return compared(person.mean, heard, line)
+
+    def remove(self, name: str) -> None:
+        """Remove a person: the file is written anew without name, embeddings and samples.
+
+        Raises:
+            UnknownPerson: nobody has this name.
+        """
+        self._change(lambda contents: contents.without(name))
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a person another name.
+
+        Raises:
+            UnknownPerson: nobody has this name.
+            NameTaken: somebody has the new one, or one that looks the same.
+        """
+        self._change(lambda contents: changes.renamed(contents, name, new))
+
+    def merge(self, name: str, others: Iterable[str], *, force: bool = False) -> Person:
+        """Make several people one: the clips of the others become those of ``name``.
+
+        Raises:
+            UnknownPerson: nobody has one of the names.
+            AnotherVoice: the clips do not sound like one person; nothing was changed.
+        """
+        gone = list(others)
+        return self._change(lambda contents: changes.merged(contents, name, gone, force)).person(
+            name
+        )
+
+    def migrate(self, model: Identifier | str | os.PathLike[str]) -> None:
+        """Embed the kept clips with another model file, and belong to that from now on.
+
+        Raises:
+            GalleryError: the clips of somebody were not kept; nothing was changed.
+        """
+        target = model if isinstance(model, Identifier) else Identifier(model)
+        self._change(lambda contents: changes.migrated(contents, target))
+        self._model = target
+
+    def calibrate(
+        self, clips: Iterable[tuple[str, Source]], corpus: str
+    ) -> tuple[Calibration, tuple[HeardClip, ...]]:
+        """Measure how similar strangers are, and keep that in the gallery.
+
+        Args:
+            clips: speakers who are not enrolled, and a clip of each pair. Several clips a speaker.
+            corpus: what they are, for people.
+
+        Returns:
+            What was measured, and the clips that could not be used.
+
+        Raises:
+            CorpusError: there are too few speakers.
+        """
+        pairs = list(clips)
+        self._require_own_model(self.contents)
+        heard = hear(self.identifier, [source for _, source in pairs], None, keep=False)
+        usable = [(each, pair[0]) for each, pair in zip(heard, pairs, strict=True) if each.clip]
+        vectors = [each.clip.embedding for each, _ in usable if each.clip]
+        found = measure(_stacked(vectors), [speaker for _, speaker in usable], corpus)
+        self._change(lambda contents: replace(contents, calibration=found))
+        return found, tuple(each for each in heard if each.clip is None)
+
+    def _change(self, change: Callable[[Contents], Contents], new: bool = False) -> Contents:
+        """Replace the file by what a function makes of its present content, under its lock."""
+        target = self.path.resolve()  # of a link it is the file that is replaced
+        if not target.parent.is_dir():
+            raise UsageError(f"there is no folder {target.parent} for the gallery")
+        try:
+            with locked(target, _WAIT):
+                changed = change(self._present(target, new))
+                file.write(target, changed)
+        except TimeoutError:
+            raise GalleryBusy(
+                f"another process has been changing {self.path} for {_WAIT:g} s", "try again"
+            ) from None
+        self._contents = changed
+        return changed
+
+    def _present(self, target: Path, new: bool) -> Contents:
+        try:
+            contents = file.read(target)
+        except GalleryNotFound:
+            if not new:
+                raise
+            return Contents(self._own_model())
+        if new:
+            self._require_own_model(contents)
+        return contents
+
+    def _own_model(self) -> GalleryModel:
+        opened = self.identifier
+        return GalleryModel.of(opened.metadata, opened.model_file.path.name)
+
+    def _require_own_model(self, contents: Contents) -> None:
+        own = self._own_model()
+        if own.digest != contents.model.digest:
+            kept = all(clip.samples is not None for each in contents.people for clip in each.clips)
+            migrate = f"voxedge gallery migrate --model {own.file} re-embeds the kept clips"
+            raise ForeignModel(
+                f"{self.path.name} was made with {contents.model.file}, and {own.file} is another"
+                " model: their embeddings do not compare",
+                f"--model {contents.model.file}; or {migrate if kept else 'enrol the people anew'}",
+            )
+
+    def _recogniser(
+        self, top_k: int, accept: float, cosine: float | None
+    ) -> Callable[[Prediction], Prediction]:
+        self._require_own_model(self.contents)
+        return recogniser(self.contents, self.threshold(accept, cosine), top_k, self.path.name)
+
+
+def _stacked(vectors: list[Floats]) -> Floats:
+    return np.stack(vectors) if vectors else np.zeros((0, 1), np.float32)

@@ -1,0 +1,45 @@
+"""Search for the people whose embeddings are nearest to a clip's.
+
+Shapes: Q clips, E embedding, P people, k people that are wanted.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from voxedge.gallery.people import Floats
+
+
+class Found(NamedTuple):
+    """The nearest people of each clip, the nearest first."""
+
+    cosines: Floats  # [Q, k]
+    people: npt.NDArray[np.intp]  # [Q, k], rows of the index
+
+
+class Index(Protocol):
+    """Finds the nearest rows."""
+
+    def search(self, embeddings: Floats, k: int) -> Found:
+        """The nearest ``k`` rows, or all if there are fewer, of unit embeddings [Q, E]."""
+
+
+class ExactIndex:
+    """Compares with every person: one product of matrices.
+
+    Args:
+        rows: [P, E], of unit length.
+    """
+
+    def __init__(self, rows: Floats) -> None:
+        self._rows = np.ascontiguousarray(rows, np.float32)
+
+    def search(self, embeddings: Floats, k: int) -> Found:
+        """See ``Index``. Of equal cosines the person who was enrolled first comes first."""
+        cosines = embeddings @ self._rows.T
+        k = min(k, len(self._rows))
+        people = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+        return Found(np.take_along_axis(cosines, people, axis=1), people)

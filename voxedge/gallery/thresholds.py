@@ -1,0 +1,113 @@
+"""The threshold of a gallery: from its own people if they are enough, else from a calibration.
+
+Shapes: C clips of all people, E embedding, P people.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from voxedge.errors import UsageError
+from voxedge.gallery.calibration import Calibration
+from voxedge.gallery.measured import calibration_of
+from voxedge.gallery.people import Contents
+from voxedge.inference.prediction import Threshold
+
+DEFAULT_ACCEPT = 0.05  # share of strangers who are let through
+LEAST_PEOPLE = 20  # whose clips stand in for strangers' clips
+_LEAST_ERRORS = 3  # clips that the share must amount to
+
+
+class OwnTrials(NamedTuple):
+    """Each enrolled clip as its person's, and as a stranger's."""
+
+    own: npt.NDArray[np.float64]  # cosine with the mean of the person's other clips; one clip: none
+    strange: npt.NDArray[np.float64]  # [C], largest cosine with any other person
+
+
+def own_trials(contents: Contents) -> OwnTrials:
+    """Compare each enrolled clip with its person's other clips, and with the other people."""
+    means = contents.means()
+    own: list[float] = []
+    strange: list[float] = []
+    for number, person in enumerate(contents.people):
+        others = np.delete(means, number, axis=0)
+        if len(others):
+            strange += (person.embeddings @ others.T).max(axis=1).tolist()
+        own += leave_one_out(person.embeddings).tolist()
+    return OwnTrials(np.array(own), np.array(strange))
+
+
+def leave_one_out(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """The cosine of each of [C, E] with the mean of the others: [C]; of a single one none."""
+    if len(embeddings) < 2:
+        return np.zeros(0)
+    rows = embeddings.astype(np.float64)
+    others = rows.sum(axis=0) - rows
+    others /= np.maximum(np.linalg.norm(others, axis=1, keepdims=True), 1e-12)
+    cosines: npt.NDArray[np.float64] = (rows * others).sum(axis=1)
+    return cosines
+
+
+def calibration(contents: Contents) -> Calibration | None:
+    """The gallery's own, else what is known of its model."""
+    return contents.calibration or calibration_of(contents.model)
+
+
+def threshold(contents: Contents, accept: float = DEFAULT_ACCEPT) -> Threshold | None:
+    """From which cosine on a clip is the nearest person's.
+
+    With twenty people or more, and clips enough for the share, each clip is a stranger's among the
+    other people, and the threshold is a quantile of the largest cosines. Else it is that of the
+    calibration for ``accept`` divided by the number of people; None: there is no calibration.
+
+    Args:
+        contents: the gallery.
+        accept: the share of strangers who are let through.
+
+    Raises:
+        UsageError: an impossible share.
+    """
+    check_share(accept)
+    people = len(contents.people)
+    if people >= LEAST_PEOPLE:
+        strange = own_trials(contents).strange
+        if len(strange) * accept >= _LEAST_ERRORS:
+            return Threshold(float(np.quantile(strange, 1 - accept)), "people", accept, people)
+    return of_calibration(contents, accept, max(1, people))
+
+
+def pair_threshold(contents: Contents, accept: float = DEFAULT_ACCEPT) -> Threshold | None:
+    """From which cosine on a clip is one certain person's, or two clips are one person's.
+
+    Raises:
+        UsageError: an impossible share.
+    """
+    check_share(accept)
+    return of_calibration(contents, accept, 1)
+
+
+def of_calibration(contents: Contents, accept: float, people: int) -> Threshold | None:
+    """The threshold for so many people; beyond what was measured, ``accept`` says what it is for.
+
+    None: there is no calibration.
+    """
+    known = calibration(contents)
+    if known is None:
+        return None
+    rate = max(accept / people, known.least)
+    basis: Literal["strangers", "measured"] = "strangers" if contents.calibration else "measured"
+    return Threshold(known.cosine(rate), basis, min(1.0, rate * people), known.speakers)
+
+
+def check_share(accept: float) -> None:
+    """Refuse what is no share.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not 0 < accept < 1:
+        raise UsageError(f"accept must be a share between 0 and 1, not {accept}", "0.05 is 5 %")
