@@ -107,6 +107,7 @@ CHECKS: dict[str, Check] = {
     # distill.md
     "voxedge distill voices data --teacher campplus.onnx --out runs/student": PARSE,
     "voxedge train --recipe base --init runs/student/student.safetensors": PARSE,
+    "voxedge export student.onnx --run runs/student": PARSE,
     # deploy.md
     "voxedge identify clip.wav": RUN,
     "voxedge identify clip.wav --model model.onnx": RUN,

@@ -108,7 +108,7 @@ def fold_network(
         model, loss = lower_embedding_precision(model, precision, labelled, window, say)
         measured = metadata.parity | {"accuracy": loss.summary()}
         metadata = replace(metadata, precision=precision, parity=measured)
-    return Folded(path, _write(model, metadata, path), read_model(path).metadata, found, loss)
+    return Folded(path, write_sealed(model, metadata, path), read_model(path).metadata, found, loss)
 
 
 def _metadata(
@@ -171,8 +171,8 @@ def _embedding_dim(model: ir.Model) -> int:
     return int(embedding.shape[1])
 
 
-def _write(model: ir.Model, metadata: Metadata, path: Path) -> int:
-    """Write the sealed file; returns its size in bytes."""
+def write_sealed(model: ir.Model, metadata: Metadata, path: Path) -> int:
+    """Write a model file; returns its size in bytes."""
     model.metadata_props[KEY] = metadata.to_json()
     sealed = seal(serialise(model))
     with atomic_write(path) as file:

@@ -145,11 +145,11 @@ def lower_embedding_precision(
     clips: LabelledWindows,
     window: int,
     say: Callable[[str], None],
+    ends_in_float: bool = True,
 ) -> tuple[ir.Model, EmbeddingLoss]:
-    """Convert a folded graph to fp16 or int8 and measure what that loses.
+    """Convert a graph of embeddings to fp16 or int8 and measure what that loses.
 
-    In int8 the first layer and the last stay in float32. If too much is lost, so do the most
-    sensitive ones.
+    If too much is lost in int8, the most sensitive layers stay in float32.
 
     Args:
         model: in float32; is not changed.
@@ -157,6 +157,7 @@ def lower_embedding_precision(
         clips: to measure on; the enrolled ones calibrate.
         window: W.
         say: gets a line for each step.
+        ends_in_float: whether in int8 the first layer and the last stay in float32 in any case.
 
     Raises:
         ParityError: too much is lost even so.
@@ -170,7 +171,7 @@ def lower_embedding_precision(
         )
     reference = _Named(model, clips, window)
     names = list(layers(model))
-    kept = (names[0], names[-1]) if precision == "int8" else ()
+    kept = (names[0], names[-1]) if precision == "int8" and ends_in_float else ()
 
     def convert(in_float: Sequence[str]) -> tuple[ir.Model, EmbeddingLoss]:
         say(f"measuring {precision} on {len(clips.asked)} clips")

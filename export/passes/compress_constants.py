@@ -3,8 +3,8 @@
 Beside an int8 trunk the other constants dominate the file. The runtime folds these nodes into
 constants when it loads the file, so inference is no slower.
 
-1. A large float32 matrix W of the head, the bypass or the discriminants becomes
-   ``Cast(float16 W, float32)``.
+1. A large float32 matrix W of the head, the bypass or the discriminants, or behind a trunk's
+   pooling, becomes ``Cast(float16 W, float32)``.
 2. In an int8 file it becomes ``Mul(Cast(int8 W, float32), s)``, with one scale per row.
 3. The stored numbers 0, 1, 2, ..., N - 1 become ``Range(0, N, 1)``.
 4. A large integer table that is a sum of one vector per axis (t[i, j, ...] = a[i] + b[j] + ...)
@@ -21,7 +21,7 @@ import onnx_ir as ir
 from voxedge.export.passes.constants import constant_array, new_initializer
 
 # Modules whose matrices tolerate rounding; the front end keeps full precision.
-_ROUNDED = ("net.head.", "net.bypass.", "net.discriminant.")
+_ROUNDED = ("net.head.", "net.bypass.", "net.discriminant.", "net.trunk.fc.", "trunk.fc.")
 _LARGE = 1 << 14  # elements
 _MIN_SCALE = 1e-12  # for a row of zeros
 

@@ -15,6 +15,7 @@ from voxedge.install import needs_extra
 if TYPE_CHECKING:
     from voxedge.export.accuracy import AccuracyLoss
     from voxedge.export.pipeline import Exported
+    from voxedge.export.student import ExportedStudent
 
 _BUFFER = "Input buffer of the device"
 
@@ -27,10 +28,19 @@ def export(
         DEFAULT_MODEL
     ),
     run: Annotated[
-        Path, typer.Option(help="A run folder, or a folder of runs.")
+        Path,
+        typer.Option(help="A run folder, a folder of runs, or the folder of a distilled student."),
     ] = options.DEFAULT_RUNS,
-    data: Annotated[Path | None, typer.Option(help="The corpus folder, if it moved.")] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="The corpus folder, if it moved; of a student, clips that int8 is measured on."
+        ),
+    ] = None,
     licence: Annotated[str, typer.Option(help="Of the model, for its metadata.")] = "",
+    source: Annotated[
+        str, typer.Option(help="Of a student: what it learned from, for its metadata.")
+    ] = "",
     precision: Annotated[
         Literal["fp32", "fp16", "int8"],
         typer.Option(help="int8: a quarter of the size, faster on a CPU; fp16: for GPUs."),
@@ -57,19 +67,41 @@ def export(
 ) -> None:
     """Write the best network of a run as ONE file: samples in, names out.
 
+    Of a student of voxedge distill: samples in, embedding out.
+
     Nothing is written if ONNX Runtime's outputs differ from PyTorch's, or if int8 or fp16 loses
     more than 0.5 points of top-1 or 0.3 of top-5 accuracy on the validation clips.
     """
     with needs_extra("export"):
         from voxedge.export.input_format import InputFormat
-        from voxedge.export.ort_format import write_ort
         from voxedge.export.pipeline import export_run
+        from voxedge.export.student import export_student
+        from voxedge.train.distill.loop import STUDENT
         from voxedge.train.run import find_run
 
     if model.is_dir():
         raise UsageError(f"{model} is a folder", "name a file: voxedge export model.onnx")
     if not model.parent.is_dir():
         raise UsageError(f"there is no folder {model.parent}")
+    buffer = (input_rate, input_type, input_channels)
+    if (run / STUDENT).is_file():
+        if buffer != (None, "float32", 1):
+            raise UsageError("a student's file takes mono float32 at its own rate")
+        console.say(f"exporting {run / STUDENT}")
+        student = export_student(
+            run / STUDENT,
+            model,
+            precision=precision,
+            data=data,
+            licence=licence,
+            source=source,
+            say=console.say,
+        )
+        _show_student(student)
+        _also_ort(model, ort)
+        return
+    if source:
+        raise UsageError("--source is of a student; a run's clips are its source")
     chosen = find_run(run)
     console.say(f"exporting {chosen.folder}")
     rate = input_rate or chosen.recipe().frontend.sample_rate
@@ -84,10 +116,31 @@ def export(
     )
     _show(done)
     console.answer(f"{model}: {len(done.metadata.labels)} speakers, {done.bytes / 1e6:.1f} MB")
-    if ort:
-        console.answer(" and ".join(path.name for path in write_ort(model)))
+    _also_ort(model, ort)
     flag = "" if str(model) == DEFAULT_MODEL else f" --model {model}"
     console.say(f"next: voxedge identify CLIP{flag}")
+
+
+def _also_ort(model: Path, wanted: bool) -> None:
+    """Write the .ort file and its list of operators, if they are wanted."""
+    if wanted:
+        from voxedge.export.ort_format import write_ort
+
+        console.answer(" and ".join(path.name for path in write_ort(model)))
+
+
+def _show_student(done: ExportedStudent) -> None:
+    found = done.parity
+    console.answer(
+        f"embeddings within {found['embedding']:.1e} of PyTorch's, {found['clips']} clips"
+        f" ({found['speech']})"
+    )
+    if done.loss is not None:
+        console.answer(done.loss.describe())
+    console.answer(
+        f"{done.path}: embeddings of {done.metadata.embedding_dim} values,"
+        f" {done.bytes / 1e6:.1f} MB"
+    )
 
 
 def _show(done: Exported) -> None:
