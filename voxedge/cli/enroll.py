@@ -54,6 +54,7 @@ def enroll(
     try:
         done = people.enroll(name, search.sources(), keep_clips=keep_clips, force=force)
     except EnrolmentError as error:
+        _say_passed_over(search)
         if as_json:
             what = {"code": error.code, "message": str(error)}
             reports = [report.to_dict() for report in error.reports]
@@ -61,9 +62,7 @@ def enroll(
         else:
             _show_reports(error.reports)
         raise
-    search.report()
-    for failure in search.failures:
-        console.complain(failure.error, failure.path)
+    _say_passed_over(search)
     if as_json:
         console.answer(json.dumps(done.to_dict()))
     else:
@@ -74,6 +73,12 @@ def enroll(
             " not compared: voxedge gallery calibrate DATA measures one"
         )
     return SomeFilesFailed.exit_code if done.left_out or search.failures else 0
+
+
+def _say_passed_over(search: Search) -> None:
+    search.report()
+    for failure in search.failures:
+        console.complain(failure.error, failure.path)
 
 
 def _show(done: Enrolment) -> None:

@@ -31,7 +31,7 @@ def show(
             console.answer(json.dumps(row))
         return
     console.show_table(
-        f"{gallery}: {len(rows)} people, embeddings of {contents.model.file}",
+        f"{gallery}: {_count(len(rows))}, embeddings of {contents.model.file}",
         ["", "clips", "kept", "seconds of speech", "complete"],
         [
             [row["name"], row["clips"], row["kept"], f"{row['speech']:.1f}", f"{row['percent']} %"]
@@ -98,7 +98,7 @@ def write(
     """Write names and embeddings for other programs."""
     contents = Gallery(gallery).contents
     export(contents, out)
-    console.answer(f"{out}: {len(contents.people)} people")
+    console.answer(f"{out}: {_count(len(contents.people))}")
 
 
 @app.command()
@@ -109,7 +109,7 @@ def migrate(
     """Embed the clips that were kept (enroll --keep-clips) with another model file."""
     people = Gallery(gallery)
     people.migrate(model)
-    console.answer(f"{gallery}: {len(people.names)} people, embeddings of {Path(model).name}")
+    console.answer(f"{gallery}: {_count(len(people.names))}, embeddings of {Path(model).name}")
 
 
 @app.command()
@@ -133,10 +133,14 @@ def calibrate(
     )
 
 
+def _count(people: int) -> str:
+    return "1 person" if people == 1 else f"{people} people"
+
+
 def _show(report: GalleryReport) -> None:
     line = report["threshold"]
     console.answer(
-        f"{printable(report['path'])}: {report['people']} people, {report['clips']} clips,"
+        f"{printable(report['path'])}: {_count(report['people'])}, {report['clips']} clips,"
         f" embeddings of {printable(report['model'])}"
     )
     if line is None:

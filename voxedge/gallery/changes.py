@@ -32,7 +32,12 @@ def enrolled(
     known = contents.find(name)
     label = known.name if known else new_name(name, contents.names)
     before = known.clips if known else ()
-    reports, clips = _new_clips(heard, before)
+    reports = _reports(heard, before)
+    clips = [
+        each.clip
+        for each, report in zip(heard, reports, strict=True)
+        if each.clip is not None and not report.reason
+    ]
     if not clips:
         raise EnrolmentError(
             f"{label} was not enrolled: {_reasons(reports)}", "record other clips", reports
@@ -40,7 +45,9 @@ def enrolled(
     person = Person(label, (*before, *clips))
     compared = pair_threshold(contents) is not None and not force
     if not force:
-        _require_one_voice(contents, person, reports)
+        if odd := odd_ones(contents, person):
+            gone = [any(each.clip is clip for clip in odd) for each in heard]
+            raise _another_voice(person, odd, _marked(reports, gone))
         if known is None:
             _require_new_voice(contents, person, reports)
     return contents.with_person(person), Enrolment(person, tuple(reports), compared)
@@ -71,10 +78,10 @@ def merged(contents: Contents, name: str, others: Sequence[str], force: bool) ->
         raise UsageError("merge takes the name of a person, and names of others")
     clips = [clip for other in added.values() for clip in other.clips]
     whole = Person(person.name, (*person.clips, *clips))
-    if not force:
-        _require_one_voice(contents, whole, ())
     for other in added:
         contents = contents.without(other)
+    if not force and (odd := odd_ones(contents, whole)):
+        raise _another_voice(whole, odd, ())
     return contents.with_person(whole)
 
 
@@ -114,14 +121,18 @@ def migrated(contents: Contents, model: Identifier) -> Contents:
 def odd_ones(contents: Contents, person: Person) -> list[EnrolledClip]:
     """The clips of a person that sound like another one, the oddest first.
 
-    They are unlike the person's other clips, or more like somebody else who is enrolled. None where
-    no threshold is known.
+    They are unlike the person's other clips, or more like somebody else who is enrolled; not
+    somebody whom the whole person sounds like. None where no threshold is known.
     """
     line = pair_threshold(contents)
     if line is None:
         return []
     rows = odd_clips(person.embeddings, line.cosine)
-    others = [each.mean for each in contents.people if each.name != person.name]
+    others = [
+        each.mean
+        for each in contents.people
+        if each.name != person.name and not _are_close(contents, each, person)
+    ]
     if not rows and others and len(person.clips) > 1:
         own = leave_one_out(person.embeddings)
         theirs = (person.embeddings @ np.stack(others).T).max(axis=1)
@@ -137,44 +148,53 @@ def close_one(contents: Contents, person: Person) -> tuple[Person, float] | None
     return nearest_other(person, contents.people, known.cosine(CLOSE))
 
 
-def _new_clips(
-    heard: Sequence[HeardClip], before: Sequence[EnrolledClip]
-) -> tuple[list[ClipReport], list[EnrolledClip]]:
-    """The reports of all clips, and those that can be enrolled and were not yet."""
+def _are_close(contents: Contents, one: Person, other: Person) -> bool:
+    """Whether two people sound like one."""
+    known = calibration(contents)
+    return known is not None and float(one.mean @ other.mean) >= known.cosine(CLOSE)
+
+
+def _reports(heard: Sequence[HeardClip], before: Sequence[EnrolledClip]) -> list[ClipReport]:
+    """The reports of all clips; those that are enrolled already, or given twice, have a reason."""
     reports: list[ClipReport] = []
-    clips: list[EnrolledClip] = []
+    seen = [clip.embedding for clip in before]
     for each in heard:
         report = each.report
         if each.clip is not None:
             vector = each.clip.embedding
-            if any(float(old.embedding @ vector) > _SAME_CLIP for old in (*before, *clips)):
+            if any(float(old @ vector) > _SAME_CLIP for old in seen):
                 report = replace(report, reason="already_enrolled", message="the same clip again")
-            else:
-                clips.append(each.clip)
+            seen.append(vector)
         reports.append(report)
-    return reports, clips
+    return reports
 
 
-def _require_one_voice(contents: Contents, person: Person, reports: Sequence[ClipReport]) -> None:
-    odd = odd_ones(contents, person)
-    if not odd:
-        return
-    files = {clip.file for clip in odd}
-    marked = [
-        replace(report, reason="another_voice", message="does not sound like the others")
-        if not report.reason and report.path.rpartition("/")[2] in files
-        else report
-        for report in reports
+def _marked(reports: Sequence[ClipReport], odd: Sequence[bool]) -> list[ClipReport]:
+    """The reports, in which the odd clips have their reason."""
+    why = {"reason": "another_voice", "message": "does not sound like the others"}
+    return [
+        replace(report, **why) if flag and not report.reason else report
+        for report, flag in zip(reports, odd, strict=True)
     ]
-    hint = "leave it out; --force enrols it all the same"
+
+
+def _another_voice(
+    person: Person, odd: Sequence[EnrolledClip], reports: Sequence[ClipReport]
+) -> AnotherVoice:
+    """The error that names the odd clips of a person."""
     if len(odd) == len(person.clips):
         names = " and ".join(clip.file for clip in odd[:2])
-        message = f"{names} do not sound like one person, so {person.name} was not enrolled"
-        hint = "add a third clip, which shows the odd one; --force enrols them all the same"
-    else:
-        more = f" (nor do {len(odd) - 1} more)" if len(odd) > 1 else ""
-        message = f"{odd[0].file} does not sound like the other clips of {person.name}{more}"
-    raise AnotherVoice(message, hint, marked)
+        return AnotherVoice(
+            f"{names} do not sound like one person",
+            "add a third clip, which shows the odd one; --force takes them all the same",
+            reports,
+        )
+    more = f", nor do {len(odd) - 1} more" if len(odd) > 1 else ""
+    return AnotherVoice(
+        f"{odd[0].file} does not sound like the other clips of {person.name}{more}",
+        "leave it out; --force takes it all the same",
+        reports,
+    )
 
 
 def _require_new_voice(contents: Contents, person: Person, reports: Sequence[ClipReport]) -> None:

@@ -46,8 +46,9 @@ def hear(
         NonFiniteOutput: an embedding is NaN or infinite.
     """
     examined: list[tuple[ClipReport, Samples]] = []
-    for source in sources:
-        path = path_text(source) if isinstance(source, str | os.PathLike) else "-"
+    for number, source in enumerate(sources, 1):
+        named = isinstance(source, str | os.PathLike)
+        path = path_text(source) if named else f"clip {number}"
         try:
             samples = model.decode(source, sample_rate).samples
         except AudioError as error:

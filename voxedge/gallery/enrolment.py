@@ -10,17 +10,19 @@ from dataclasses import dataclass, field
 from typing import TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from voxedge.audio.activity import Activity
 from voxedge.audio.limits import Samples
 from voxedge.gallery.people import Floats, Person
-from voxedge.gallery.thresholds import leave_one_out
+from voxedge.inference.scoring import unit_length
 
 # The limits are where CAM++ and a trained model lose their hold on a speaker (docs/enroll.md).
 LEAST_SPEECH = 0.8  # seconds
 LEAST_LEVEL = -60.0  # dBFS, root mean square of the speech
 MOST_CLIPPED = 0.1  # of the speech's samples
 _FULL_SCALE = 0.999
+_STEPS = 20  # of 2-means, which takes two or three
 
 
 class ReportRecord(TypedDict):
@@ -120,20 +122,46 @@ def examine(path: str, samples: Samples, rate: int) -> ClipReport:
 def odd_clips(embeddings: Floats, cosine: float) -> list[int]:
     """The clips [C, E] that do not sound like the others, the oddest first.
 
-    Each clip is compared with the mean of the others. The one that is least like them is set aside
-    if it is below ``cosine``, and then the others are compared again. Of two clips that differ none
-    can be said to be the odd one: then both are returned.
+    The clips are split in the two groups that are most unlike. If the groups' means are below
+    ``cosine``, the smaller group is odd, and the larger one is split again. Of two groups of one
+    size none can be said to be the odd one: then all clips are returned, of both in turns.
     """
-    left = list(range(len(embeddings)))
+    left = np.arange(len(embeddings))
     odd: list[int] = []
     while len(left) > 1:
-        cosines = leave_one_out(embeddings[left])
-        if cosines.min() >= cosine:
+        second = two_groups(embeddings[left])
+        if second.sum() * 2 > len(left):
+            second = ~second
+        kept, others = left[~second], left[second]
+        center = unit_length(embeddings[kept].mean(axis=0))
+        if float(center @ unit_length(embeddings[others].mean(axis=0))) >= cosine:
             break
-        if len(left) == 2:
-            return odd + left
-        odd.append(left.pop(int(cosines.argmin())))
+        if len(kept) == len(others):
+            turns = np.stack([kept, others], axis=1).ravel()
+            return turns.tolist() + odd
+        odd = [*odd, *others[np.argsort(embeddings[others] @ center)].tolist()]
+        left = kept
     return odd
+
+
+def two_groups(embeddings: Floats) -> npt.NDArray[np.bool_]:
+    """Which of the clips [C, E], two or more, are in the second of two groups.
+
+    Spherical 2-means (Dhillon and Modha 2001), begun from the two clips that are most unlike.
+    """
+    cosines = embeddings @ embeddings.T
+    first, last = np.unravel_index(int(cosines.argmin()), cosines.shape)
+    if first == last:  # all are equal
+        last = (first + 1) % len(embeddings)
+    second = cosines[last] > cosines[first]
+    second[first], second[last] = False, True
+    for _ in range(_STEPS):
+        centers = [unit_length(embeddings[rows].mean(axis=0)) for rows in (~second, second)]
+        moved = embeddings @ centers[1] > embeddings @ centers[0]
+        if moved.all() or not moved.any() or (moved == second).all():
+            break
+        second = moved
+    return second
 
 
 def nearest_other(

@@ -148,5 +148,5 @@ def _csv(names: list[str], rows: Any) -> str:  # noqa: ANN401 - [C, E]
     width = rows.shape[1]
     writer.writerow(["name", *(f"e{number}" for number in range(width))])
     for name, row in zip(names, rows, strict=True):
-        writer.writerow([name, *(f"{value:.8g}" for value in row)])
+        writer.writerow([name, *(f"{value:.9g}" for value in row)])
     return text.getvalue()

@@ -1,0 +1,126 @@
+"""How similar strangers are, and the thresholds that follow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.gallery.conftest import CALIBRATION
+from voxedge.errors import CorpusError, UsageError
+from voxedge.gallery import measured
+from voxedge.gallery.calibration import RATES, Calibration, measure
+from voxedge.gallery.people import Contents, EnrolledClip, GalleryModel, Person
+from voxedge.gallery.thresholds import (
+    leave_one_out,
+    own_trials,
+    pair_threshold,
+    threshold,
+)
+
+MODEL = GalleryModel("ab" * 32, "net.onnx", "", 16_000, 8)
+
+
+def rows(count: int, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=(count, 8))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def persons(count: int, clips: int) -> tuple[Person, ...]:
+    vectors = rows(count * clips)
+    return tuple(
+        Person(
+            f"p{n:02d}",
+            tuple(EnrolledClip("a", 2, 1, row) for row in vectors[n * clips : (n + 1) * clips]),
+        )
+        for n in range(count)
+    )
+
+
+def test_strangers_are_measured_against_the_mean_of_three_clips():
+    speakers = [f"s{n % 9}" for n in range(40)]
+    vectors = rows(40)
+    cosines = []
+    for n, own in enumerate(speakers):
+        for other in set(speakers) - {own}:
+            three = [vectors[k] for k in range(40) if speakers[k] == other][:3]
+            mean = np.mean(three, axis=0)
+            cosines.append(float(vectors[n] @ mean / np.linalg.norm(mean)))
+    found = measure(vectors, speakers, "x")
+    assert (found.speakers, found.clips) == (9, 40)
+    assert found.cosines == pytest.approx(np.quantile(cosines, [0.9, 0.95]), abs=1e-4)
+    assert found.least == 0.05  # 72 pairs of speakers: 2 % of them are fewer than three
+
+
+def test_five_speakers_are_too_few():
+    with pytest.raises(CorpusError, match="at least 6"):
+        measure(rows(60), [f"s{n % 5}" for n in range(60)], "x")
+
+
+def test_between_two_shares_the_logarithm_counts():
+    assert CALIBRATION.cosine(0.05) == 0.4
+    assert CALIBRATION.cosine((0.05 * 0.1) ** 0.5) == pytest.approx(0.35)
+    assert CALIBRATION.cosine(0.001) == 0.5  # the smallest that was measured
+    assert CALIBRATION.cosine(0.5) == 0.3
+
+
+@pytest.mark.parametrize("cosines", [(), (0.5, 0.4), (0.4, 1.2), (float("nan"),), (0.1,) * 8])
+def test_impossible_tables_are_refused(cosines):
+    with pytest.raises(ValueError, match="impossible"):
+        Calibration(cosines, 1, 1, "")
+
+
+def test_the_more_people_the_higher_the_threshold():
+    one = Contents(MODEL, persons(1, 3), CALIBRATION)
+    two = Contents(MODEL, persons(2, 3), CALIBRATION)
+    many = Contents(MODEL, persons(10, 3), CALIBRATION)
+    assert threshold(one) == (0.4, "strangers", 0.05, 45)
+    assert threshold(two, 0.1) == (0.4, "strangers", 0.1, 45)
+    cosine, _, accept, _ = threshold(many)
+    assert cosine == 0.5
+    assert accept == pytest.approx(0.2)  # ten chances at 2 %: what was measured ends there
+    assert pair_threshold(many).cosine == 0.4
+
+
+def test_twenty_people_make_their_own_threshold():
+    contents = Contents(MODEL, persons(20, 3), CALIBRATION)
+    strange = []
+    for person in contents.people:
+        others = np.stack([each.mean for each in contents.people if each is not person])
+        strange += [float((others @ clip.embedding).max()) for clip in person.clips]
+    found = threshold(contents)
+    assert found.cosine == pytest.approx(np.quantile(strange, 0.95), abs=1e-6)
+    assert (found.basis, found.accept, found.speakers) == ("people", 0.05, 20)
+    assert threshold(contents, 0.01).basis == "strangers"  # 60 clips are too few for 1 %
+    assert threshold(Contents(MODEL, persons(19, 4), CALIBRATION)).basis == "strangers"
+
+
+def test_without_a_basis_there_is_no_threshold():
+    assert threshold(Contents(MODEL, persons(3, 3))) is None
+    assert pair_threshold(Contents(MODEL)) is None
+
+
+def test_models_that_are_known_have_their_table():
+    known = replace(MODEL, digest=next(iter(measured.BY_DIGEST)))
+    assert threshold(Contents(known)).basis == "measured"
+    folded = replace(MODEL, source=next(iter(measured.BY_SOURCE)) + ", out of a wheel")
+    assert pair_threshold(Contents(folded)).cosine == pytest.approx(0.3655)
+    assert all(len(table.cosines) <= len(RATES) for table in measured.BY_SOURCE.values())
+
+
+def test_a_clip_is_compared_with_the_mean_of_the_others():
+    vectors = rows(4)
+    expected = []
+    for n in range(4):
+        mean = np.delete(vectors, n, axis=0).mean(axis=0)
+        expected.append(vectors[n] @ mean / np.linalg.norm(mean))
+    assert leave_one_out(vectors) == pytest.approx(expected, abs=1e-6)
+    assert len(leave_one_out(vectors[:1])) == 0
+    assert len(own_trials(Contents(MODEL, persons(1, 1))).strange) == 0
+
+
+@pytest.mark.parametrize("accept", [0, 1, -0.1, float("nan"), 5])
+def test_impossible_shares_are_refused(accept):
+    with pytest.raises(UsageError, match="share"):
+        threshold(Contents(MODEL, (), CALIBRATION), accept)
