@@ -13,6 +13,7 @@ import torch
 from voxedge.export import parity
 from voxedge.export.accuracy import AccuracyLoss
 from voxedge.export.clips import calibration_clips, parity_clips, validation_clips
+from voxedge.export.fold.precision import ends_of_network
 from voxedge.export.input_format import InputFormat, check_resampling, with_input_format
 from voxedge.export.on_trunk import graph_on_trunk, precision_on_trunk
 from voxedge.export.passes import PASSES, Pass
@@ -125,6 +126,7 @@ def _lower_precision(
         rate=run.recipe().frontend.sample_rate,
         temperature=net.temperature,
         say=say,
+        in_float=ends_of_network(model, precision) if isinstance(net, PretrainedNet) else (),
     )
 
 

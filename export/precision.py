@@ -43,10 +43,11 @@ def lower_precision(
     rate: int,
     temperature: float,
     say: Callable[[str], None],
+    in_float: Sequence[str] = (),
 ) -> tuple[ir.Model, AccuracyLoss]:
     """Convert a graph to fp16 or int8 and measure what that loses.
 
-    If it loses too much, the most sensitive layers stay in float32, at most four of them.
+    If it loses too much, the most sensitive layers stay in float32 too, at most four of them.
 
     Args:
         model: in float32; is not changed.
@@ -57,6 +58,7 @@ def lower_precision(
         rate: of the samples, Hz.
         temperature: of the probabilities.
         say: gets a line for each step.
+        in_float: layers that stay in float32 in any case.
 
     Raises:
         ParityError: too much accuracy is lost even so; the message names the layers to blame.
@@ -69,13 +71,14 @@ def lower_precision(
         say(f"calibrating on {len(windows)} training clips")
         ranges = activation_ranges(model, batches(windows, _BATCH_SIZE, window))
 
-    def convert(in_float: Sequence[str]) -> ir.Model:
-        return convert_precision(model, precision, ranges, in_float)
+    def convert(more: Sequence[str]) -> ir.Model:
+        return convert_precision(model, precision, ranges, (*in_float, *more))
 
-    def convert_and_measure(in_float: Sequence[str]) -> tuple[ir.Model, AccuracyLoss]:
-        lowered = convert(in_float)
+    def convert_and_measure(more: Sequence[str]) -> tuple[ir.Model, AccuracyLoss]:
+        lowered = convert(more)
         scores = validation_scores(serialise(lowered), validation(), window, rate)
-        return lowered, accuracy_loss(precision, reference, scores, temperature, in_float)
+        kept = (*in_float, *more)
+        return lowered, accuracy_loss(precision, reference, scores, temperature, kept)
 
     say(f"measuring {precision} on the validation clips")
     lowered, loss = convert_and_measure(())

@@ -37,7 +37,7 @@ def write_trunk(path: Path, rate: int = RATE) -> Path:
 
 
 def recipe_on(trunk: Path, **changes: object) -> Recipe:
-    """The recipe ``pretrained`` with one copy and twenty epochs; ``augment__noise=0`` changes it."""
+    """The recipe ``pretrained``, one copy, twenty epochs, and changes: ``augment__noise=0``."""
     values = {"model.trunk": str(trunk), "augment.copies": 1, "training.epochs": 20}
     values |= {name.replace("__", "."): value for name, value in changes.items()}
     return with_front_end_of_trunk(load("pretrained").with_values(values))

@@ -171,7 +171,7 @@ def lower_embedding_precision(
         )
     reference = _Named(model, clips, window)
     names = list(layers(model))
-    kept = (names[0], names[-1]) if precision == "int8" and ends_in_float else ()
+    kept = ends_of_network(model, precision) if ends_in_float else ()
 
     def convert(in_float: Sequence[str]) -> tuple[ir.Model, EmbeddingLoss]:
         say(f"measuring {precision} on {len(clips.asked)} clips")
@@ -190,6 +190,12 @@ def lower_embedding_precision(
         if loss.passed:
             break
     return _allowed(lowered, loss)
+
+
+def ends_of_network(model: ir.Model, precision: Precision) -> tuple[str, ...]:
+    """The layers of a folded network that stay in float32 in any case: in int8 its ends."""
+    names = list(layers(model))
+    return (*names[:1], *names[-1:]) if precision == "int8" else ()
 
 
 def embed(model: ir.Model, clips: Sequence[Samples], window: int) -> _Floats:

@@ -1,9 +1,9 @@
 """Embeddings of clips and of degraded copies of them: computed once, kept on disk.
 
-A table is the windows of some clips, as they are or degraded. It is computed and written in blocks
-of clips, so that a training which is stopped goes on with the next block. Which noise or room a
-copy gets follows from its number and not from the seed of the training, so that trainings with
-other seeds find everything done.
+A table is the windows of some clips, or a degraded copy of one window of each. It is computed and
+written in blocks of clips, so that a training which is stopped goes on with the next block. Which
+noise or room a copy gets follows from its number and not from the seed of the training, so that
+trainings with other seeds find everything done.
 
 Shapes: N windows, B of a batch, S samples, W samples of a window, E embedding.
 """
@@ -23,7 +23,7 @@ import numpy.typing as npt
 import torch
 
 from voxedge.audio.limits import Samples
-from voxedge.audio.windows import Batch, batches
+from voxedge.audio.windows import Batch, Policy, batches
 from voxedge.data.corpus import Corpus, Entry
 from voxedge.data.dataset import evaluation_batches
 from voxedge.files import atomic_write
@@ -46,12 +46,14 @@ class Table:
     Args:
         name: unique.
         entries: the clips.
-        augment: degrades one random window of each; None: all windows as they are.
-        number: of the copy.
+        windows: which windows of each clip, as they are.
+        augment: degrades one random window of each clip instead.
+        number: of the degraded copy.
     """
 
     name: str
     entries: Sequence[Entry]
+    windows: Policy = "all"
     augment: WaveAugment | None = None
     number: int = 0
 
@@ -123,7 +125,9 @@ class EmbeddingCache:
     ) -> Embedded:
         window = self.trunk.metadata.window
         if table.augment is None:
-            inputs = evaluation_batches(self.corpus, block, _BATCH, window, workers=self.workers)
+            inputs = evaluation_batches(
+                self.corpus, block, _BATCH, window, table.windows, self.workers
+            )
         else:
             inputs = batches(self._degraded(table, block, window), _BATCH, window)
         vectors: list[_Floats] = []
@@ -145,10 +149,8 @@ class EmbeddingCache:
     ) -> Iterator[tuple[int, Samples]]:
         """A random window of each clip, degraded."""
         assert table.augment is not None
-        seed = int(_digest(block), 16)
-        random = np.random.default_rng([table.number, seed])
+        random = np.random.default_rng([table.number, int(_digest(block), 16)])
         generator = torch.Generator().manual_seed(int(random.integers(1 << 62)))
-        device = table.augment.rooms.device
 
         def cropped() -> Iterator[tuple[int, Samples]]:
             for index, place in enumerate(random.random(len(block))):
@@ -156,6 +158,7 @@ class EmbeddingCache:
                 start = int(place * (max(0, len(samples) - window) + 1))
                 yield index, samples[start : start + window]
 
+        device = table.augment.rooms.device
         for batch in batches(cropped(), _DEGRADED, window):
             pcm, lengths = (
                 torch.from_numpy(array).to(device) for array in (batch.pcm, batch.lengths)

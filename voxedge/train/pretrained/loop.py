@@ -41,7 +41,7 @@ from voxedge.train.state import Position, software_versions
 #: The folder of caches, beside the run folders.
 EMBEDDINGS = "embeddings"
 
-_SIDES: tuple[Side, ...] = ("train", "validation", "test")
+_SHRINKAGE = 0.1  # of the covariance that the head begins with
 _SMALLEST_BATCH = 8  # as in ``TrainingSet``
 
 
@@ -69,8 +69,9 @@ def train_head(job: Job, compute: Compute, reporter: Reporter, stop: Stop) -> Me
 class _Sides:
     """The embeddings of a run's clips, by the sides of its split.
 
-    The training side is every window once and ``augment.copies`` degraded copies of each clip; the
-    validation side also has copies in noise, which the temperature is fitted on too.
+    The training side is the first window of each clip as recorded, and a random one of each in
+    every degraded copy; the other sides are all windows, as in inference. The validation side also
+    has copies in noise, which the temperature is fitted on too.
     """
 
     def __init__(
@@ -89,18 +90,20 @@ class _Sides:
             torch.get_num_threads(),
             lambda: _leave_if_stopped(stop, job),
         )
-        entries = {side: split.of(corpus.entries, side) for side in _SIDES}
-        tables = [Table(side, entries[side]) for side in _SIDES if entries[side]]
+        sides: tuple[Side, ...] = ("train", "validation", "test")
+        entries = {side: split.of(corpus.entries, side) for side in sides}
+        tables = [Table(side, entries[side]) for side in sides[1:] if entries[side]]
+        tables.append(Table("train-recorded", entries["train"], "first"))
         if augment is not None:
             tables += [
-                Table(f"train-{number}", entries["train"], augment, number)
+                Table(f"train-{number}", entries["train"], augment=augment, number=number)
                 for number in range(recipe.augment.copies)
             ]
+        if augment is not None and recipe.augment.noise:
             noise = augment.only(noise=1.0)
-            count = judged_copies(len(entries["validation"])) if recipe.augment.noise else 0
             tables += [
-                Table(f"validation-noise-{number}", entries["validation"], noise, number)
-                for number in range(count)
+                Table(f"validation-noise-{n}", entries["validation"], augment=noise, number=n)
+                for n in range(judged_copies(len(entries["validation"])))
             ]
         self._tables = {table.name: table for table in tables}
         self._found = cache.tables(tables, reporter.embedded)
@@ -139,7 +142,9 @@ class _HeadTrainer:
         vectors, truth = sides.training()
         self.vectors, self.truth = vectors.to(compute.device), truth.to(compute.device)
         classes, embedding_dim = len(corpus.labels), vectors.shape[1]
-        self.net = build_embedding_head(recipe, classes, embedding_dim).to(compute.device)
+        self.net = build_embedding_head(recipe, classes, embedding_dim)
+        self.net.fit(vectors.numpy(), truth.numpy(), _SHRINKAGE)
+        self.net.to(compute.device)
         self.centers = build_center_loss(recipe.loss, classes, embedding_dim)
         self.optimizers = {"optimizer": build_optimizer(recipe.optimizer, self.net)}
         if self.centers is not None:

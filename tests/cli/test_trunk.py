@@ -1,0 +1,47 @@
+"""``--trunk FILE.onnx``, from training to names."""
+
+from __future__ import annotations
+
+import json
+
+from tests.conftest import SPEAKERS, voxedge, write_corpus
+from voxedge.model_file.reader import read_model
+
+
+def test_from_a_file_of_embeddings_to_names(tmp_path, trunk_path):
+    write_corpus(tmp_path / "data")
+    write_corpus(tmp_path / "others", clips=3, speakers={"eve": 130.0, "fay": 180.0, "gus": 240.0})
+    few = ["--set", "augment.copies=1", "--epochs", "20"]
+    done = voxedge("train", "--trunk", trunk_path, *few, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "recipe pretrained on cpu" in done.stderr
+    assert "epoch  20/20" in done.stderr
+    assert voxedge("export", "model.onnx", cwd=tmp_path).returncode == 0
+    answer = voxedge("identify", "data/ada/00.wav", "--json", cwd=tmp_path)
+    assert json.loads(answer.stdout)["speaker"] == "ada"
+    evaluate = ["evaluate", "--stress", "telephone", "--unseen", "others", "--json"]
+    figures = [
+        json.loads(voxedge(*evaluate, *more, cwd=tmp_path).stdout)
+        for more in ([], ["runs/latest", "--model", "model.onnx"])
+    ]
+    assert figures[0]["conditions"] == figures[1]["conditions"]  # the run, and its file
+    assert figures[0]["verification"]["eer"] == figures[1]["verification"]["eer"]
+    inspected = voxedge("inspect", "model.onnx", cwd=tmp_path).stdout
+    assert f"{len(SPEAKERS)}: ada, ben, cleo, dan" in inspected
+    assert "a paper" in inspected
+    assert read_model(tmp_path / "model.onnx").metadata.names_speakers
+    again = voxedge("train", "--trunk", "model.onnx", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "names 4 speakers" in again.stderr
+
+
+def test_mistakes_are_named(tmp_path, trunk_path):
+    write_corpus(tmp_path / "data", clips=4)
+    missing = voxedge("train", "--trunk", "campplus.onnx", cwd=tmp_path)
+    assert missing.returncode == 2
+    assert "there is no file campplus.onnx" in missing.stderr
+    assert "voxedge fold" in missing.stderr
+    idle = voxedge("train", "--trunk", trunk_path, "--image-size", "64", cwd=tmp_path)
+    assert idle.returncode == 2
+    assert "frontend.image_size would do nothing" in idle.stderr
+    assert not (tmp_path / "runs").exists()
