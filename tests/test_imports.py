@@ -104,7 +104,10 @@ def loaded_by(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["inference.identifier", "inference.doctor", "train.recipe", "cli.app", "evaluation.page"],
+    [
+        *("inference.identifier", "inference.doctor", "gallery.gallery", "train.recipe"),
+        *("cli.app", "evaluation.page"),
+    ],
 )
 def test_importing_a_module_loads_nothing_heavy(module):
     assert not loaded_by(f"import voxedge.{module}") & HEAVY
@@ -137,7 +140,7 @@ def test_identifying_one_clip_loads_only_what_it_needs(workshop):
     assert commands == {f"voxedge.cli.{name}" for name in helpers}
 
 
-@pytest.mark.parametrize("command", ["identify", "inspect", "evaluate", "--help"])
+@pytest.mark.parametrize("command", ["identify", "enroll", "inspect", "evaluate", "--help"])
 def test_the_commands_of_a_device_load_nothing_heavy(workshop, command, tmp_path):
     arguments = {
         "identify": [
@@ -145,6 +148,10 @@ def test_the_commands_of_a_device_load_nothing_heavy(workshop, command, tmp_path
             str(workshop / "ada.wav"),
             "--model",
             str(workshop / "model.onnx"),
+        ],
+        "enroll": [
+            *("enroll", "ada", str(workshop / "ada.wav"), "--model", str(workshop / "model.onnx")),
+            *("--gallery", str(tmp_path / "people.vxg")),
         ],
         "inspect": ["inspect", str(workshop / "model.onnx")],
         "evaluate": [

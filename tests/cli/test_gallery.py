@@ -6,11 +6,14 @@ import errno
 import json
 import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 
+from docs.check import ROOT, code_blocks
 from tests.conftest import RATE, records
 from tests.gallery.conftest import PITCHES, write_spectrum_model, write_tone
 from voxedge.cli.app import run
@@ -242,3 +245,15 @@ def test_a_full_disk(people, monkeypatch, capsys):
     assert "No space left on device" in capsys.readouterr().err
     assert (people / "people.vxg").read_bytes() == before
     assert not list(people.glob(".people.vxg*"))
+
+
+def test_the_python_of_the_document(people, model):
+    shutil.copy(model, "model.onnx")
+    shutil.copy("ada/3.wav", "clip.wav")
+    code = code_blocks(ROOT / "docs" / "enroll.md", "python")[0]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    enrolled, answer, verified = done.stdout.splitlines()
+    assert enrolled.split() == ["41", "()"]  # per cent
+    assert answer.startswith("ada None 0.99")
+    assert verified == "True"

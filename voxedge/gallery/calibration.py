@@ -9,7 +9,7 @@ Shapes: C clips, E embedding, K speakers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -65,13 +65,20 @@ class Calibration:
         return cls(cosines, int(value["speakers"]), int(value["clips"]), str(value["corpus"]))
 
 
-def measure(embeddings: Floats, speakers: Sequence[str], corpus: str) -> Calibration:
+def measure(
+    embeddings: Floats,
+    speakers: Sequence[str],
+    corpus: str,
+    groups: Mapping[str, str] | None = None,
+) -> Calibration:
     """Measure how similar the clips of each speaker are to the means of the others.
 
     Args:
         embeddings: [C, E], unit length.
         speakers: [C].
         corpus: what they are, for people.
+        groups: speakers -> groups; then only speakers of one group are compared. Those who were
+            recorded in other ways or languages are easier to tell apart than a gallery's strangers.
 
     Raises:
         CorpusError: they are too few even for the largest share.
@@ -80,8 +87,9 @@ def measure(embeddings: Floats, speakers: Sequence[str], corpus: str) -> Calibra
     means = np.stack([embeddings[index == k][:ENROLLED].mean(axis=0) for k in range(len(names))])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
     cosines = embeddings @ means.T  # [C, K]
-    others = cosines[index[:, None] != np.arange(len(names))]
-    pairs = len(names) * (len(names) - 1)
+    group = np.array([groups[name] if groups else "" for name in names])
+    compared = (group[:, None] == group) & ~np.eye(len(names), dtype=bool)  # [K, K]
+    others, pairs = cosines[compared[index]], int(compared.sum())
     measured = [rate for rate in RATES if pairs * rate >= _LEAST_ERRORS]
     if not measured:
         raise CorpusError(

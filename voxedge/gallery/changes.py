@@ -15,7 +15,7 @@ from voxedge.gallery.thresholds import calibration, leave_one_out, pair_threshol
 from voxedge.inference.identifier import Identifier
 
 #: Share of pairs of different people who are taken for one when the second is enrolled.
-CLOSE = 0.002
+CLOSE = 0.005
 _SAME_CLIP = 0.99999  # cosine
 
 
@@ -171,9 +171,11 @@ def _reports(heard: Sequence[HeardClip], before: Sequence[EnrolledClip]) -> list
 
 def _marked(reports: Sequence[ClipReport], odd: Sequence[bool]) -> list[ClipReport]:
     """The reports, in which the odd clips have their reason."""
-    why = {"reason": "another_voice", "message": "does not sound like the others"}
+    why = "does not sound like the others"
     return [
-        replace(report, **why) if flag and not report.reason else report
+        replace(report, reason="another_voice", message=why)
+        if flag and not report.reason
+        else report
         for report, flag in zip(reports, odd, strict=True)
     ]
 

@@ -153,11 +153,11 @@ def two_groups(embeddings: Floats) -> npt.NDArray[np.bool_]:
     first, last = np.unravel_index(int(cosines.argmin()), cosines.shape)
     if first == last:  # all are equal
         last = (first + 1) % len(embeddings)
-    second = cosines[last] > cosines[first]
+    second: npt.NDArray[np.bool_] = cosines[last] > cosines[first]
     second[first], second[last] = False, True
     for _ in range(_STEPS):
         centers = [unit_length(embeddings[rows].mean(axis=0)) for rows in (~second, second)]
-        moved = embeddings @ centers[1] > embeddings @ centers[0]
+        moved: npt.NDArray[np.bool_] = embeddings @ centers[1] > embeddings @ centers[0]
         if moved.all() or not moved.any() or (moved == second).all():
             break
         second = moved
