@@ -83,6 +83,7 @@ CHECKS: dict[str, Check] = {
     "voxedge train --loss cross-entropy --set augment.speed=0.1": _TRAIN,
     "voxedge train --trunk mobilenet_v3_small": _TRAIN,
     "voxedge train --width 0.5": _TRAIN,
+    "voxedge train --trunk campplus.onnx --noise-folder noise/ --rooms-folder rooms/": PARSE,
     "voxedge train --init runs/latest": _TRAIN,
     "voxedge train --init bench/models/speechocean762-200.int8.onnx": Check("slow", "--epochs 1"),
     "voxedge train --init runs/latest --set training.frozen=0.5": Check("slow", "--epochs 2"),
