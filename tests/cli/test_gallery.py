@@ -200,7 +200,7 @@ def test_exporting(people, capsys):
     first = np.array(rows[1][1:], np.float32)
     np.testing.assert_array_equal(first, contents.people[0].clips[0].embedding)
     arrays = np.load(people / "out.npz")  # which refuses pickles
-    np.testing.assert_array_equal(arrays["means"], contents.means())
+    np.testing.assert_array_equal(arrays["means"], contents.means)
     assert arrays["names"].tolist() == [row[0] for row in rows[1:]]
     assert run(["gallery", "export", "out.pkl"]) == 2
 

@@ -110,6 +110,16 @@ def test_twenty_people_make_their_own_threshold():
     assert threshold(Contents(MODEL, persons(19, 4), CALIBRATION)).basis == "strangers"
 
 
+def test_of_a_large_gallery_every_so_many_people_are_taken(monkeypatch):
+    contents = Contents(MODEL, persons(250, 2), CALIBRATION)
+    whole = own_trials(contents)
+    monkeypatch.setattr("voxedge.gallery.thresholds._MOST_CLIPS", 200)
+    some = own_trials(contents)  # every third person
+    assert len(some.strange) == 2 * 84
+    first_clips = [2 * person for person in range(0, 250, 3)]
+    assert some.strange[::2] == pytest.approx(whole.strange[first_clips], abs=1e-6)
+
+
 def test_without_a_basis_there_is_no_threshold():
     assert threshold(Contents(MODEL, persons(3, 3))) is None
     assert pair_threshold(Contents(MODEL)) is None

@@ -123,6 +123,8 @@ PEOPLE = json.loads(WHOLE.split(b"\n")[1])["people"]
         {"model": {"digest": ""}},
         {"model": json.loads(WHOLE.split(b"\n")[1])["model"] | {"embedding_dim": 4}},
         {"model": json.loads(WHOLE.split(b"\n")[1])["model"] | {"embedding_dim": -1}},
+        {"model": json.loads(WHOLE.split(b"\n")[1])["model"] | {"digest": 5}},
+        {"model": json.loads(WHOLE.split(b"\n")[1])["model"] | {"sample_rate": 0}},
         {"calibration": {"cosines": [0.5, 0.4], "speakers": 1, "clips": 1, "corpus": ""}},
     ],
 )

@@ -216,6 +216,19 @@ def test_unknown_people(people):
         people.verify("Ada", tone(300))
 
 
+def test_what_another_process_changed_is_seen_after_reload(people):
+    other = Gallery(people.path, people.identifier)
+    assert people.identify(tone(900, seed=4)).speaker == "ben"
+    other.remove("ben")
+    assert people.identify(tone(900, seed=4)).speaker == "ben"
+    people.reload()
+    assert people.identify(tone(900, seed=4)).speaker is None
+    other.enroll("bo", [tone(900, seed=s) for s in range(3)])
+    people.rename("ada", "Ada")  # reads the file anew
+    assert people.names == ("Ada", "cleo", "bo")
+    assert people.identify(tone(900, seed=4)).speaker == "bo"
+
+
 def test_renaming(people):
     people.rename("ada", "Ada")  # of case alone
     people.rename("ben", "Benjamin")
@@ -313,7 +326,10 @@ for number, hz in enumerate(hertz):
 """
 
 
-def test_two_processes_enrol_at_once(gallery, spectrum_model):
+@pytest.mark.parametrize("begun", [True, False])
+def test_two_processes_enrol_at_once(begun, gallery, spectrum_model):
+    if not begun:  # both make the file
+        gallery.path.unlink()
     rivals = []
     for name, hertz in (("a", ("300", "900", "1500")), ("b", ("2200", "3000", "4200"))):
         words = [

@@ -140,6 +140,9 @@ def _contents(header: dict[str, Any], body: bytes) -> Contents:
         ValueError, KeyError, TypeError: they do not fit together.
     """
     model = GalleryModel(**header["model"])
+    texts = (model.digest, model.file, model.source)
+    _require(all(isinstance(text, str) for text in texts), "its model is not described by text")
+    _require(_size(model.sample_rate) > 0, "its sample rate is impossible")
     entries = [clip for person in header["people"] for clip in person["clips"]]
     sizes = [_size(clip["samples"]) for clip in entries]
     width = _size(model.embedding_dim)

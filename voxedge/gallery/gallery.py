@@ -27,7 +27,7 @@ from voxedge.gallery.calibration import Calibration, measure
 from voxedge.gallery.embed import HeardClip, hear, one_embedding
 from voxedge.gallery.enrolment import Enrolment
 from voxedge.gallery.people import Contents, Floats, GalleryModel, Person, new_name
-from voxedge.gallery.recognition import recogniser
+from voxedge.gallery.recognition import Recogniser, recogniser
 from voxedge.gallery.thresholds import DEFAULT_ACCEPT, threshold
 from voxedge.gallery.verification import Verification, compared, decided, given
 from voxedge.inference.identifier import Identifier
@@ -58,6 +58,7 @@ class Gallery:
         self.path = Path(path)
         self._model = model
         self._contents: Contents | None = None
+        self._recognisers: dict[tuple[int, float, float | None], Recogniser] = {}
 
     @property
     def contents(self) -> Contents:
@@ -90,6 +91,7 @@ class Gallery:
     def reload(self) -> None:
         """Read the file again when it is next needed."""
         self._contents = None
+        self._recognisers.clear()
 
     def enroll(
         self,
@@ -292,6 +294,7 @@ class Gallery:
             raise GalleryBusy(
                 f"another process has been changing {self.path} for {_WAIT:g} s", "try again"
             ) from None
+        self.reload()
         self._contents = changed
         return changed
 
@@ -321,11 +324,14 @@ class Gallery:
                 f"--model {contents.model.file}; or {migrate if kept else 'enrol the people anew'}",
             )
 
-    def _recogniser(
-        self, top_k: int, accept: float, cosine: float | None
-    ) -> Callable[[Prediction], Prediction]:
-        self._require_own_model(self.contents)
-        return recogniser(self.contents, self.threshold(accept, cosine), top_k, self.path.name)
+    def _recogniser(self, top_k: int, accept: float, cosine: float | None) -> Recogniser:
+        """Made once, for as long as the contents stay."""
+        asked = (top_k, accept, cosine)
+        if asked not in self._recognisers:
+            self._require_own_model(self.contents)
+            line = self.threshold(accept, cosine)
+            self._recognisers[asked] = recogniser(self.contents, line, top_k, self.path.name)
+        return self._recognisers[asked]
 
 
 def _stacked(vectors: list[Floats]) -> Floats:

@@ -98,6 +98,7 @@ class Contents:
         """Of the people, in the order of their enrolment."""
         return tuple(person.name for person in self.people)
 
+    @cached_property
     def means(self) -> Floats:
         """The people's embeddings: [P, E]."""
         rows = [person.mean for person in self.people]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeAlias
 
 from voxedge.errors import EmptyGallery, UsageError
 from voxedge.gallery.people import Contents
 from voxedge.gallery.search import ExactIndex
 from voxedge.inference.prediction import Match, Prediction, Threshold
 
+#: Gives an embedded clip its matches and, from the threshold on, a name.
+Recogniser: TypeAlias = Callable[[Prediction], Prediction]
 
-def recogniser(
-    contents: Contents, line: Threshold | None, top_k: int, gallery: str
-) -> Callable[[Prediction], Prediction]:
-    """A function that gives an embedded clip its matches and, from the threshold on, a name.
+
+def recogniser(contents: Contents, line: Threshold | None, top_k: int, gallery: str) -> Recogniser:
+    """A recogniser of the people of a gallery.
 
     Args:
         contents: the gallery.
@@ -30,7 +32,7 @@ def recogniser(
         raise UsageError(f"top_k must be at least 1, not {top_k}")
     if not contents.people:
         raise EmptyGallery(f"nobody is enrolled in {gallery}", "voxedge enroll NAME CLIP...")
-    index, names = ExactIndex(contents.means()), contents.names
+    index, names = ExactIndex(contents.means), contents.names
 
     def recognise(heard: Prediction) -> Prediction:
         if heard.embedding is None:  # a clip without speech, as its reason says

@@ -115,7 +115,7 @@ def export(contents: Contents, path: Path) -> None:
     rows = np.stack([clip.embedding for _, clip in clips]) if clips else np.zeros((0, 0))
     with atomic_write(path) as file:
         if suffix == ".npz":
-            people = {"people": np.array(contents.names), "means": contents.means()}
+            people = {"people": np.array(contents.names), "means": contents.means}
             of_clips = {"names": np.array(names), "embeddings": rows}
             digest = np.array(contents.model.digest)
             np.savez(file, allow_pickle=False, model=digest, **people, **of_clips)

@@ -41,5 +41,12 @@ class ExactIndex:
         """See ``Index``. Of equal cosines the person who was enrolled first comes first."""
         cosines = embeddings @ self._rows.T
         k = min(k, len(self._rows))
-        people = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
+        people = np.stack([_largest(row, k) for row in cosines])
         return Found(np.take_along_axis(cosines, people, axis=1), people)
+
+
+def _largest(values: Floats, k: int) -> npt.NDArray[np.intp]:
+    """The places of the ``k`` largest values [P], in order, without sorting all of them."""
+    least = np.partition(values, len(values) - k)[len(values) - k]
+    candidates = np.flatnonzero(values >= least)
+    return candidates[np.argsort(-values[candidates], kind="stable")][:k]

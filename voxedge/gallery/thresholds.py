@@ -19,6 +19,8 @@ from voxedge.inference.prediction import Threshold
 DEFAULT_ACCEPT = 0.05  # share of strangers who are let through
 LEAST_PEOPLE = 20  # whose clips stand in for strangers' clips
 _LEAST_ERRORS = 3  # clips that the share must amount to
+_MOST_CLIPS = 3_000
+_BLOCK = 100  # people that are compared at a time, so that memory does not grow
 
 
 class OwnTrials(NamedTuple):
@@ -29,16 +31,22 @@ class OwnTrials(NamedTuple):
 
 
 def own_trials(contents: Contents) -> OwnTrials:
-    """Compare each enrolled clip with its person's other clips, and with the other people."""
-    means = contents.means()
-    own: list[float] = []
-    strange: list[float] = []
-    for number, person in enumerate(contents.people):
-        others = np.delete(means, number, axis=0)
-        if len(others):
-            strange += (person.embeddings @ others.T).max(axis=1).tolist()
-        own += leave_one_out(person.embeddings).tolist()
-    return OwnTrials(np.array(own), np.array(strange))
+    """Compare each enrolled clip with its person's other clips, and with the other people.
+
+    Of a large gallery every so many people are taken, evenly: some thousand clips are enough.
+    """
+    step = 1 + sum(len(person.clips) for person in contents.people) // _MOST_CLIPS
+    chosen = range(0, len(contents.people), step)
+    own = [leave_one_out(contents.people[number].embeddings) for number in chosen]
+    strange = [np.zeros(0)]
+    for start in range(0, len(chosen) if len(contents.people) > 1 else 0, _BLOCK):
+        block = chosen[start : start + _BLOCK]
+        rows = [contents.people[number].embeddings for number in block]
+        cosines = np.concatenate(rows) @ contents.means.T
+        persons = np.repeat(block, [len(each) for each in rows])
+        cosines[np.arange(len(persons)), persons] = -np.inf
+        strange.append(cosines.max(axis=1))
+    return OwnTrials(np.concatenate([np.zeros(0), *own]), np.concatenate(strange))
 
 
 def leave_one_out(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
