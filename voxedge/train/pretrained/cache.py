@@ -15,6 +15,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -108,9 +109,7 @@ class EmbeddingCache:
                 path = self.folder / f"{table.name}-{_digest(block)}.npz"
                 embedded = _read(path)
                 if embedded is None:
-                    embedded = self._compute(
-                        table, block, lambda clips, start=done: progress(start + clips, total)
-                    )
+                    embedded = self._compute(table, block, partial(_report, progress, done, total))
                     _write(path, embedded)
                 blocks.append(embedded._replace(clip_index=embedded.clip_index + first))
                 done += len(block)
@@ -166,6 +165,10 @@ class EmbeddingCache:
             with torch.inference_mode():
                 rows = table.augment(pcm, lengths, generator).cpu().numpy()
             yield from zip(batch.keys, rows, strict=True)
+
+
+def _report(progress: Callable[[int, int], None], before: int, total: int, clips: int) -> None:
+    progress(before + clips, total)
 
 
 def _key(trunk: Trunk, corpus: Corpus, augment: WaveAugment | None) -> str:

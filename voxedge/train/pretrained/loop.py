@@ -160,7 +160,7 @@ class _HeadTrainer:
         recipe, position = self.job.recipe, self.position
         self.net.train()
         order = torch.randperm(len(self.truth), generator=self._generator(epoch))
-        batches = [rows for rows in order.split(self.batch_size) if len(rows) > 1]
+        batches = [rows for rows in torch.split(order, self.batch_size) if len(rows) > 1]
         for step, rows in enumerate(batches):
             progress = (epoch + step / len(batches)) / recipe.training.epochs
             rate = learning_rate(recipe.optimizer, progress, epoch)

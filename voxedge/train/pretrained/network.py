@@ -53,7 +53,7 @@ class PretrainedNet(nn.Module):
 
     def forward(self, pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Samples [B, S], lengths [B] -> logits, probabilities [B, K], unit embedding [B, E]."""
-        batch = Batch(pcm.cpu().numpy(), lengths.cpu().numpy(), ())
+        batch: Batch[None] = Batch(pcm.cpu().numpy(), lengths.cpu().numpy(), ())
         embedding = torch.from_numpy(self.trunk.embed(batch)).to(pcm.device)
         logits, probabilities = self.head(embedding)
         return logits, probabilities, embedding
