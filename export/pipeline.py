@@ -164,7 +164,7 @@ def _metadata(
         parity={**parity.summary(rows)},
         metrics={**(metrics["test"] or {})},
         training={
-            "recipe": recipe.with_values(_folder_names(recipe)).to_dict(),
+            "recipe": recipe.with_values(folder_names(recipe)).to_dict(),
             "data_digest": corpus["digest"],
             "clips": corpus["clips"],
             "epochs": metrics["epochs"],
@@ -193,7 +193,7 @@ def _embedding_dim(net: ExportedNet | PretrainedNet) -> int:
     return net.net.head.in_features
 
 
-def _folder_names(recipe: Recipe) -> dict[str, str]:
+def folder_names(recipe: Recipe) -> dict[str, str]:
     """The recipe's paths without their folders: a model file must not show the trainer's disk."""
     keys = ("model.trunk", "model.init", "augment.noise_folder", "augment.rooms_folder")
     return {key: Path(recipe.value(key)).name for key in keys}

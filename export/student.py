@@ -23,6 +23,7 @@ from voxedge.export.fold.precision import (
     lower_embedding_precision,
 )
 from voxedge.export.passes import PASSES
+from voxedge.export.pipeline import folder_names
 from voxedge.export.precision import Precision
 from voxedge.export.trace import trace_module
 
@@ -110,12 +111,15 @@ def export_student(
         sample_rate=frontend.sample_rate,
         window_seconds=frontend.window_seconds,
         min_seconds=min(MIN_SECONDS, frontend.window_seconds),
-        embedding_dim=recipe.model.embedding_dim,
+        embedding_dim=embed(model, [np.zeros(window, np.float32)], window).shape[1],
         temperature=1.0,
         input={"dtype": "float32", "rate": frontend.sample_rate, "channels": 1},
         frontend=asdict(frontend),
         parity={**found},
-        training={"versions": versions | {"onnx": onnx.__version__}},
+        training={
+            "recipe": recipe.with_values(folder_names(recipe)).to_dict(),
+            "versions": versions | {"onnx": onnx.__version__},
+        },
         licence=licence,
         source=source,
         schema=SCHEMA,
@@ -145,7 +149,7 @@ def load_student(checkpoint: Path) -> tuple[EmbeddingNet, Recipe, dict[str, str]
     trunk, _ = build_trunk(recipe.model, "random", image_rows=recipe.frontend.image_size)
     restore_module("net.trunk", trunk, found)
     net = EmbeddingNet(build_frontend(recipe.frontend), trunk).eval()
-    return net, recipe, found.state.get("versions", {})
+    return net, recipe, found.state["versions"]
 
 
 def _parity(net: EmbeddingNet, model: ir.Model, clips: Clips) -> StudentParity:
@@ -154,7 +158,7 @@ def _parity(net: EmbeddingNet, model: ir.Model, clips: Clips) -> StudentParity:
     Raises:
         ParityError: they differ.
     """
-    window, largest = net.frontend.window.samples, 0.0
+    window, differences = net.frontend.window.samples, []
     first = [clip[:window] for clip in clips.samples]
     graph = embed(model, first, window)
     for size in _BATCH_SIZES:
@@ -162,7 +166,8 @@ def _parity(net: EmbeddingNet, model: ir.Model, clips: Clips) -> StudentParity:
         for batch in batches([(None, clip) for clip in first], size, window):
             with torch.inference_mode():
                 rows.append(net(torch.from_numpy(batch.pcm), torch.from_numpy(batch.lengths)))
-        largest = max(largest, float(np.abs(torch.cat(rows).numpy() - graph).max()))
+        differences.append(np.abs(torch.cat(rows).numpy() - graph).max())
+    largest = float(np.max(differences))  # unlike Python's max, it is NaN if one is
     if not largest <= TOLERANCE:
         raise ParityError(
             f"no file written: embeddings of ONNX Runtime differ from PyTorch's by {largest:.1e},"

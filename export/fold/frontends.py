@@ -23,6 +23,7 @@ from voxedge.nn.speechbrain_fbank import SpeechBrainFbank
 from voxedge.nn.window import Window
 
 _MAX_BANDS = 256
+_SPEECHBRAIN_RATE = 16_000  # Hz
 
 
 class Settings(Protocol):
@@ -103,6 +104,11 @@ class SpeechBrainSettings(_Bands):
 
     name: ClassVar[str] = "speechbrain-fbank"
     unit: ClassVar[float | None] = 10 / math.log(10)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sample_rate != _SPEECHBRAIN_RATE:  # its spectrum has 400 points at any rate
+            raise UsageError(f"--rate {self.sample_rate}: speechbrain-fbank is of 16000 Hz")
 
     def build(self, window: int) -> nn.Module:
         """As for ``Settings``."""

@@ -47,10 +47,13 @@ def test_distill_then_train_from_the_student(teacher, corpus_folder, tmp_path, m
     out, err = capsys.readouterr()
     assert "EER on speakers that were held out: " in out
     assert "32 clips, 0.01 h; 0 left out" in err
-    assert "next: voxedge train --recipe base --init student/student.safetensors" in err
+    assert "next: voxedge train --recipe base --init student/student.safetensors --set" in err
     (row,) = json.loads((tmp_path / "student" / "history.json").read_text())
     assert row["step"] == 2
     exported(corpus_folder, capsys)
+    begin = ["train", str(corpus_folder), "--recipe", "base", "--init"]
+    assert run([*begin, "student.onnx", *SETTINGS]) == 4
+    assert "its weights cannot be trained on" in capsys.readouterr().err
     again = [*words[:-2], "--set", "training.batch_size=5"]
     assert run(again) == 2
     assert "another recipe" in capsys.readouterr().err
@@ -82,8 +85,13 @@ def exported(corpus_folder, capsys):
     capsys.readouterr()
 
 
-def test_what_is_no_teacher_is_refused(model_path, corpus_folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_what_cannot_be_learned_is_refused(model_path, corpus_folder, tmp_path, capsys):
     assert run(["distill", "nowhere", "--teacher", str(model_path)]) == 2
     assert "nowhere is not a folder" in capsys.readouterr().err
     assert run(["distill", str(corpus_folder), "--teacher", "nothing.onnx"]) == 4
+    capsys.readouterr()
+    words = ["distill", str(corpus_folder), "--teacher", str(model_path)]
+    assert run([*words, "--out", str(tmp_path)]) == 2
+    assert "192 dimensions, the teacher's 640" in capsys.readouterr().err
+    assert run([*words, "--set", "model.pooling=mean", "--set", "model.embedding_dim=64"]) == 2
+    assert "model.embedding_dim would do nothing" in capsys.readouterr().err

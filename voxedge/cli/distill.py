@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from voxedge.data.corpus import Corpus
     from voxedge.train.distill.loop import CheckRow
     from voxedge.train.progress import StepProgress
-    from voxedge.train.recipe import Recipe
 
 _TEACHING = "Teaching"
 _DEFAULT_OUT = Path("runs/distilled")
@@ -31,15 +31,15 @@ def distill(
         list[Path],
         typer.Argument(
             metavar="DATA...",
-            help="Corpora: DATA/SPEAKER/**/CLIP; clips of a SPEAKER called unlabelled are of nobody"
-            " in particular.",
+            help="Corpora: DATA/SPEAKER/**/CLIP; the speakers of clips in a folder called"
+            " unlabelled are not known.",
         ),
     ],
     teacher: Annotated[
         Path, typer.Option(help="A model file of embeddings: voxedge fold makes one.")
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder of the results; one that was begun is gone on with.")
+        Path, typer.Option(help="Folder of the results; one that was begun is continued.")
     ] = _DEFAULT_OUT,
     recipe: Annotated[
         str, typer.Option(help="Front end, network, optimiser and augmentation.")
@@ -65,6 +65,14 @@ def distill(
             rich_help_panel=_TEACHING,
         ),
     ] = 300,
+    train_all: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="DATA",
+            help="A further corpus, all of whose speakers are trained on; may be repeated.",
+            rich_help_panel=_TEACHING,
+        ),
+    ] = None,
     similarity_weight: Annotated[
         float,
         typer.Option(
@@ -73,9 +81,25 @@ def distill(
             rich_help_panel=_TEACHING,
         ),
     ] = 0.5,
+    targets: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of what the teacher said, which several students can share.",
+            show_default="OUT/targets",
+            rich_help_panel=_TEACHING,
+        ),
+    ] = None,
     device: options.TrainingDevice = "auto",
     precision: options.TrainingPrecision = "auto",
-    threads: options.TrainingThreads = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Threads that compute, on a CPU.",
+            show_default="processors that are idle; of a folder that was begun, its own",
+            rich_help_panel="Run",
+        ),
+    ] = None,
     workers: options.DecodingWorkers = None,
     memory: options.Memory = 4096,
 ) -> None:
@@ -85,15 +109,23 @@ def distill(
     embeddings are computed once and kept in the folder of the results. Ctrl-C saves; the same
     command goes on. voxedge train --init OUT/student.safetensors starts from the result.
     """
-    chosen = load(recipe).with_values(parse_settings(settings or []))
+    further = train_all or []
+    for folder in (*data, *further):
+        if not folder.is_dir():
+            raise UsageError(f"{folder} is not a folder")
+    changes = parse_settings(settings or [])
+    chosen = load(recipe).with_values(changes)
+    chosen.refuse_idle(changes)
     with needs_extra("train"):
         import torch
 
         from voxedge.inference.identifier import Identifier
         from voxedge.train.device import Compute, choose_device, choose_precision
-        from voxedge.train.distill.loop import STUDENT, Lesson
+        from voxedge.train.distill.lesson import Lesson, check_teacher, corpus_name
+        from voxedge.train.distill.loop import STUDENT, threads_of
         from voxedge.train.distill.loop import distill as teach
         from voxedge.train.distill.settings import Distillation
+        from voxedge.train.distill.targets import Teacher
 
     numbers = Distillation(
         steps=steps,
@@ -103,48 +135,60 @@ def distill(
     )
     console.show_library_warnings()
     place = choose_device(device)
-    compute = Compute(
-        place,
-        choose_precision(precision, place),
-        available_processors() if workers is None else workers,
-    )
-    torch.set_num_threads(threads or idle_processors())
+    workers = available_processors() if workers is None else workers
+    compute = Compute(place, choose_precision(precision, place), workers)
+    torch.set_num_threads(threads or threads_of(out) or idle_processors())
     asked = Identifier(teacher, device="auto" if place.type == "cuda" else "cpu")
-    corpora = [_decoded(folder, chosen, compute.workers, memory) for folder in data]
-    lesson = Lesson(chosen, numbers, corpora, asked, asked.metadata.digest, out)
+    about = asked.metadata
+    large = Teacher(asked, about.digest, about.sample_rate, about.embedding_dim)
+    check_teacher(chosen, large)
+    corpora = _decoded([*data, *further], chosen.frontend.sample_rate, workers, memory << 20)
+    never = tuple(corpus_name(corpus) for corpus in corpora[len(data) :])
     with _Progress() as reporter:
-        history = teach(lesson, compute, reporter)
-    if history and held_out:
-        last = history[-1]
-        console.answer(
-            f"EER on speakers that were held out: {100 * last['eer']:.1f} %;"
-            f" the teacher's {100 * last['teacher_eer']:.1f} %"
+        history = teach(
+            Lesson(chosen, numbers, corpora, large, out, never, targets), compute, reporter
         )
-    console.say(f"next: voxedge train --recipe {recipe} --init {out / STUDENT}")
+    eer, teachers = history[-1]["eer"], history[-1]["teacher_eer"]
+    if eer is not None and teachers is not None:
+        console.answer(
+            f"EER on speakers that were held out: {100 * eer:.1f} %;"
+            f" the teacher's {100 * teachers:.1f} %"
+        )
+    words = ["--recipe", recipe, "--init", str(out / STUDENT)]
+    words += [word for each in settings or [] for word in ("--set", each)]
+    console.say(f"next: voxedge train {shlex.join(words)}")
 
 
-def _decoded(folder: Path, recipe: Recipe, workers: int, memory: int) -> Corpus:
-    """A corpus without its unusable clips, which are counted."""
+def _decoded(folders: list[Path], rate: int, workers: int, memory: int) -> list[Corpus]:
+    """Corpora without their unusable clips, which are counted.
+
+    Args:
+        folders: of the corpora.
+        rate: Hz.
+        workers: threads that decode.
+        memory: bytes of samples to hold, of all corpora together.
+    """
     from voxedge.data.corpus import load_corpus
     from voxedge.data.manifest import read_manifest
 
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder")
-    manifest = read_manifest(folder)
-    with console.Progress(f"decoding {folder.name}") as progress:
-        corpus = load_corpus(
-            manifest,
-            recipe.frontend.sample_rate,
-            min_speakers=1,
-            memory=memory << 20,
-            workers=workers,
-            progress=progress.update,
+    corpora: list[Corpus] = []
+    for folder in folders:
+        with console.Progress(f"decoding {folder.name}") as progress:
+            corpus = load_corpus(
+                read_manifest(folder),
+                rate,
+                min_speakers=1,
+                memory=max(0, memory),
+                workers=workers,
+                progress=progress.update,
+            )
+        memory -= sum(entry.held.nbytes for entry in corpus.entries if entry.held is not None)
+        hours = sum(entry.seconds for entry in corpus.entries) / 3600
+        console.say(
+            f"{folder}: {len(corpus.entries)} clips, {hours:.2f} h; {len(corpus.problems)} left out"
         )
-    hours = sum(entry.seconds for entry in corpus.entries) / 3600
-    console.say(
-        f"{folder}: {len(corpus.entries)} clips, {hours:.2f} h; {len(corpus.problems)} left out"
-    )
-    return corpus
+        corpora.append(corpus)
+    return corpora
 
 
 class _Progress(console.TrainingProgress):
@@ -160,8 +204,8 @@ class _Progress(console.TrainingProgress):
         self._progress.update(progress.step, progress.steps, text)
 
     def check(self, row: CheckRow) -> None:
+        eer = "" if row["eer"] is None else f"  held-out EER {100 * row['eer']:.1f} %"
         console.say(
             f"step {row['step']}  loss {row['loss']:.3f} (cosine {row['cosine']:.3f},"
-            f" similarities {row['similarity']:.3f})  held-out EER {100 * row['eer']:.1f} %"
-            f"  {self._last}"
+            f" similarities {row['similarity']:.3f}){eer}  {self._last}"
         )

@@ -5,10 +5,10 @@ Shapes: B batch, S samples of a row, E embedding.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from voxedge.nn.frontend import Frontend
+from voxedge.nn.trunks import in_colour
 
 _TINY = 1e-12  # length that is not divided by
 
@@ -29,5 +29,5 @@ class EmbeddingNet(nn.Module):
     def forward(self, pcm: Tensor, lengths: Tensor) -> Tensor:
         """Samples [B, S], valid lengths int64 [B] -> unit vectors [B, E]."""
         image = self.frontend(pcm, lengths)
-        embedding: Tensor = self.trunk(torch.cat([image, image, image], dim=1))
+        embedding: Tensor = self.trunk(in_colour(image))
         return embedding / embedding.norm(dim=1, keepdim=True).clamp(min=_TINY)

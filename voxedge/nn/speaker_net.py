@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from voxedge.nn.frontend import Frontend
+from voxedge.nn.trunks import in_colour
 
 #: Cepstral coefficients whose statistics go past the trunk, and how many figures they make of it.
 STATISTICS = 128
@@ -131,7 +132,7 @@ class SpeakerNet(nn.Module):
         return figures
 
     def _embedding_and_evidence(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.trunk(torch.cat([image, image, image], dim=1))
+        features = self.trunk(in_colour(image))
         if self.bypass is None:
             embedding: Tensor = self.neck(features)
             return embedding, embedding

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models import mobilenet_v3_small, resnet18, resnet34, vgg
 
 from voxedge.nn.pooling import StatisticsPooling
@@ -24,6 +24,11 @@ _MULTIPLE = 8  # channels are a multiple of it, as vector units work on so many 
 
 #: Width, a factor for the channels of every layer -> a module [B, 3, P, P] -> [B, E], and E.
 Builder: TypeAlias = Callable[[float], tuple[nn.Module, int]]
+
+
+def in_colour(image: Tensor) -> Tensor:
+    """Image [B, 1, H, P] -> three equal channels, as networks for photographs take them."""
+    return torch.cat([image] * _IMAGE_CHANNELS, dim=1)
 
 
 def _scaled(channels: int, width: float) -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from voxedge.data.sounds import load_noises, load_rooms
 from voxedge.errors import RunError
@@ -70,29 +71,50 @@ def build_head(recipe: LossRecipe, classes: int, embedding_dim: int) -> nn.Linea
     return nn.Linear(embedding_dim, classes)
 
 
-def build_augment(recipe: Recipe, window: Window) -> WaveAugment | None:
-    """Build the augmentation of waveforms, if the recipe has any.
+class Sounds(NamedTuple):
+    """Recordings that training clips are degraded with, [S] each."""
 
-    Args:
-        recipe: see ``AugmentRecipe``.
-        window: of the augmented samples.
+    noises: list[Tensor]
+    rooms: list[Tensor]
+
+
+def load_sounds(recipe: Recipe) -> Sounds:
+    """Load the recordings of a recipe's folders, as far as it names some.
 
     Raises:
         CorpusError: a folder of noises or rooms has none for training.
     """
     augment, rate = recipe.augment, recipe.frontend.sample_rate
+    noises, rooms = augment.noise_folder, augment.rooms_folder
+    return Sounds(
+        [
+            torch.from_numpy(x)
+            for x in (load_noises(Path(noises), rate, "training") if noises else ())
+        ],
+        [torch.from_numpy(x) for x in (load_rooms(Path(rooms), rate, "training") if rooms else ())],
+    )
+
+
+def build_augment(
+    recipe: Recipe, window: Window, sounds: Sounds | None = None
+) -> WaveAugment | None:
+    """Build the augmentation of waveforms, if the recipe has any.
+
+    Args:
+        recipe: see ``AugmentRecipe``.
+        window: of the augmented samples.
+        sounds: what ``load_sounds`` gave, if it was called before.
+
+    Raises:
+        CorpusError: a folder of noises or rooms has none for training.
+    """
+    augment = recipe.augment
     if not augment.of_sound:
         return None
-    noises, rooms = augment.noise_folder, augment.rooms_folder
-    recorded_noises = load_noises(Path(noises), rate, "training") if noises else ()
-    recorded_rooms = load_rooms(Path(rooms), rate, "training") if rooms else ()
-    names = (each.name for each in fields(Degradations))
+    noises, rooms = load_sounds(recipe) if sounds is None else sounds
+    degradations = {each.name: getattr(augment, each.name) for each in fields(Degradations)}
     return WaveAugment(
-        Degradations(**{name: getattr(augment, name) for name in names}),
-        rate,
-        window,
-        [torch.from_numpy(noise) for noise in recorded_noises],
-        [torch.from_numpy(room) for room in recorded_rooms],
+        Degradations(**degradations), recipe.frontend.sample_rate, window, noises, rooms
     )
 
 

@@ -14,6 +14,7 @@ from torchvision.models import get_model_weights
 
 from voxedge.errors import RunError, UsageError
 from voxedge.model_file.metadata import SUFFIX
+from voxedge.model_file.reader import read_model
 from voxedge.nn.trunks import TRUNKS, pool_statistics
 from voxedge.train.checkpoint import load_checkpoint
 from voxedge.train.onnx_weights import STATISTICS, TRUNK, Stored, stored
@@ -152,6 +153,11 @@ def _earlier(init: str) -> Stored | _Trained | None:
     if not path.is_file():
         raise UsageError(f"--init: there is no file {path}", "random, imagenet, a run or a file")
     if path.suffix == SUFFIX:
+        if not read_model(path).metadata.names_speakers:
+            raise RunError(
+                f"{path} gives embeddings: its weights cannot be trained on",
+                f"--trunk {path} trains a head on it; of a student, --init student.safetensors",
+            )
         return stored(path)
     if path.suffix == _CHECKPOINT:
         checkpoint = load_checkpoint(path)

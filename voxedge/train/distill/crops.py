@@ -16,7 +16,7 @@ from torch import Tensor
 
 from voxedge.audio.limits import MIN_WINDOW_SECONDS
 from voxedge.nn.augment import spec_augment
-from voxedge.train.build import build_augment, build_frontend
+from voxedge.train.build import build_augment, build_frontend, load_sounds
 from voxedge.train.distill.settings import Distillation
 from voxedge.train.distill.targets import Variation, centred
 from voxedge.train.recipe import Recipe
@@ -56,15 +56,15 @@ class CropSampler:
         self.recipe, self.settings, self.device = recipe, settings, device
         self.variations, self.kept = variations, kept
         rate, window = recipe.frontend.sample_rate, recipe.frontend.window_seconds
-        targets, self.mean = centred(variations)
-        self.targets = targets.reshape(len(variations), -1, targets.shape[1]).to(device)
+        self.targets = centred(variations, kept).to(device)
         seconds = (max(MIN_WINDOW_SECONDS, share * window) for share in settings.crops)
         self.lengths = [round(each * rate) for each in seconds]
+        sounds = load_sounds(recipe) if recipe.augment.of_sound else None
         self.frontends, self.augments = [], []
         for length in self.lengths:
             own = _of_length(recipe, length / rate)
             frontend = build_frontend(own.frontend).to(device)
-            augment = build_augment(own, frontend.window)
+            augment = build_augment(own, frontend.window, sounds)
             self.frontends.append(frontend)
             self.augments.append(None if augment is None else augment.to(device))
 

@@ -18,11 +18,11 @@ class Distillation:
             time as another voice.
         speeds: range of the other voices' playback speed, pitch included.
         formants: range of the factor of their formants.
-        held_out: speakers that are not trained on, to check by.
+        held_out: speakers that are not trained on, to check by; at most half of those who can be.
         crops: lengths of the crops as fractions of the window; a batch has one.
         temperature: of the similarities to other clips.
         similarity_weight: of the loss on them, in addition to the cosine distance.
-        bank: other clips that the similarities are to.
+        bank: clips drawn at random that the similarities are to.
         warm_up: steps over which the learning rate rises.
         decay: last part of the steps, in which it falls to zero.
         check_every: steps between two checks, each followed by a checkpoint.
@@ -44,10 +44,16 @@ class Distillation:
     def __post_init__(self) -> None:
         check(self.steps >= 1, "steps: at least 1")
         check(self.variations >= 1, "variations: at least 1")
+        for name in ("speeds", "formants"):
+            low, high = getattr(self, name)
+            check(0.5 <= low <= high <= 2, f"{name}: between 0.5 and 2")
         check(self.held_out == 0 or self.held_out >= 2, "held-out speakers: none, or at least 2")
-        check(all(0 < each <= 1 for each in self.crops), "crops: fractions of the window")
+        crops = bool(self.crops) and all(0 < each <= 1 for each in self.crops)
+        check(crops, "crops: fractions of the window")
         check(self.temperature > 0, "temperature: above 0")
         check(self.similarity_weight >= 0, "weight of the similarities: not negative")
+        check(self.bank >= 1, "bank: at least 1")
+        check(self.warm_up >= 0, "warm-up: not negative")
         check(0 <= self.decay <= 1, "decay: 0 to 1")
         check(self.check_every >= 1, "steps between two checks: at least 1")
 

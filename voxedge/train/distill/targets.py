@@ -1,15 +1,18 @@
 """What the teacher says of clips and of other voices made of them: computed once, kept on disk.
 
 A variation is every clip once: the first one as recorded, the others each with its own speed and
-formants, so that few recordings are many voices. The student reads the same samples.
+formants, so that few recordings are many voices. The student reads the same samples. A variation is
+stored in shards of 1,000 clips, so that a stop loses little.
 
 Shapes: N clips, S samples of a clip, E dimensions of the teacher's embedding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,21 +30,26 @@ from voxedge.nn.voices import shift_formants
 from voxedge.threads import ordered_map
 from voxedge.train.distill.settings import Distillation
 
+SHARD = 1_000  # clips
 _FULL_SCALE = 32_767.0
 _LONGEST = 8  # seconds of a clip that are used
 
-Progress = Callable[[int, int], None]
 
-
-class Teacher(Protocol):
+class Model(Protocol):
     """A model of embeddings, such as ``voxedge.inference.identifier.Identifier``."""
 
-    @property
-    def sample_rate(self) -> int:
-        """Hz."""
-
-    def score(self, clips: Any) -> Iterator[ClipScores[Any]]:  # noqa: ANN401 - (key, samples) pairs
+    def score(self, clips: Iterable[tuple[Any, Samples]]) -> Iterator[ClipScores[Any]]:
         """Yield the scores of (key, samples [S]) pairs, in order."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A model of embeddings, and what has to be known of it before it is asked."""
+
+    model: Model
+    digest: str  # of its file
+    sample_rate: int  # Hz
+    embedding_dim: int  # E
 
 
 @dataclass(frozen=True)
@@ -58,132 +66,143 @@ class Clips:
 
 
 @dataclass(frozen=True)
+class _Shard:
+    samples: npt.NDArray[np.int16]  # of all clips, one after the other; on disk
+    bounds: npt.NDArray[np.int64]  # where in them each clip begins, and the end
+
+
+@dataclass(frozen=True)
 class Variation:
     """Samples and embeddings of one variation.
 
     Args:
-        samples: int16 of all clips, one after the other; on disk.
-        bounds: int64 [N + 1], where in ``samples`` each clip begins.
-        embeddings: float32 [N, E], not normalised.
+        shards: of the samples.
+        embeddings: float32 [N, E], the teacher's, of unit length; zeros for a clip without sound.
     """
 
-    samples: npt.NDArray[np.int16]
-    bounds: npt.NDArray[np.int64]
+    shards: tuple[_Shard, ...]
     embeddings: npt.NDArray[np.float32]
 
-    def __len__(self) -> int:
-        return len(self.embeddings)
+    def samples(self, index: int) -> Samples:
+        """Samples [S] of a clip."""
+        return self.crop(index, 0.0, _LONGEST * (1 << 20))
 
     def crop(self, index: int, start: float, length: int) -> Samples:
         """At most ``length`` samples of a clip; ``start`` is a fraction of what can be skipped."""
-        first, end = self.bounds[index], self.bounds[index + 1]
+        shard, row = self.shards[index // SHARD], index % SHARD
+        first, end = shard.bounds[row], shard.bounds[row + 1]
         first += int(start * max(0, end - first - length))
-        cropped = self.samples[first : min(end, first + length)]
+        cropped = shard.samples[first : min(end, first + length)]
         return cropped.astype(np.float32) / np.float32(_FULL_SCALE)
 
 
-def variation(
-    folder: Path,
-    number: int,
-    clips: Clips,
-    teacher: Teacher,
-    settings: Distillation,
-    seed: int,
-    *,
-    workers: int = 0,
-    progress: Progress = lambda _done, _all: None,
-) -> Variation:
-    """Read a variation, or make it: it is complete if its ``.npz`` is there.
+class Targets:
+    """The variations of clips, in a folder.
 
     Args:
-        folder: of the variations.
-        number: 0 for clips as recorded.
+        folder: of the files, which is made.
         clips: to vary.
         teacher: is asked about the varied clips.
         settings: ranges of speed and formants.
         seed: of both.
         workers: threads that vary clips.
-        progress: called with (clips done, all clips).
-
-    Raises:
-        RunError: what is there is of other clips, or damaged.
+        between: called after every shard, and may raise.
+        progress: called with (variation, clips done).
     """
-    path = folder / f"{number:03d}.npz"
-    if not path.is_file():
-        _make(path, number, clips, teacher, settings, seed, workers, progress)
-    try:
-        with np.load(path) as stored:
-            bounds, embeddings = stored["bounds"], stored["embeddings"]
-        samples = np.load(_samples_path(path), mmap_mode="r")
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"{path} is damaged: {error}", f"delete {path}") from None
-    if len(embeddings) != len(clips.entries) or len(samples) != bounds[-1]:
-        raise RunError(f"{path} is of other clips", f"delete {folder}, or name another --out")
-    return Variation(samples, bounds, embeddings)
 
+    def __init__(
+        self,
+        folder: Path,
+        clips: Clips,
+        teacher: Teacher,
+        settings: Distillation,
+        seed: int,
+        *,
+        workers: int = 0,
+        between: Callable[[], None] = lambda: None,
+        progress: Callable[[int, int], None] = lambda _number, _done: None,
+    ) -> None:
+        self.folder, self.clips, self.teacher = folder, clips, teacher
+        self.settings, self.seed, self.workers = settings, seed, workers
+        self.between, self.progress = between, progress
+        folder.mkdir(parents=True, exist_ok=True)
 
-def _make(
-    path: Path,
-    number: int,
-    clips: Clips,
-    teacher: Teacher,
-    settings: Distillation,
-    seed: int,
-    workers: int,
-    progress: Progress,
-) -> None:
-    count = len(clips.entries)
-    lengths: list[int] = []
-    embeddings: list[npt.NDArray[np.float32]] = []
+    def variation(self, number: int) -> Variation:
+        """Read a variation, or make what is missing of it; 0 has the clips as recorded.
 
-    def varied(index: int) -> npt.NDArray[np.int16]:
-        samples = clips.samples(index)
+        Raises:
+            RunError: what is there is of other clips, or damaged.
+        """
+        shards, embeddings = [], []
+        count = len(self.clips.entries)
+        for first in range(0, count, SHARD):
+            indices = range(first, min(first + SHARD, count))
+            path = self.folder / f"{number:03d}-{first // SHARD:04d}.npz"
+            if not path.is_file():
+                self._make(path, number, indices)
+                self.between()
+            shard, found = _read(path, len(indices), self.teacher.embedding_dim)
+            shards.append(shard)
+            embeddings.append(found)
+        return Variation(tuple(shards), np.concatenate(embeddings))
+
+    def _make(self, path: Path, number: int, indices: range) -> None:
+        """Write a shard; it is complete if its ``.npz`` is there."""
+        varied: list[npt.NDArray[np.int16]] = []
+
+        def shown() -> Iterator[tuple[int, Samples]]:
+            made = ordered_map(partial(self._varied, number), indices, self.workers)
+            for index, samples in zip(indices, made, strict=True):
+                varied.append(samples)
+                yield index, samples.astype(np.float32) / np.float32(_FULL_SCALE)
+
+        embeddings = np.zeros((len(indices), self.teacher.embedding_dim), np.float32)
+        for row, scores in enumerate(self.teacher.model.score(shown())):
+            if scores.windows and np.isfinite(scores.embedding).all():
+                embeddings[row] = scores.embedding
+            self.progress(number, indices[0] + row + 1)
+        bounds = np.concatenate([[0], np.cumsum([len(each) for each in varied])])
+        with atomic_write(path.with_suffix(".npy")) as file:
+            np.save(file, np.concatenate(varied))
+        with atomic_write(path) as file:
+            np.savez(file, bounds=bounds.astype(np.int64), embeddings=embeddings)
+
+    def _varied(self, number: int, index: int) -> npt.NDArray[np.int16]:
+        samples, rate = self.clips.samples(index), self.clips.sample_rate
         if number:
-            random = np.random.default_rng([seed, number, index])
+            random = np.random.default_rng([self.seed, number, index])
             speed, formants = (
                 float(np.exp(random.uniform(*np.log(span))))
-                for span in (settings.speeds, settings.formants)
+                for span in (self.settings.speeds, self.settings.formants)
             )
-            samples = _as_another_voice(samples, clips.sample_rate, speed, formants)
+            faster = np.ascontiguousarray(soxr.resample(samples, rate * speed, rate), np.float32)
+            samples = shift_formants(torch.from_numpy(faster), formants).numpy()
         peak = max(1.0, float(np.abs(samples).max()))
         return np.rint(samples * (_FULL_SCALE / peak)).astype(np.int16)
 
-    def shown(file: Any) -> Iterator[tuple[int, Samples]]:  # noqa: ANN401 - a binary file
-        for index, samples in enumerate(ordered_map(varied, range(count), workers)):
-            file.write(samples.data)
-            lengths.append(len(samples))
-            yield index, samples.astype(np.float32) / np.float32(_FULL_SCALE)
 
-    raw = _samples_path(path).with_suffix(".tmp")
-    with raw.open("wb") as file:
-        for done, scores in enumerate(teacher.score(shown(file)), 1):
-            embeddings.append(scores.embedding)
-            progress(done, count)
-    samples = np.memmap(raw, np.int16, mode="r")
-    with atomic_write(_samples_path(path)) as file:
-        np.save(file, samples)
-    raw.unlink()
-    bounds = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    with atomic_write(path) as file:
-        np.savez(file, bounds=bounds, embeddings=np.stack(embeddings).astype(np.float32))
+def _read(path: Path, clips: int, embedding_dim: int) -> tuple[_Shard, npt.NDArray[np.float32]]:
+    try:
+        with np.load(path) as stored:
+            bounds, embeddings = stored["bounds"], stored["embeddings"]
+        samples = np.load(path.with_suffix(".npy"), mmap_mode="r")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path} is damaged: {error}", f"delete {path}") from None
+    if embeddings.shape != (clips, embedding_dim) or len(samples) != bounds[-1]:
+        raise RunError(f"{path} is of other clips or another teacher", f"delete {path.parent}")
+    return _Shard(samples, bounds), embeddings
 
 
-def _as_another_voice(samples: Samples, rate: int, speed: float, formants: float) -> Samples:
-    faster = np.ascontiguousarray(soxr.resample(samples, rate * speed, rate), np.float32)
-    shifted: Samples = shift_formants(torch.from_numpy(faster), formants).numpy()
-    return shifted
-
-
-def _samples_path(path: Path) -> Path:
-    return path.with_suffix(".npy")
-
-
-def centred(variations: Sequence[Variation]) -> tuple[torch.Tensor, torch.Tensor]:
-    """The targets: embeddings without the mean of the first variation, normalised, and that mean.
+def centred(variations: Sequence[Variation], kept: npt.NDArray[np.int64]) -> torch.Tensor:
+    """The targets [variations, N, E]: embeddings less their mean, of unit length.
 
     A teacher's embeddings may have a large common part, which a student would learn first and which
     tells nobody apart.
+
+    Args:
+        variations: of the clips.
+        kept: the clips that are trained on, whose mean in the first variation is taken off.
     """
-    mean = torch.from_numpy(variations[0].embeddings).mean(dim=0)
-    embeddings = torch.cat([torch.from_numpy(each.embeddings) for each in variations])
-    return torch.nn.functional.normalize(embeddings - mean, dim=1), mean
+    embeddings = torch.stack([torch.from_numpy(each.embeddings) for each in variations])
+    mean = embeddings[0, torch.from_numpy(kept)].mean(dim=0)
+    return torch.nn.functional.normalize(embeddings - mean, dim=2)
