@@ -15,7 +15,7 @@ import soundfile
 
 from docs.check import ROOT, code_blocks
 from tests.conftest import RATE, records
-from tests.gallery.conftest import PITCHES, write_spectrum_model, write_tone
+from tests.gallery.conftest import PITCHES, write_other_model, write_spectrum_model, write_tone
 from voxedge.cli.app import run
 from voxedge.gallery.gallery import Gallery
 
@@ -205,8 +205,8 @@ def test_exporting(people, capsys):
     assert run(["gallery", "export", "out.pkl"]) == 2
 
 
-def test_migrating(folder, model, tmp_path_factory, capsys):
-    other = write_spectrum_model(tmp_path_factory.mktemp("other") / "other.onnx", scale=0.9)
+def test_migrating(folder, model, capsys):
+    other = write_other_model(model, folder / "other.onnx")
     assert run(["enroll", "ada", "ada/0.wav", "--keep-clips"]) == 0
     words = ["identify", "ada/1.wav", "--gallery", "people.vxg", "--model", str(other)]
     assert run([*words, "--threshold", "0.9"]) == 4

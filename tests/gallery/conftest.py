@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,8 @@ from voxedge.gallery.calibration import Calibration
 from voxedge.gallery.gallery import Gallery
 from voxedge.gallery.people import Contents, GalleryModel
 from voxedge.inference.identifier import Identifier
+from voxedge.model_file.metadata import DIGEST_BLANK
+from voxedge.model_file.seal import seal
 
 BANDS = 80
 #: Of strangers 10 % reach 0.3, 5 % 0.4 and 2 % 0.5.
@@ -39,8 +44,27 @@ def write_tone(path: Path, *hertz: float, **options) -> Path:
     return path
 
 
-def write_spectrum_model(path: Path, scale: float = 1.0) -> Path:
-    """Fold a network that gives the amplitude of each band, averaged over time."""
+def write_spectrum_model(path: Path) -> Path:
+    """A model file that gives the amplitude of each band, averaged over time."""
+    path.write_bytes(_folded())
+    return path
+
+
+def write_other_model(model: Path, path: Path) -> Path:
+    """Another model file, as its digest says, whose embeddings happen to be the same."""
+    import onnx
+
+    other = onnx.load(model)
+    (entry,) = other.metadata_props
+    values = json.loads(entry.value) | {"source": "another one", "digest": DIGEST_BLANK}
+    entry.value = json.dumps(values, separators=(",", ":"))
+    path.write_bytes(seal(other.SerializeToString()))
+    return path
+
+
+@cache
+def _folded() -> bytes:
+    """Fold that network; once, since it takes seconds."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
     from voxedge.export.fold.clips import Clips, synthetic_clips
@@ -54,7 +78,7 @@ def write_spectrum_model(path: Path, scale: float = 1.0) -> Path:
         helper.make_node("ReduceMean", ["a"], ["y"], axes=[1], keepdims=0),
     ]
     value = helper.make_tensor_value_info
-    half = numpy_helper.from_array(np.float32(0.5 * scale), "half")
+    half = numpy_helper.from_array(np.float32(0.5), "half")
     graph = helper.make_graph(
         nodes,
         "spectrum",
@@ -62,14 +86,16 @@ def write_spectrum_model(path: Path, scale: float = 1.0) -> Path:
         [value("y", TensorProto.FLOAT, ["batch", BANDS])],
         [half],
     )
-    net = path.with_suffix(".net.onnx")
+    folder = tempfile.TemporaryDirectory()
+    net, path = (Path(folder.name) / name for name in ("net.onnx", "spectrum.onnx"))
     onnx.save(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), net
     )
     clips = Clips(synthetic_clips(RATE).samples[:2], "synthetic")
     settings = KaldiSettings(mean_norm=False)
     fold_network(read_network(net), settings, path, window_seconds=2.0, clips=clips)
-    return path
+    with folder:
+        return path.read_bytes()
 
 
 @pytest.fixture(scope="session")
@@ -78,8 +104,8 @@ def spectrum_model(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def other_model(tmp_path_factory) -> Path:
-    return write_spectrum_model(tmp_path_factory.mktemp("other") / "other.onnx", scale=0.9)
+def other_model(spectrum_model) -> Path:
+    return write_other_model(spectrum_model, spectrum_model.with_name("other.onnx"))
 
 
 @pytest.fixture(scope="session")

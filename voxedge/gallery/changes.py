@@ -13,6 +13,7 @@ from voxedge.gallery.enrolment import ClipReport, Enrolment, nearest_other, odd_
 from voxedge.gallery.people import Contents, EnrolledClip, GalleryModel, Person, new_name
 from voxedge.gallery.thresholds import calibration, leave_one_out, pair_threshold
 from voxedge.inference.identifier import Identifier
+from voxedge.inference.scoring import unit_length
 
 #: Share of pairs of different people who are taken for one when the second is enrolled.
 CLOSE = 0.005
@@ -121,37 +122,46 @@ def migrated(contents: Contents, model: Identifier) -> Contents:
 def odd_ones(contents: Contents, person: Person) -> list[EnrolledClip]:
     """The clips of a person that sound like another one, the oddest first.
 
-    They are unlike the person's other clips, or more like somebody else who is enrolled; not
-    somebody whom the whole person sounds like. None where no threshold is known.
+    They are unlike the person's other clips, or more like somebody else who is enrolled. None where
+    no threshold is known.
     """
     line = pair_threshold(contents)
     if line is None:
         return []
-    rows = odd_clips(person.embeddings, line.cosine)
-    others = [
-        each.mean
-        for each in contents.people
-        if each.name != person.name and not _are_close(contents, each, person)
-    ]
-    if not rows and others and len(person.clips) > 1:
-        own = leave_one_out(person.embeddings)
-        theirs = (person.embeddings @ np.stack(others).T).max(axis=1)
-        rows = np.flatnonzero((theirs > own) & (theirs >= line.cosine)).tolist()
+    rows = odd_clips(person.embeddings, line.cosine) or _strays(contents, person, line.cosine)
     return [person.clips[row] for row in rows]
+
+
+def _strays(contents: Contents, person: Person, cosine: float) -> list[int]:
+    """The clips, fewer than half, that are more like somebody else than like the person's others.
+
+    None if the person without them sounds like that other one too: then all of it is one voice.
+    """
+    others = [each.mean for each in contents.people if each.name != person.name]
+    if not others or len(person.clips) < 3:
+        return []
+    means, rows = np.stack(others), person.embeddings
+    theirs = rows @ means.T
+    stray = theirs.max(axis=1) >= np.maximum(leave_one_out(rows), cosine)
+    if not stray.any() or 2 * stray.sum() >= len(rows):
+        return []
+    rest = unit_length(rows[~stray].mean(axis=0))
+    suspects = means[theirs[stray].argmax(axis=1)]
+    if (suspects @ rest >= _close(contents)).any():
+        return []
+    found: list[int] = np.flatnonzero(stray).tolist()
+    return found
 
 
 def close_one(contents: Contents, person: Person) -> tuple[Person, float] | None:
     """Another person who sounds like this one, and the cosine; None where no threshold is known."""
-    known = calibration(contents)
-    if known is None:
-        return None
-    return nearest_other(person, contents.people, known.cosine(CLOSE))
+    return nearest_other(person, contents.people, _close(contents))
 
 
-def _are_close(contents: Contents, one: Person, other: Person) -> bool:
-    """Whether two people sound like one."""
+def _close(contents: Contents) -> float:
+    """The cosine from which on two people are taken for one."""
     known = calibration(contents)
-    return known is not None and float(one.mean @ other.mean) >= known.cosine(CLOSE)
+    return np.inf if known is None else known.cosine(CLOSE)
 
 
 def _reports(heard: Sequence[HeardClip], before: Sequence[EnrolledClip]) -> list[ClipReport]:
