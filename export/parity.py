@@ -182,11 +182,11 @@ def _measure_case(
         (np.concatenate(a), np.concatenate(b))
         for a, b in zip(zip(*ours, strict=True), zip(*theirs, strict=True), strict=True)
     ]
-    differences = [float(np.abs(a - b).max()) for a, b in pairs]
+    logits, probabilities, embedding = (float(np.abs(a - b).max()) for a, b in pairs)
     expected, actual = pairs[0]
     spread = max(1.0, float(np.sqrt(expected.var(axis=1).mean())))
-    agree = [_agreement(expected, actual, k, TOLERANCE * spread) for k in (1, 5)]
-    return Row(name, len(expected), *differences, *agree, spread)
+    top1, top5 = (_agreement(expected, actual, k, TOLERANCE * spread) for k in (1, 5))
+    return Row(name, len(expected), logits, probabilities, embedding, top1, top5, spread)
 
 
 def _agreement(expected: _Floats, actual: _Floats, k: int, tie: float) -> float:

@@ -194,6 +194,10 @@ def _decoded(folders: list[Path], rate: int, workers: int, memory: int) -> list[
 class _Progress(console.TrainingProgress):
     """A bar for the teacher's work and for the steps, a line for each check."""
 
+    def __enter__(self) -> _Progress:
+        super().__enter__()
+        return self
+
     def variation(self, number: int, variations: int, done: int, clips: int) -> None:
         self._progress.update(done, clips, f"teacher, {number} of {variations}")
 

@@ -30,4 +30,5 @@ class EmbeddingNet(nn.Module):
         """Samples [B, S], valid lengths int64 [B] -> unit vectors [B, E]."""
         image = self.frontend(pcm, lengths)
         embedding: Tensor = self.trunk(in_colour(image))
-        return embedding / embedding.norm(dim=1, keepdim=True).clamp(min=_TINY)
+        unit: Tensor = embedding / embedding.norm(dim=1, keepdim=True).clamp(min=_TINY)
+        return unit

@@ -48,4 +48,5 @@ def _envelope(spectrum: Tensor) -> Tensor:
     log = torch.log(spectrum.abs() + _TINY)
     cepstrum = torch.fft.irfft(log, _N_FFT, dim=0)
     cepstrum[_CEPSTRA : _N_FFT - _CEPSTRA + 1] = 0
-    return torch.fft.rfft(cepstrum, dim=0).real
+    envelope: Tensor = torch.fft.rfft(cepstrum, dim=0).real
+    return envelope

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from voxedge.audio.limits import MIN_WINDOW_SECONDS
-from voxedge.nn.augment import spec_augment
+from voxedge.nn.augment import WaveAugment, spec_augment
+from voxedge.nn.frontend import Frontend
 from voxedge.train.build import build_augment, build_frontend, load_sounds
 from voxedge.train.distill.settings import Distillation
 from voxedge.train.distill.targets import Variation, centred
@@ -60,7 +61,8 @@ class CropSampler:
         seconds = (max(MIN_WINDOW_SECONDS, share * window) for share in settings.crops)
         self.lengths = [round(each * rate) for each in seconds]
         sounds = load_sounds(recipe) if recipe.augment.of_sound else None
-        self.frontends, self.augments = [], []
+        self.frontends: list[Frontend] = []
+        self.augments: list[WaveAugment | None] = []
         for length in self.lengths:
             own = _of_length(recipe, length / rate)
             frontend = build_frontend(own.frontend).to(device)
@@ -74,9 +76,8 @@ class CropSampler:
         random = np.random.default_rng([self.recipe.training.seed, step])
         generator = torch.Generator().manual_seed(int(random.integers(1 << 62)))
         which = int(random.integers(len(self.lengths)))
-        length, frontend, augment = (
-            each[which] for each in (self.lengths, self.frontends, self.augments)
-        )
+        length, frontend = self.lengths[which], self.frontends[which]
+        augment = self.augments[which]
         short = 2 * length <= max(self.lengths)  # then twice as many take no longer
         count = self.recipe.training.batch_size * (2 if short else 1)
         variation = random.integers(len(self.variations), size=count)

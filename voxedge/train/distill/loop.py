@@ -9,12 +9,11 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Any, Protocol, TypedDict, cast
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from voxedge.audio.windows import Batch
 from voxedge.errors import Interrupted, RunError, TrainingError
@@ -131,7 +130,7 @@ class _Student:
         torch.manual_seed(recipe.training.seed)
         rows = recipe.frontend.image_size
         trunk, self.embedding_dim = build_trunk(recipe.model, image_rows=rows)
-        self.trunk = trunk.to(compute.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.trunk = trunk.to(compute.device).to(memory_format=torch.channels_last)
         self.frontend = build_frontend(recipe.frontend).to(compute.device)
         self.average = build_average(self.trunk, recipe.training.average)
         self.optimizer = build_optimizer(recipe.optimizer, self.trunk)
@@ -234,7 +233,7 @@ class _Student:
     @torch.inference_mode()
     def _embed(self) -> npt.NDArray[np.float32]:
         """Embeddings [C, E] by the averaged network of the clips to check by, as recorded."""
-        network = cast(nn.Module, self.average.module).eval()
+        network = self.average.module.eval()
 
         def run(batch: Batch[Any]) -> Outputs:
             rows = (torch.from_numpy(x).to(self.compute.device) for x in (batch.pcm, batch.lengths))
@@ -251,7 +250,7 @@ class _Student:
 
     def _save(self) -> None:
         tensors = module_tensors("trunk", self.trunk)
-        tensors |= module_tensors("averaged", cast(nn.Module, self.average.module))
+        tensors |= module_tensors("averaged", self.average.module)
         tensors |= optimizer_tensors("optimizer", self.optimizer)
         position = {
             "step": self.step,
@@ -259,11 +258,11 @@ class _Student:
             "terms": self.terms,
             "variations": self.lesson.settings.variations,
         }
-        state = cast(CheckpointState, self._header() | {"position": position})
+        state: CheckpointState = {**self._header(), "position": position}
         save_checkpoint(self.lesson.folder / _LAST, tensors, state)
 
     def _save_student(self) -> None:
-        tensors = module_tensors("net.trunk", cast(nn.Module, self.average.module))
+        tensors = module_tensors("net.trunk", self.average.module)
         save_checkpoint(self.lesson.folder / STUDENT, tensors, self._header())
 
     def _header(self) -> CheckpointState:
@@ -291,7 +290,7 @@ class _Student:
             begun = "bf16" if checkpoint.state["bf16"] else "fp32"
             raise RunError(f"{folder} was begun in {begun}", f"--precision {begun}")
         restore_module("trunk", self.trunk, checkpoint)
-        restore_module("averaged", cast(nn.Module, self.average.module), checkpoint)
+        restore_module("averaged", self.average.module, checkpoint)
         restore_optimizer("optimizer", self.optimizer, checkpoint)
         self.step, self.history = position["step"], position["history"]
         self.terms = position.get("terms", [])

@@ -178,7 +178,8 @@ class Targets:
             faster = np.ascontiguousarray(soxr.resample(samples, rate * speed, rate), np.float32)
             samples = shift_formants(torch.from_numpy(faster), formants).numpy()
         peak = max(1.0, float(np.abs(samples).max()))
-        return np.rint(samples * (_FULL_SCALE / peak)).astype(np.int16)
+        scaled: npt.NDArray[np.int16] = np.rint(samples * (_FULL_SCALE / peak)).astype(np.int16)
+        return scaled
 
 
 def _read(path: Path, clips: int, embedding_dim: int) -> tuple[_Shard, npt.NDArray[np.float32]]:
