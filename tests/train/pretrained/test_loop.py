@@ -212,7 +212,7 @@ def test_values_without_an_effect_are_refused(trunk_path):
 
 
 def test_without_copies_and_with_a_linear_head(tmp_path, corpus, trunk_path, calls):
-    changes = {"loss__head": "linear", "loss__margin": 0.0, "loss__center": "none"}
+    changes = {"loss__head": "linear", "loss__margin": 0.0}
     recipe = recipe_on(trunk_path, augment__copies=0, **changes)
     run, metrics = train_on(tmp_path / "run", corpus, recipe)
     assert metrics["test"]["top1"]["value"] > 0.6
@@ -221,7 +221,8 @@ def test_without_copies_and_with_a_linear_head(tmp_path, corpus, trunk_path, cal
 
 
 def test_a_loss_that_is_not_finite_stops(tmp_path, corpus, trunk_path):
-    recipe = recipe_on(trunk_path, optimizer__center_learning_rate=1e30)
+    changes = {"loss__center": "paper", "optimizer__center_learning_rate": 1e30}
+    recipe = recipe_on(trunk_path, **changes)
     with pytest.raises(TrainingError, match="in epoch 1"):
         train_on(tmp_path / "run", corpus, recipe)
 

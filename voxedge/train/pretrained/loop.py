@@ -41,7 +41,7 @@ from voxedge.train.state import Position, software_versions
 #: The folder of caches, beside the run folders.
 EMBEDDINGS = "embeddings"
 
-_SHRINKAGE = 0.1  # of the covariance that the head begins with
+_SHRINKAGE = 0.1  # at least, of the covariance that the head begins with
 _SMALLEST_BATCH = 8  # as in ``TrainingSet``
 
 
@@ -143,7 +143,9 @@ class _HeadTrainer:
         self.vectors, self.truth = vectors.to(compute.device), truth.to(compute.device)
         classes, embedding_dim = len(corpus.labels), vectors.shape[1]
         self.net = build_embedding_head(recipe, classes, embedding_dim)
-        self.net.fit(vectors.numpy(), truth.numpy(), _SHRINKAGE)
+        # The fewer windows there are for each dimension, the less is known of the covariance.
+        shrinkage = max(_SHRINKAGE, embedding_dim / (embedding_dim + len(truth)))
+        self.net.fit(vectors.numpy(), truth.numpy(), shrinkage)
         self.net.to(compute.device)
         self.centers = build_center_loss(recipe.loss, classes, embedding_dim)
         self.optimizers = {"optimizer": build_optimizer(recipe.optimizer, self.net)}
