@@ -137,7 +137,7 @@ def test_no_path_of_the_training_machine_is_in_the_file(workshop, model_path):
 
 def test_of_folders_only_the_names_are_recorded():
     places = {"model.init": "/home/ada/runs/first", "augment.noise_folder": "/home/ada/noise"}
-    names = pipeline._folder_names(Recipe().with_values(places))
+    names = pipeline.folder_names(Recipe().with_values(places))
     assert names == {
         "model.init": "first",
         "augment.noise_folder": "noise",
