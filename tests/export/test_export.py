@@ -139,6 +139,7 @@ def test_of_folders_only_the_names_are_recorded():
     places = {"model.init": "/home/ada/runs/first", "augment.noise_folder": "/home/ada/noise"}
     names = pipeline.folder_names(Recipe().with_values(places))
     assert names == {
+        "model.trunk": "resnet18",
         "model.init": "first",
         "augment.noise_folder": "noise",
         "augment.rooms_folder": "",
