@@ -162,8 +162,8 @@ def _difference(features: Floats, raw: Floats, settings: Settings) -> float:
         return float("inf")
     if settings.unit is None:
         return float(np.abs(features - expected).max() / max(np.abs(expected).max(), 1e-12))
-    heard = raw > raw.max(axis=1, keepdims=True) - RANGE * settings.unit
-    return float(np.abs(features - expected)[heard].max() / settings.unit)
+    loud = raw > raw.max(axis=1, keepdims=True) - RANGE * settings.unit
+    return float(np.abs(features - expected)[loud].max() / settings.unit)
 
 
 def _in_batches(session: Any, clips: Sequence[Samples], window: int) -> Iterator[float]:  # noqa: ANN401

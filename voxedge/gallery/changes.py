@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from voxedge.errors import AnotherVoice, EnrolmentError, GalleryError, TooClose, UsageError
-from voxedge.gallery.embed import HeardClip, to_int16
+from voxedge.gallery.embed import EmbeddedClip, to_int16
 from voxedge.gallery.enrolment import ClipReport, Enrolment, nearest_other, odd_clips
 from voxedge.gallery.people import Contents, EnrolledClip, GalleryModel, Person, new_name
 from voxedge.gallery.thresholds import calibration, leave_one_out, pair_threshold
@@ -21,7 +21,7 @@ _SAME_CLIP = 0.99999  # cosine
 
 
 def enrolled(
-    contents: Contents, name: str, heard: Sequence[HeardClip], force: bool
+    contents: Contents, name: str, embedded: Sequence[EmbeddedClip], force: bool
 ) -> tuple[Contents, Enrolment]:
     """Enrol a person, or add clips to one: see ``Gallery.enroll``.
 
@@ -33,10 +33,10 @@ def enrolled(
     known = contents.find(name)
     label = known.name if known else new_name(name, contents.names)
     before = known.clips if known else ()
-    reports = _reports(heard, before)
+    reports = _reports(embedded, before)
     clips = [
         each.clip
-        for each, report in zip(heard, reports, strict=True)
+        for each, report in zip(embedded, reports, strict=True)
         if each.clip is not None and not report.reason
     ]
     if not clips:
@@ -47,7 +47,7 @@ def enrolled(
     compared = pair_threshold(contents) is not None and not force
     if not force:
         if odd := odd_ones(contents, person):
-            gone = [any(each.clip is clip for clip in odd) for each in heard]
+            gone = [any(each.clip is clip for clip in odd) for each in embedded]
             raise _another_voice(person, odd, _marked(reports, gone))
         if known is None:
             _require_new_voice(contents, person, reports)
@@ -96,7 +96,7 @@ def migrated(contents: Contents, model: Identifier) -> Contents:
     if missing:
         names = ", ".join(missing[:5]) + ", ..." * (len(missing) > 5)
         raise GalleryError(
-            f"the clips of {names} were not kept, and cannot be heard again",
+            f"the clips of {names} were not kept, and cannot be embedded again",
             "remove them, or enrol them anew with --keep-clips",
         )
     rate = contents.model.sample_rate
@@ -104,13 +104,13 @@ def migrated(contents: Contents, model: Identifier) -> Contents:
     samples = [
         model.decode(clip.samples, rate).samples for clip in clips if clip.samples is not None
     ]
-    heard = [scores.embedding for scores in model.score(enumerate(samples))]
-    if not all(len(vector) and np.isfinite(vector).all() for vector in heard):
+    embedded = [scores.embedding for scores in model.score(enumerate(samples))]
+    if not all(len(vector) and np.isfinite(vector).all() for vector in embedded):
         raise GalleryError("the other model gives no embedding of a kept clip")
     new = iter(
         [
             replace(clip, embedding=vector, samples=to_int16(sound))
-            for clip, vector, sound in zip(clips, heard, samples, strict=True)
+            for clip, vector, sound in zip(clips, embedded, samples, strict=True)
         ]
     )
     people = tuple(
@@ -164,11 +164,11 @@ def _close(contents: Contents) -> float:
     return np.inf if known is None else known.cosine(CLOSE)
 
 
-def _reports(heard: Sequence[HeardClip], before: Sequence[EnrolledClip]) -> list[ClipReport]:
+def _reports(embedded: Sequence[EmbeddedClip], before: Sequence[EnrolledClip]) -> list[ClipReport]:
     """The reports of all clips; those that are enrolled already, or given twice, have a reason."""
     reports: list[ClipReport] = []
     seen = [clip.embedding for clip in before]
-    for each in heard:
+    for each in embedded:
         report = each.report
         if each.clip is not None:
             vector = each.clip.embedding

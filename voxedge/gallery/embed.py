@@ -21,8 +21,8 @@ _FULL_SCALE = 32_768
 
 
 @dataclass(frozen=True)
-class HeardClip:
-    """A clip that was heard: what is known of it, and what a gallery keeps of it."""
+class EmbeddedClip:
+    """A clip that was embedded: what is known of it, and what a gallery keeps of it."""
 
     report: ClipReport
     clip: EnrolledClip | None  # None: it cannot be enrolled
@@ -33,7 +33,7 @@ def hear(
     sources: Iterable[Source | npt.ArrayLike],
     sample_rate: int | None,
     keep: bool,
-) -> list[HeardClip]:
+) -> list[EmbeddedClip]:
     """Decode, examine and embed clips, in order.
 
     Args:
@@ -59,9 +59,9 @@ def hear(
     usable = ((n, samples) for n, (report, samples) in enumerate(examined) if not report.reason)
     embeddings = {scores.key: scores.embedding for scores in model.score(usable)}
     return [
-        HeardClip(report, _clip(report, embeddings[number], samples if keep else None))
+        EmbeddedClip(report, _clip(report, embeddings[number], samples if keep else None))
         if number in embeddings
-        else HeardClip(report, None)
+        else EmbeddedClip(report, None)
         for number, (report, samples) in enumerate(examined)
     ]
 

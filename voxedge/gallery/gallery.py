@@ -24,7 +24,7 @@ from voxedge.errors import (
 from voxedge.files import locked
 from voxedge.gallery import changes, file
 from voxedge.gallery.calibration import Calibration, measure
-from voxedge.gallery.embed import HeardClip, hear, one_embedding
+from voxedge.gallery.embed import EmbeddedClip, hear, one_embedding
 from voxedge.gallery.enrolment import Enrolment
 from voxedge.gallery.people import Contents, Floats, GalleryModel, Person, new_name
 from voxedge.gallery.recognition import Recogniser, recogniser
@@ -47,7 +47,7 @@ class Gallery:
     Args:
         path: the gallery's file; the first ``enroll`` makes it.
         model: the model file, or one that is open; by default ``$VOXEDGE_MODEL``, else
-            ``model.onnx``. It is opened when a clip is to be heard.
+            ``model.onnx``. It is opened when a clip is to be embedded.
     """
 
     def __init__(
@@ -129,11 +129,11 @@ class Gallery:
                 new_name(name, self.names)
         else:
             new_name(name, ())
-        heard = hear(self.identifier, clips, sample_rate, keep_clips)
+        embedded = hear(self.identifier, clips, sample_rate, keep_clips)
         result: list[Enrolment] = []
 
         def change(contents: Contents) -> Contents:
-            changed, enrolment = changes.enrolled(contents, name, heard, force)
+            changed, enrolment = changes.enrolled(contents, name, embedded, force)
             result.append(enrolment)
             return changed
 
@@ -180,8 +180,8 @@ class Gallery:
     ) -> Iterator[Prediction | Failure]:
         """Say who speaks in each of many clips, in order: see ``Identifier.identify_many``."""
         recognise = self._recogniser(top_k, accept, cosine)
-        for heard in self.identifier.embed_many(sources, windows=windows, workers=workers):
-            yield heard if isinstance(heard, Failure) else recognise(heard)
+        for embedded in self.identifier.embed_many(sources, windows=windows, workers=workers):
+            yield embedded if isinstance(embedded, Failure) else recognise(embedded)
 
     def threshold(
         self, accept: float = DEFAULT_ACCEPT, cosine: float | None = None
@@ -215,8 +215,8 @@ class Gallery:
         self._require_own_model(self.contents)
         person = self.contents.person(name)
         line = decided(self.contents, accept, cosine)
-        heard = one_embedding(self.identifier, source, sample_rate)
-        return compared(person.mean, heard, line)
+        embedded = one_embedding(self.identifier, source, sample_rate)
+        return compared(person.mean, embedded, line)
 
     def remove(self, name: str) -> None:
         """Remove a person: the file is written anew without name, embeddings and samples.
@@ -259,7 +259,7 @@ class Gallery:
 
     def calibrate(
         self, clips: Iterable[tuple[str, Source]], corpus: str
-    ) -> tuple[Calibration, tuple[HeardClip, ...]]:
+    ) -> tuple[Calibration, tuple[EmbeddedClip, ...]]:
         """Measure how similar strangers are, and keep that in the gallery.
 
         Args:
@@ -274,12 +274,12 @@ class Gallery:
         """
         pairs = list(clips)
         self._require_own_model(self.contents)
-        heard = hear(self.identifier, [source for _, source in pairs], None, keep=False)
-        usable = [(each, pair[0]) for each, pair in zip(heard, pairs, strict=True) if each.clip]
+        embedded = hear(self.identifier, [source for _, source in pairs], None, keep=False)
+        usable = [(each, pair[0]) for each, pair in zip(embedded, pairs, strict=True) if each.clip]
         vectors = [each.clip.embedding for each, _ in usable if each.clip]
         found = measure(_stacked(vectors), [speaker for _, speaker in usable], corpus)
         self._change(lambda contents: replace(contents, calibration=found))
-        return found, tuple(each for each in heard if each.clip is None)
+        return found, tuple(each for each in embedded if each.clip is None)
 
     def _change(self, change: Callable[[Contents], Contents], new: bool = False) -> Contents:
         """Replace the file by what a function makes of its present content, under its lock."""

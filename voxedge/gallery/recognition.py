@@ -34,17 +34,17 @@ def recogniser(contents: Contents, line: Threshold | None, top_k: int, gallery: 
         raise EmptyGallery(f"nobody is enrolled in {gallery}", "voxedge enroll NAME CLIP...")
     index, names = ExactIndex(contents.means), contents.names
 
-    def recognise(heard: Prediction) -> Prediction:
-        if heard.embedding is None:  # a clip without speech, as its reason says
-            return replace(heard, matches=(), threshold=line)
-        found = index.search(heard.embedding[None], top_k)
+    def recognise(embedded: Prediction) -> Prediction:
+        if embedded.embedding is None:  # a clip without speech, as its reason says
+            return replace(embedded, matches=(), threshold=line)
+        found = index.search(embedded.embedding[None], top_k)
         matches = tuple(
             Match(names[row], float(cosine))
             for cosine, row in zip(found.cosines[0], found.people[0], strict=True)
         )
         reason = _reason(matches[0].cosine, line)
         speaker = None if reason else matches[0].speaker
-        return replace(heard, speaker=speaker, reason=reason, matches=matches, threshold=line)
+        return replace(embedded, speaker=speaker, reason=reason, matches=matches, threshold=line)
 
     return recognise
 

@@ -163,8 +163,8 @@ class Discriminant(nn.Module):
         shares = self.shares.unsqueeze(0)
         if self.clean is not None:
             odds = self.clean(evidence)
-            heard = torch.sigmoid(torch.cat([odds, -odds], dim=1))
-            shares = shares * heard[:, : len(self.maps)]
+            nearness = torch.sigmoid(torch.cat([odds, -odds], dim=1))
+            shares = shares * nearness[:, : len(self.maps)]
         mixed = logits
         for index, one in enumerate(self.maps):
             mixed = mixed + shares[:, index : index + 1] * (one(evidence) - logits)

@@ -98,12 +98,12 @@ class Roles:
         if len(held_out) < min(2, settings.held_out):
             raise UsageError("no two speakers with two clips can be held out", "--held-out 0")
         # A clip that is in two corpora must not be trained on under its other name.
-        unheard = {
+        held_out_digests = {
             entry.digest
             for (_, entry), speaker in zip(entries, speakers, strict=True)
             if speaker in held_out
         }
-        kept = [i for i, (_, entry) in enumerate(entries) if entry.digest not in unheard]
+        kept = [i for i, (_, entry) in enumerate(entries) if entry.digest not in held_out_digests]
         if len(kept) < lesson.recipe.training.batch_size:
             raise UsageError(
                 f"{len(kept)} clips to learn from are fewer than a batch",
