@@ -11,8 +11,8 @@ from tests.conftest import RATE, voice
 from voxedge import load_audio
 from voxedge.audio.arrays import from_array
 from voxedge.audio.limits import Limits
-from voxedge.audio.load import decode
-from voxedge.errors import AudioError, BadSamples, OutsideLimits, TooShort
+from voxedge.audio.load import decode, stream
+from voxedge.errors import AudioError, BadSamples, OutsideLimits, TooShort, UnreadableAudio
 
 SOUND = voice(150, 2.0, 1)
 
@@ -155,3 +155,41 @@ def test_a_read_error_is_an_audio_error():
 def test_a_missing_file_is_an_audio_error():
     with pytest.raises(AudioError):
         load_audio("nowhere.wav")
+
+
+def test_a_stream_gives_the_same_samples_block_by_block():
+    clip = encoded(np.stack([SOUND, 0.5 * SOUND], axis=1).repeat(20, axis=0), 44_100)
+    with stream(clip, RATE) as blocks:
+        parts = list(blocks)
+    whole = decode(clip, RATE)
+    assert max(map(len, parts)) < len(whole.samples) / 10
+    assert (np.concatenate(parts) == whole.samples).all()
+    assert blocks.seconds == whole.seconds
+
+
+def test_a_stream_raises_at_the_block_that_is_unusable():
+    sound = np.tile(SOUND, 5)
+    sound[-100] = np.nan
+    with stream(encoded(sound, subtype="FLOAT"), RATE) as blocks:
+        parts = iter(blocks)
+        assert np.isfinite(next(parts)).all()
+        with pytest.raises(BadSamples, match="NaN"):
+            list(parts)
+
+
+def test_a_read_error_within_a_stream_is_an_audio_error():
+    class Failing(io.BytesIO):
+        lost = False
+
+        def read(self, *size):
+            if self.lost:
+                raise OSError(5, "Input/output error")
+            return super().read(*size)
+
+    file = Failing(encoded(SOUND))
+    with (
+        stream(file, RATE) as blocks,
+        pytest.raises(UnreadableAudio, match="Input/output error"),
+    ):
+        file.lost = True
+        list(blocks)

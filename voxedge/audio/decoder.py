@@ -1,7 +1,7 @@
-"""Decode a clip block by block: to mono, to the requested sample rate, into one array.
+"""Decode a clip block by block: to mono, to the requested sample rate, as a stream or one array.
 
 The length that the file declares is compared with the frames that really come. Memory holds one
-copy of the clip, mono and at the requested rate.
+block, or one copy of the clip, mono and at the requested rate.
 """
 
 from __future__ import annotations
@@ -48,54 +48,104 @@ class FrameSource(Protocol):
         """
 
 
-def read_mono(
-    source: FrameSource, sample_rate: int, limits: Limits, strict: bool, warnings: list[str]
-) -> tuple[Samples, float]:
-    """Decode all of a source to samples [S] at ``sample_rate`` Hz, and its length in seconds.
+class MonoBlocks:
+    """The samples of a source, mono and at a wanted rate, block by block, and once.
 
     Args:
         source: at its first frame.
-        sample_rate: of the result, Hz.
+        sample_rate: of the blocks, Hz.
         limits: a longer clip is cut at ``max_seconds``.
         strict: raise what is otherwise added to ``warnings``.
         warnings: gets what is wrong with a clip that can be used all the same.
 
     Raises:
-        AudioError: one of its kinds.
+        AudioError: one of its kinds, for what the header says.
     """
-    rate, declared = source.rate, source.declared_frames
-    check_header(rate, source.channels, limits)
-    cap = int(limits.max_seconds * rate)
-    too_long = f"longer than {limits.max_seconds:g} s"
-    if declared > cap and strict:
-        raise OutsideLimits(too_long)
-    if source.cut_off:
-        warnings.append(f"cut off, or its header is wrong: {source.cut_off}")
-        if strict:
-            raise TruncatedAudio(warnings[-1])
-    decoded = _GrowingArray(int(min(declared, cap) * sample_rate / rate) + 1)
-    resampler, downmix = Resampler(rate, sample_rate), Downmix(rate, source.channels)
-    frames = 0
-    for block in _blocks(source, cap, strict, warnings):
-        frames += len(block)
-        decoded.append(resampler(downmix(block)))
-    decoded.append(resampler(np.empty(0, np.float32), last=True))
-    if frames + source.frame_tolerance < min(declared, cap):
-        message = f"cut off: {declared} frames declared, {frames} decoded"
-        if strict:
-            raise TruncatedAudio(message)
-        warnings.append(message)
-    if frames == cap != declared:
-        warnings.append(f"{too_long}: the rest is left out")
-        if strict:
-            raise OutsideLimits(too_long)
-    warnings += downmix.warnings(frames)
-    samples = decoded.finish()
-    check_values(samples)
-    if frames == 0 and (declared > 0 or source.cut_off):
-        raise TruncatedAudio(f"cut off: {declared} frames declared, none decoded")
-    check_length(frames / rate, limits)
-    return samples, frames / rate
+
+    def __init__(
+        self,
+        source: FrameSource,
+        sample_rate: int,
+        limits: Limits,
+        strict: bool,
+        warnings: list[str],
+    ) -> None:
+        check_header(source.rate, source.channels, limits)
+        self.rate, self.channels = source.rate, source.channels  # Hz, of the file
+        self.seconds = 0.0  # decoded so far
+        self.warnings = warnings
+        self._source, self._limits, self._strict = source, limits, strict
+        self._sample_rate = sample_rate
+        self._cap = int(limits.max_seconds * source.rate)  # frames
+        if source.declared_frames > self._cap and strict:
+            raise OutsideLimits(self._too_long)
+        if source.cut_off:
+            self._warn(TruncatedAudio(f"cut off, or its header is wrong: {source.cut_off}"))
+
+    @property
+    def expected_seconds(self) -> float:
+        """The length by the header, as far as it is read; 0 where it does not say."""
+        return min(self._source.declared_frames, self._cap) / self.rate
+
+    def __iter__(self) -> Iterator[Samples]:
+        """Yield the blocks [S], some of which may be empty.
+
+        Raises:
+            AudioError: one of its kinds, at the block that is unusable, or at the end.
+        """
+        try:
+            yield from self._decoded()
+        except OSError as error:  # a failing disk, a lost network share
+            raise UnreadableAudio(f"cannot be read: {error.strerror or error}") from None
+
+    def read(self) -> Samples:
+        """All of it in one array [S].
+
+        Raises:
+            AudioError: one of its kinds.
+        """
+        array = _GrowingArray(int(self.expected_seconds * self._sample_rate) + 1)
+        for block in self:
+            array.append(block)
+        return array.finish()
+
+    def _decoded(self) -> Iterator[Samples]:
+        source, declared = self._source, self._source.declared_frames
+        resampler, downmix = (
+            Resampler(self.rate, self._sample_rate),
+            Downmix(self.rate, self.channels),
+        )
+        frames = 0
+        for block in _blocks(source, self._cap, self._strict, self.warnings):
+            frames += len(block)
+            self.seconds = frames / self.rate
+            yield _checked(resampler(downmix(block)))
+        yield _checked(resampler(np.empty(0, np.float32), last=True))
+        if frames + source.frame_tolerance < min(declared, self._cap):
+            self._warn(TruncatedAudio(f"cut off: {declared} frames declared, {frames} decoded"))
+        if frames == self._cap != declared:
+            self.warnings.append(f"{self._too_long}: the rest is left out")
+            if self._strict:
+                raise OutsideLimits(self._too_long)
+        self.warnings += downmix.warnings(frames)
+        if frames == 0 and (declared > 0 or source.cut_off):
+            raise TruncatedAudio(f"cut off: {declared} frames declared, none decoded")
+        check_length(self.seconds, self._limits)
+
+    @property
+    def _too_long(self) -> str:
+        return f"longer than {self._limits.max_seconds:g} s"
+
+    def _warn(self, error: TruncatedAudio) -> None:
+        """Warn of an error, or raise it."""
+        if self._strict:
+            raise error
+        self.warnings.append(error.message)
+
+
+def _checked(block: Samples) -> Samples:
+    check_values(block)
+    return block
 
 
 def _blocks(source: FrameSource, cap: int, strict: bool, warnings: list[str]) -> Iterator[Samples]:

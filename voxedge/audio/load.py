@@ -15,11 +15,12 @@ import errno
 import io
 import os
 import stat
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, TypeAlias
 
 from voxedge.audio.containers import AudioFile, Rules, open_source
-from voxedge.audio.decoder import read_mono
+from voxedge.audio.decoder import MonoBlocks
 from voxedge.audio.limits import Limits, Samples
 from voxedge.audio.raw import RawFormat
 from voxedge.errors import (
@@ -73,14 +74,39 @@ def decode(
     Raises:
         AudioError: one of its kinds, for anything that is not usable audio.
     """
+    with stream(source, sample_rate, limits, strict, raw) as blocks:
+        samples = blocks.read()
+        return Audio(samples, blocks.seconds, blocks.rate, blocks.channels, tuple(blocks.warnings))
+
+
+@contextlib.contextmanager
+def stream(
+    source: Source,
+    sample_rate: int,
+    limits: Limits | None = None,
+    strict: bool = False,
+    raw: RawFormat | None = None,
+) -> Iterator[MonoBlocks]:
+    """Open a clip to decode it block by block, in constant memory: see ``decode``.
+
+    Raises:
+        AudioError: one of its kinds; also while the blocks are read.
+    """
     rules = Rules(limits or Limits(), strict, raw)
-    try:
-        return _decode(source, sample_rate, rules)
-    except OSError as error:  # while reading: a failing disk, a lost network share
-        raise UnreadableAudio(f"cannot be read: {error.strerror or error}") from None
+    warnings: list[str] = []
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(_audio_file(source, rules, warnings))
+            frames = stack.enter_context(open_source(file))
+            blocks = MonoBlocks(frames, sample_rate, rules.limits, strict, warnings)
+        except OSError as error:  # a failing disk, a lost network share
+            raise UnreadableAudio(f"cannot be read: {error.strerror or error}") from None
+        yield blocks
 
 
-def _decode(source: Source, sample_rate: int, rules: Rules) -> Audio:
+@contextlib.contextmanager
+def _audio_file(source: Source, rules: Rules, warnings: list[str]) -> Iterator[AudioFile]:
+    """Open a source, and refuse it if it is empty or too large."""
     is_path = isinstance(source, str | os.PathLike)
     name = path_text(source) if is_path else ""
     with _open_file(source) as file:
@@ -89,11 +115,7 @@ def _decode(source: Source, sample_rate: int, rules: Rules) -> Audio:
             raise OutsideLimits(f"{size} bytes; at most {rules.limits.max_bytes} are read")
         if size == 0:
             raise UnreadableAudio("the file is empty")
-        warnings: list[str] = []
-        with open_source(AudioFile(file, size, name, rules, warnings)) as frames:
-            rate, channels = frames.rate, frames.channels
-            samples, seconds = read_mono(frames, sample_rate, rules.limits, rules.strict, warnings)
-    return Audio(samples, seconds, rate, channels, tuple(warnings))
+        yield AudioFile(file, size, name, rules, warnings)
 
 
 def path_text(path: object) -> str:
