@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("errors", "files", "install", "metrics", "names", "text", "threads"),
     ("audio",),
+    ("speech",),
     ("model_file",),
     ("nn",),
     ("inference",),
