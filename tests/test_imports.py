@@ -21,6 +21,7 @@ FLOORS = (
     ("nn",),
     ("inference",),
     ("gallery",),
+    ("timeline",),
     ("data",),
     ("evaluation",),
     ("train",),

@@ -88,10 +88,26 @@ class TooShort(AudioError):
     code = "too_short"
 
 
+class NoSpeech(AudioError):
+    """Nobody speaks in the recording, as far as the detector of speech hears. Record again, nearer
+    to the microphone.
+    """
+
+    code = "no_speech"
+
+
 class BadSamples(AudioError):
     """Samples are NaN, infinite, or far outside [-1, 1]. Scale integers by their type's range."""
 
     code = "bad_samples"
+
+
+class MicrophoneError(AudioError):
+    """There is no such microphone, or it fails, or delivers another rate than it says.
+    ``voxedge listen --list`` shows the others.
+    """
+
+    code = "microphone"
 
 
 class CorpusError(AudioError):

@@ -44,6 +44,14 @@ def answer(line: str) -> None:
     _write(sys.stdout, line + "\n")
 
 
+def replace_line(line: str) -> None:
+    """A line of the answer in place of the last one; where there is no terminal, after it."""
+    if _is_terminal(sys.stdout):
+        _write(sys.stdout, f"\r{line}\033[K")
+    else:
+        answer(line)
+
+
 def _write(stream: TextIO | None, text: str) -> None:
     if stream is None:  # closed before we began
         return

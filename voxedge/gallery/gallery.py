@@ -165,7 +165,7 @@ class Gallery:
             EmptyGallery: nobody is enrolled.
             ForeignModel: the gallery was made with another model file.
         """
-        recognise = self._recogniser(top_k, accept, cosine)
+        recognise = self.recogniser(top_k, accept, cosine)
         return recognise(self.identifier.embed(source, sample_rate=sample_rate, windows=windows))
 
     def identify_many(
@@ -179,9 +179,25 @@ class Gallery:
         cosine: float | None = None,
     ) -> Iterator[Prediction | Failure]:
         """Say who speaks in each of many clips, in order: see ``Identifier.identify_many``."""
-        recognise = self._recogniser(top_k, accept, cosine)
+        recognise = self.recogniser(top_k, accept, cosine)
         for embedded in self.identifier.embed_many(sources, windows=windows, workers=workers):
             yield embedded if isinstance(embedded, Failure) else recognise(embedded)
+
+    def recogniser(
+        self, top_k: int = 5, accept: float = DEFAULT_ACCEPT, cosine: float | None = None
+    ) -> Recogniser:
+        """What names embedded clips: see ``identify``. Made once, for as long as the contents stay.
+
+        Raises:
+            EmptyGallery: nobody is enrolled.
+            ForeignModel: the gallery was made with another model file.
+        """
+        asked = (top_k, accept, cosine)
+        if asked not in self._recognisers:
+            self._require_own_model(self.contents)
+            line = self.threshold(accept, cosine)
+            self._recognisers[asked] = recogniser(self.contents, line, top_k, self.path.name)
+        return self._recognisers[asked]
 
     def threshold(
         self, accept: float = DEFAULT_ACCEPT, cosine: float | None = None
@@ -323,15 +339,6 @@ class Gallery:
                 " model: their embeddings do not compare",
                 f"--model {contents.model.file}; or {migrate if kept else 'enrol the people anew'}",
             )
-
-    def _recogniser(self, top_k: int, accept: float, cosine: float | None) -> Recogniser:
-        """Made once, for as long as the contents stay."""
-        asked = (top_k, accept, cosine)
-        if asked not in self._recognisers:
-            self._require_own_model(self.contents)
-            line = self.threshold(accept, cosine)
-            self._recognisers[asked] = recogniser(self.contents, line, top_k, self.path.name)
-        return self._recognisers[asked]
 
 
 def _stacked(vectors: list[Floats]) -> Floats:

@@ -1,0 +1,51 @@
+"""A timeline as a picture: a row for each speaker. Matplotlib is loaded where it is used."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from voxedge.errors import MissingExtra
+from voxedge.files import atomic_write
+from voxedge.text import printable
+from voxedge.timeline.record import Timeline
+
+_NAME = 24  # characters of a name
+_WIDTH, _ROW, _FRAME = 9.0, 0.32, 0.9  # inches
+_MINUTES = 180.0  # seconds, from which on the axis counts minutes
+
+
+def draw(timeline: Timeline, path: Path) -> None:
+    """Draw a timeline as a PNG.
+
+    Raises:
+        MissingExtra: Matplotlib is not installed.
+        OSError: the file cannot be written.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg  # needs no display
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            f"a picture needs {error.name or 'matplotlib'}", "pip install matplotlib"
+        ) from error
+    names = [speaker.speaker for speaker in timeline.speakers]
+    unit, seconds = ("min", 60.0) if timeline.seconds >= _MINUTES else ("s", 1.0)
+    figure = Figure(figsize=(_WIDTH, _FRAME + _ROW * len(names)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for row, name in enumerate(names):
+        spans = [
+            (each.start / seconds, (each.end - each.start) / seconds)
+            for each in timeline.segments
+            if each.speaker == name
+        ]
+        axes.broken_barh(spans, (row - 0.38, 0.76), color=f"C{row % 10}")
+    labels = [printable(name, _NAME).replace("$", r"\$") for name in names]
+    axes.set_yticks(range(len(names)), labels)
+    axes.set(xlim=(0, timeline.seconds / seconds), ylim=(len(names) - 0.5, -0.5), xlabel=unit)
+    axes.grid(axis="x", alpha=0.3)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=90, metadata={"Software": None})
+    with atomic_write(path) as file:
+        file.write(png.getvalue())
