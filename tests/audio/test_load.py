@@ -157,8 +157,10 @@ def test_a_missing_file_is_an_audio_error():
         load_audio("nowhere.wav")
 
 
-def test_a_stream_gives_the_same_samples_block_by_block():
-    clip = encoded(np.stack([SOUND, 0.5 * SOUND], axis=1).repeat(20, axis=0), 44_100)
+@pytest.mark.parametrize(("rate", "channels"), [(44_100, 2), (RATE, 1)])
+def test_a_stream_gives_the_same_samples_block_by_block(rate, channels):
+    """Also where nothing is converted, and blocks are what the reader has filled."""
+    clip = encoded(np.tile(np.stack([SOUND, 0.5 * SOUND], axis=1)[:, :channels], (30, 1)), rate)
     with stream(clip, RATE) as blocks:
         parts = list(blocks)
     whole = decode(clip, RATE)
@@ -187,9 +189,7 @@ def test_a_read_error_within_a_stream_is_an_audio_error():
             return super().read(*size)
 
     file = Failing(encoded(SOUND))
-    with (
-        stream(file, RATE) as blocks,
-        pytest.raises(UnreadableAudio, match="Input/output error"),
-    ):
+    with stream(file, RATE) as blocks:
         file.lost = True
-        list(blocks)
+        with pytest.raises(UnreadableAudio, match="Input/output error"):
+            list(blocks)

@@ -93,10 +93,8 @@ class MonoBlocks:
         Raises:
             AudioError: one of its kinds, at the block that is unusable, or at the end.
         """
-        try:
-            yield from self._decoded()
-        except OSError as error:  # a failing disk, a lost network share
-            raise UnreadableAudio(f"cannot be read: {error.strerror or error}") from None
+        for block in self._passing():
+            yield block.copy()
 
     def read(self) -> Samples:
         """All of it in one array [S].
@@ -105,9 +103,16 @@ class MonoBlocks:
             AudioError: one of its kinds.
         """
         array = _GrowingArray(int(self.expected_seconds * self._sample_rate) + 1)
-        for block in self:
+        for block in self._passing():
             array.append(block)
         return array.finish()
+
+    def _passing(self) -> Iterator[Samples]:
+        """Yield the blocks, each of which the next one may overwrite."""
+        try:
+            yield from self._decoded()
+        except OSError as error:  # a failing disk, a lost network share
+            raise UnreadableAudio(f"cannot be read: {error.strerror or error}") from None
 
     def _decoded(self) -> Iterator[Samples]:
         source, declared = self._source, self._source.declared_frames
