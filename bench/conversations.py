@@ -31,7 +31,7 @@ SPEAKERS = (2, 3, 4, 5)
 SNRS: tuple[float | None, ...] = (None, 20.0, 10.0)  # dB; None: no noise is added
 
 _LEAST_CLIPS = 5
-_SECONDS = 180.0  # at which a conversation ends
+_SECONDS = 90.0  # at which a conversation ends
 _TURN = (1, 3)  # clips
 _PAUSE, _CHANGE = (0.1, 0.6), (0.2, 1.2)  # seconds, within a turn and between two
 _OVERLAPPING, _OVERLAP = 0.4, (0.3, 2.0)  # share of the turns; seconds

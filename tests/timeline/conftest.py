@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from tests.conftest import RATE
-from tests.gallery.conftest import PITCHES, tone, write_spectrum_model
+from tests.gallery.conftest import CALIBRATION, PITCHES, tone, write_spectrum_model
+from voxedge.gallery import file
+from voxedge.gallery.gallery import Gallery
+from voxedge.gallery.people import Contents, EnrolledClip, GalleryModel, Person
 from voxedge.inference.identifier import Identifier
 
 FRAME = 512  # samples
@@ -45,6 +48,19 @@ def spectrum_model(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def identifier(spectrum_model) -> Identifier:
     return Identifier(spectrum_model, threads=1)
+
+
+def write_gallery(path: Path, model: Identifier, *names: str) -> Gallery:
+    """A gallery of voices; tones are no speech, so they cannot be enrolled."""
+    people = []
+    for name in names:
+        clips = [(seed, tone(PITCHES[name], seed=seed)) for seed in range(3)]
+        embeddings = [scores.embedding for scores in model.score(clips)]
+        found = [EnrolledClip(f"{n}.wav", 2.0, 2.0, vector) for n, vector in enumerate(embeddings)]
+        people.append(Person(name, tuple(found)))
+    described = GalleryModel.of(model.metadata, model.model_file.path.name)
+    file.write(path, Contents(described, tuple(people), CALIBRATION))
+    return Gallery(path, model)
 
 
 @pytest.fixture

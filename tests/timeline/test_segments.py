@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from itertools import pairwise, product
-
 import numpy as np
 import pytest
 
-from voxedge.timeline.segments import best_path, spoken_segments
+from voxedge.timeline.segments import spoken_segments
 from voxedge.timeline.windows import Window
 
 
@@ -21,25 +19,12 @@ def windows(*segments: tuple[float, float]) -> list[Window]:
     return found
 
 
-def test_the_path_is_the_best_of_all():
-    random = np.random.default_rng(0)
-    for _ in range(20):
-        scores = random.normal(0, 0.3, (6, 3))
-
-        def worth(path, scores=scores):
-            changes = sum(a != b for a, b in pairwise(path))
-            return sum(scores[np.arange(6), list(path)]) - 0.4 * changes
-
-        best = max(product(range(3), repeat=6), key=worth)
-        assert best_path(scores, 0.4).tolist() == list(best)
-
-
 def test_a_change_is_found_between_two_windows():
     parts = windows((0.0, 9.0))
     cosines = np.array([[0.8, 0.1] if w.end < 4.6 else [0.1, 0.8] for w in parts], np.float32)
     first, second = spoken_segments(parts, cosines)
     assert (first.start, first.speaker, second.end, second.speaker) == (0.0, 0, 9.0, 1)
-    assert first.end == second.start == pytest.approx(4.1, abs=0.4)
+    assert first.end == second.start == pytest.approx(4.125, abs=0.1)  # half-way from 3.75 to 4.5
 
 
 def test_one_doubtful_window_is_no_change():

@@ -10,8 +10,8 @@ import soundfile
 
 from docs.make import ROOT
 from tests.conftest import RATE
-from tests.gallery.conftest import CALIBRATION, PITCHES, tone, write_other_model
-from tests.timeline.conftest import LoudnessDetector, talk
+from tests.gallery.conftest import PITCHES, tone, write_other_model
+from tests.timeline.conftest import LoudnessDetector, talk, write_gallery
 from voxedge.audio.load import decode
 from voxedge.errors import (
     BadSamples,
@@ -23,9 +23,7 @@ from voxedge.errors import (
     TruncatedAudio,
     UsageError,
 )
-from voxedge.gallery import file
 from voxedge.gallery.gallery import Gallery
-from voxedge.gallery.people import Contents, GalleryModel
 from voxedge.inference.identifier import Identifier
 from voxedge.timeline.clustering import SpeakerCount
 from voxedge.timeline.measured import OTHERS, threshold_of
@@ -51,13 +49,7 @@ def timeline(model: Identifier, samples: np.ndarray | bytes, *args, **options) -
 @pytest.fixture
 def gallery(identifier, tmp_path) -> Gallery:
     """Ada and Ben are enrolled."""
-    path = tmp_path / "people.vxg"
-    model = GalleryModel.of(identifier.metadata, "spectrum.onnx")
-    file.write(path, Contents(model, calibration=CALIBRATION))
-    gallery = Gallery(path, identifier)
-    for name in ("ada", "ben"):
-        gallery.enroll(name, [tone(PITCHES[name], seed=seed) for seed in range(3)])
-    return gallery
+    return write_gallery(tmp_path / "people.vxg", identifier, "ada", "ben")
 
 
 def test_everybody_is_unknown_in_order_of_appearance(identifier):

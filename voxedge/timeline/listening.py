@@ -133,7 +133,7 @@ class _RollingWindow:
         samples = np.append(self._samples, self._to_model(block))
         self._samples = samples[-round(SECONDS * self._rate) :]
         new = self._detector.feed(self._to_detector(block))
-        frames = round(SECONDS / FRAME_SECONDS)
+        frames = int(SECONDS / FRAME_SECONDS)
         self._probabilities = np.append(self._probabilities, new)[-frames:]
 
     def spoken(self) -> Samples | None:

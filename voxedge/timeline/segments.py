@@ -1,9 +1,10 @@
 """From windows of speech and clusters to segments: who speaks at each moment.
 
 Windows overlap, so most moments are in several. Within a stretch of speech a moment's cosine with a
-speaker is the mean over its windows; the speakers of all moments are the best path through them
-(Viterbi 1967), on which each change costs something. So a word is not given to another speaker
-because one window is in doubt.
+speaker is the mean over its windows, the more weighted the nearer their middle is: one doubtful
+window between others changes nothing, and a change of speaker lies half-way between two windows. A
+best path through the moments, on which changes cost something, gave the same segments
+(docs/experiments/2026-11.md).
 
 Shapes: N windows, M moments of a stretch of speech, K speakers.
 """
@@ -20,8 +21,8 @@ import numpy.typing as npt
 from voxedge.timeline.windows import Window
 
 MOMENT = 0.1  # seconds
-CHANGE = 0.2  # what a change of speaker costs, in cosines of moments
 _JOINED = 1e-3  # seconds between two segments that are one
+_LEAST_WEIGHT = 1e-3  # of a moment at the edge of a window
 
 
 class Spoken(NamedTuple):
@@ -60,29 +61,10 @@ def _within(windows: Sequence[Window], cosines: npt.NDArray[np.float32]) -> Iter
     start, end = float(starts[0]), float(ends[-1])
     edges = np.linspace(start, end, max(1, round((end - start) / MOMENT)) + 1)
     centers = (edges[:-1, None] + edges[1:, None]) / 2
-    within = (starts <= centers) & (centers <= ends)  # [M, N]
-    means = within @ cosines / np.maximum(within.sum(axis=1, keepdims=True), 1)
-    path = best_path(means, CHANGE)
-    changes = [0, *(np.flatnonzero(np.diff(path)) + 1).tolist(), len(path)]
+    distances = np.abs(centers - (starts + ends) / 2) / ((ends - starts) / 2)  # [M, N]
+    weights = np.maximum(1 - distances, _LEAST_WEIGHT * (distances <= 1))
+    means = weights @ cosines / np.maximum(weights.sum(axis=1, keepdims=True), _LEAST_WEIGHT)
+    best = means.argmax(axis=1)
+    changes = [0, *(np.flatnonzero(np.diff(best)) + 1).tolist(), len(best)]
     for first, last in pairwise(changes):
-        yield Spoken(float(edges[first]), float(edges[last]), int(path[first]))
-
-
-def best_path(scores: npt.NDArray[np.floating], change: float) -> npt.NDArray[np.intp]:
-    """The speaker of each moment, [M], so that their scores less the changes are most.
-
-    Args:
-        scores: [M, K].
-        change: what a change of speaker costs.
-    """
-    totals, origins = scores[0].astype(np.float64), []
-    speakers = np.arange(scores.shape[1])
-    for moment in scores[1:]:
-        best = int(totals.argmax())
-        stays = totals >= totals[best] - change
-        origins.append(np.where(stays, speakers, best))
-        totals = np.where(stays, totals, totals[best] - change) + moment
-    path = [int(totals.argmax())]
-    for origin in reversed(origins):
-        path.append(int(origin[path[-1]]))
-    return np.array(path[::-1], np.intp)
+        yield Spoken(float(edges[first]), float(edges[last]), int(best[first]))

@@ -9,7 +9,7 @@ Shapes: N windows, E embedding, C speakers that the model file names, K speakers
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -83,7 +83,7 @@ def who_spoke_when(
     path = path_text(source) if isinstance(source, str | os.PathLike) else "-"
     with stream(source, model.sample_rate, settings.limits, settings.strict) as blocks:
         cutter = SpeechWindows(model.sample_rate, detector)
-        embedded = _embed(_windows(blocks, cutter, progress), model)
+        embedded = embed(_windows(blocks, cutter, progress), model)
         if not embedded.windows:
             raise NoSpeech(f"no speech in {blocks.seconds:.1f} s of audio")
     speakers, segments = describe(embedded, model, name, settings)
@@ -134,13 +134,17 @@ def _windows(
     yield from cutter.finish()
 
 
-def _embed(windows: Iterator[tuple[Window, Samples]], model: Identifier) -> Embedded:
-    """Embed windows as they come."""
+def embed(windows: Iterable[tuple[Window, Samples]], model: Identifier) -> Embedded:
+    """Embed windows of speech as they come; silence that passed for speech is left out.
+
+    Raises:
+        NonFiniteOutput: an embedding is NaN or infinite.
+    """
     found: list[Window] = []
     embeddings: list[npt.NDArray[np.float32]] = []
     probabilities: list[npt.NDArray[np.float16]] = []
     for scores in model.score(windows):
-        if not scores.windows:  # silence that passed for speech
+        if not scores.windows:
             continue
         if not np.isfinite(scores.embedding).all():
             raise NonFiniteOutput("an embedding is not a number")
