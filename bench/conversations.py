@@ -112,7 +112,7 @@ def _talk(people: list[Path], random: np.random.Generator) -> tuple[Samples, tup
         overlapping = random.random() < _OVERLAPPING
         at = end + (-random.uniform(*_OVERLAP) if overlapping else random.uniform(*_CHANGE))
     samples = sound[: round((end + 0.5) * RATE)]
-    return samples, tuple(sorted(turns))
+    return _not_clipped(samples), tuple(sorted(turns))
 
 
 def _clips(folder: Path, random: np.random.Generator) -> list[Samples]:
@@ -161,7 +161,12 @@ def _noise(noises: tuple[Samples, ...], length: int, random: np.random.Generator
 def _with_noise(clean: Samples, noise: Samples, snr: float) -> Samples:
     """Noise of power 1 under speech, whose level is that of its active frames."""
     mixed = clean + noise * np.float32(_level(clean) * 10 ** (-snr / 20))
-    return (mixed / max(1.0, float(np.abs(mixed).max()))).astype(np.float32)
+    return _not_clipped(mixed)
+
+
+def _not_clipped(samples: Samples) -> Samples:
+    """Samples [S] within [-1, 1]."""
+    return (samples / max(1.0, float(np.abs(samples).max()))).astype(np.float32)
 
 
 def _hash(name: str) -> int:

@@ -42,9 +42,9 @@ def timeline(
     ] = None,
     accept: options.Accept = options.DEFAULT_SHARE,
     cosine: options.Cosine = None,
-    names: Annotated[
-        bool, typer.Option(help="Name the model file's own speakers, if it knows any.")
-    ] = True,
+    no_names: Annotated[
+        bool, typer.Option("--no-names", help="Leave everybody unknown that the model file knows.")
+    ] = False,
     num_speakers: Annotated[
         int | None, typer.Option(min=1, help="So many.", rich_help_panel=_SPEAKERS)
     ] = None,
@@ -86,7 +86,7 @@ def timeline(
     for note in identifier.notes:
         console.warn(note)
     settings = Settings(count, alike, strict=strict)
-    name = choose_namer(identifier, gallery, accept, cosine, names)
+    name = choose_namer(identifier, gallery, accept, cosine, names=not no_names)
     with console.Progress("reading") as progress:
         found = who_spoke_when(
             path,

@@ -111,8 +111,10 @@ def _linkage(means: Floats) -> npt.NDArray[np.float64]:
     with needs_extra("timeline"):
         from scipy.cluster.hierarchy import linkage
         from scipy.spatial.distance import squareform
-    distances = squareform(np.maximum(1 - means @ means.T, 0), checks=False)
-    tree: npt.NDArray[np.float64] = linkage(distances, "average")
+    distances = means @ means.T  # as large as all embeddings of half an hour: changed in place
+    np.subtract(1, distances, out=distances)
+    np.maximum(distances, 0, out=distances)
+    tree: npt.NDArray[np.float64] = linkage(squareform(distances, checks=False), "average")
     return tree
 
 
