@@ -11,10 +11,12 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import TypeAlias
 
+from voxedge.audio.folders import find
 from voxedge.audio.limits import Samples
 from voxedge.audio.load import load_audio
 from voxedge.data.manifest import Clip
@@ -25,6 +27,8 @@ LabelledClip: TypeAlias = tuple[int, Samples]  # class index, and samples [S]
 
 _PARITY_CLIPS = 64  # at most, up to rounding
 _CALIBRATION_CLIPS = 256  # at least, and one of every speaker
+#: Clips that strangers are told by: at most, of the speakers and of impostors.
+OPEN_SET_CLIPS = 600
 _VALIDATION_CLIPS = 2_000  # at most: half a point of accuracy is then 10 clips
 
 
@@ -48,15 +52,34 @@ def parity_clips(run: Run, data: Path | None, rate: int) -> list[Samples]:
     return readable
 
 
-def validation_clips(run: Run, data: Path | None) -> Iterator[LabelledClip]:
-    """Validation clips at the model's rate, decoded one at a time."""
+def validation_clips(
+    run: Run, data: Path | None, most: int = _VALIDATION_CLIPS
+) -> Iterator[LabelledClip]:
+    """Validation clips at the model's rate, at most so many, decoded one at a time."""
     rate = run.recipe().frontend.sample_rate
     classes = {label: index for index, label in enumerate(run.labels())}
     clips = [clip for clip in run.manifest(data).clips if clip.split == "validation"]
-    step = max(1, math.ceil(len(clips) / _VALIDATION_CLIPS))
+    step = max(1, math.ceil(len(clips) / most))
     for clip in clips[::step]:
         if (samples := _decode(clip, rate)) is not None:
             yield classes[clip.speaker], samples
+
+
+def impostor_clips(folder: Path, rate: int) -> Iterator[Samples]:
+    """Evenly spaced clips of a folder, with its folders, decoded one at a time.
+
+    Raises:
+        CorpusError: none of them can be read.
+    """
+    paths = [Path(each.path) for each in find(str(folder)) if each.kind == "clip"]
+    step = max(1, math.ceil(len(paths) / OPEN_SET_CLIPS))
+    empty = True
+    for path in paths[::step]:
+        with suppress(AudioError):
+            yield load_audio(path, rate)
+            empty = False
+    if empty:
+        raise CorpusError(f"no clip of {folder} can be read", "--impostors FOLDER")
 
 
 def calibration_clips(run: Run, data: Path | None) -> list[Samples]:

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnx_ir as ir
 import torch
 from voxedge.export import parity
-from voxedge.export.accuracy import AccuracyLoss
-from voxedge.export.clips import calibration_clips, parity_clips, validation_clips
+from voxedge.export.accuracy import AccuracyLoss, validation_scores
+from voxedge.export.clips import (
+    OPEN_SET_CLIPS,
+    LabelledClip,
+    calibration_clips,
+    impostor_clips,
+    parity_clips,
+    validation_clips,
+)
 from voxedge.export.fold.precision import ends_of_network
 from voxedge.export.input_format import InputFormat, check_resampling, with_input_format
 from voxedge.export.on_trunk import graph_on_trunk, precision_on_trunk
+from voxedge.export.open_set import fit_open_set
 from voxedge.export.passes import PASSES, Pass
 from voxedge.export.precision import Precision, lower_precision
 from voxedge.export.serialise import serialise
 from voxedge.export.trace import trace
 
-from voxedge.audio.limits import MIN_SECONDS
+from voxedge.audio.limits import MIN_SECONDS, Samples
 from voxedge.files import atomic_write
+from voxedge.inference.scoring import LabelledScores
 from voxedge.model_file.metadata import KEY, Metadata
 from voxedge.model_file.reader import read_model
 from voxedge.model_file.seal import seal
@@ -49,6 +59,7 @@ def export_run(
     path: Path,
     *,
     data: Path | None = None,
+    impostors: Path | None = None,
     licence: str = "",
     precision: Precision = "fp32",
     input_format: InputFormat | None = None,
@@ -61,6 +72,8 @@ def export_run(
         run: a finished run.
         path: the file to write; an existing one is replaced only by one that passes.
         data: where the run's corpus lies now, if it moved.
+        impostors: folder of clips of other people, to tell strangers by; without one the run's
+            speakers are each other's strangers.
         licence: of the model, for its metadata.
         precision: of the trunk: ``fp32``, ``fp16`` or ``int8``.
         input_format: of the ``pcm`` input; None: mono float32 at the model's rate.
@@ -90,6 +103,8 @@ def export_run(
         model, loss = _lower_precision(model, precision, net, run, data, say)
         found = metadata.parity | {"accuracy": loss.summary()}
         metadata = replace(metadata, precision=precision, parity=found)
+    say("fitting how strangers are told from the speakers")
+    metadata = replace(metadata, thresholds=_thresholds(model, run, data, impostors, net.window))
     if not input_format.is_plain(sample_rate):
         say(f"comparing the device's {input_format.rate} Hz with soxr's resampling")
         model, metadata = _convert_input(model, metadata, input_format, run, data)
@@ -128,6 +143,20 @@ def _lower_precision(
         say=say,
         in_float=ends_of_network(model, precision) if isinstance(net, PretrainedNet) else (),
     )
+
+
+def _thresholds(
+    model: ir.Model, run: Run, data: Path | None, impostors: Path | None, window: int
+) -> dict[str, Any]:
+    """``Metadata.thresholds``; empty if nobody can stand for a stranger."""
+    graph, rate = serialise(model), run.recipe().frontend.sample_rate
+
+    def score(clips: Iterable[LabelledClip]) -> LabelledScores:
+        return validation_scores(graph, clips, window, rate)
+
+    others: Iterable[Samples] = impostor_clips(impostors, rate) if impostors else ()
+    found = fit_open_set(score, validation_clips(run, data, OPEN_SET_CLIPS), window, rate, others)
+    return {**found.to_metadata()} if found else {}
 
 
 def _convert_input(

@@ -10,12 +10,14 @@ import typer
 from voxedge.cli import console, options
 from voxedge.errors import UsageError
 from voxedge.inference.identifier import DEFAULT_MODEL
+from voxedge.inference.open_set import OpenSet
 from voxedge.install import needs_extra
 
 if TYPE_CHECKING:
     from voxedge.export.accuracy import AccuracyLoss
     from voxedge.export.pipeline import Exported
     from voxedge.export.student import ExportedStudent
+    from voxedge.model_file.metadata import Metadata
 
 _BUFFER = "Input buffer of the device"
 
@@ -35,6 +37,14 @@ def export(
         Path | None,
         typer.Option(
             help="The corpus folder, if it moved; of a student, clips that int8 is measured on."
+        ),
+    ] = None,
+    impostors: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Clips of other people, to tell strangers by.",
+            show_default="each speaker is a stranger to the others",
         ),
     ] = None,
     licence: Annotated[str, typer.Option(help="Of the model, for its metadata.")] = "",
@@ -79,6 +89,8 @@ def export(
         from voxedge.train.distill.loop import STUDENT
         from voxedge.train.run import find_run
 
+    if impostors and not impostors.is_dir():
+        raise UsageError(f"there is no folder {impostors}")
     if model.is_dir():
         raise UsageError(f"{model} is a folder", "name a file: voxedge export model.onnx")
     if not model.parent.is_dir():
@@ -87,6 +99,8 @@ def export(
     if (run / STUDENT).is_file():
         if buffer != (None, "float32", 1):
             raise UsageError("a student's file takes mono float32 at its own rate")
+        if impostors:
+            raise UsageError("a student names nobody: --impostors is of a run")
         console.say(f"exporting {run / STUDENT}")
         student = export_student(
             run / STUDENT,
@@ -109,6 +123,7 @@ def export(
         chosen,
         model,
         data=data,
+        impostors=impostors,
         licence=licence,
         precision=precision,
         input_format=InputFormat(rate, input_type, input_channels),
@@ -162,6 +177,23 @@ def _show(done: Exported) -> None:
     )
     if done.accuracy is not None:
         _show_accuracy(done.accuracy)
+    _show_thresholds(done.metadata)
+
+
+def _show_thresholds(metadata: Metadata) -> None:
+    """Which shares of strangers there are thresholds for, and who stood for strangers."""
+    found = OpenSet.from_metadata(metadata.thresholds)
+    if found is None:
+        console.warn("strangers get a name: nobody stood for them (--impostors FOLDER)")
+        return
+    stated = [f"{100 * share:.3g} %" for share, value in found.accept.items() if value is not None]
+    who = "of impostors" if found.basis == "impostors" else "of each speaker among the others"
+    if stated:
+        console.answer(
+            f"thresholds for strangers by {found.clips} clips {who}: {', '.join(stated)}"
+        )
+    else:
+        console.warn(f"strangers get a name: {found.clips} clips {who} are too few (--impostors)")
 
 
 def _show_accuracy(loss: AccuracyLoss) -> None:
