@@ -26,12 +26,17 @@ def pytest_configure() -> None:
 
 
 def voice(pitch: float, seconds: float, seed: int) -> np.ndarray:
-    """A buzz with a wandering pitch and formants that depend on ``pitch``; float32 [S]."""
+    """A buzz with a wandering pitch, whose vowels change around formants that depend on ``pitch``.
+
+    The detector of speech takes it for speech. float32 [S].
+    """
     random = np.random.default_rng(seed)
     time = np.arange(round(seconds * RATE)) / RATE
     wander = 1 + 0.03 * np.sin(2 * np.pi * random.uniform(2, 5) * time + random.uniform(0, 6))
     phase = 2 * np.pi * np.cumsum(pitch * wander) / RATE
-    formants = (3.1 * pitch + 150, 7.7 * pitch + 400)
+    vowels = (np.sin(2 * np.pi * 5 * time), np.sin(2 * np.pi * 3.1 * time + 2))
+    means = (3.1 * pitch + 150, 7.7 * pitch + 400)
+    formants = [mean * (1 + 0.4 * vowel) for mean, vowel in zip(means, vowels, strict=True)]
     sound = np.zeros_like(time)
     for harmonic in range(1, 20):
         hertz = harmonic * pitch

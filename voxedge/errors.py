@@ -89,11 +89,19 @@ class TooShort(AudioError):
 
 
 class NoSpeech(AudioError):
-    """Nobody speaks in the recording, as far as the detector of speech hears. Record again, nearer
-    to the microphone.
+    """Nobody speaks in the recording: silence, noise or music. Record again, nearer to the
+    microphone; where a command has ``--any-sound``, it uses the recording all the same.
     """
 
     code = "no_speech"
+
+
+class TooLittleSpeech(AudioError):
+    """There is less than a quarter of a second of speech in the clip. Record a longer one;
+    ``--any-sound`` uses it all the same.
+    """
+
+    code = "too_little_speech"
 
 
 class BadSamples(AudioError):

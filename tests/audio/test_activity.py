@@ -69,3 +69,17 @@ def test_silence_has_no_active_frame(samples):
     activity = Activity.of(samples.astype(np.float32), RATE)
     assert activity.span() is None
     assert activity.count(0, len(samples)) == 0
+
+
+def test_frames_within_spans_are_active():
+    activity = Activity.within([(0.1, 0.2), (0.19, 0.25), (0.9, 2.0)], RATE, RATE)
+    assert np.flatnonzero(activity.active).tolist() == [*range(5, 12), *range(45, 50)]
+    assert activity.span() == (5 * 320, RATE)
+    assert Activity.within([], RATE, RATE).span() is None
+
+
+def test_the_active_frames_are_those_of_the_samples():
+    samples = np.arange(RATE + 7, dtype=np.float32)
+    frames = Activity.within([(0.5, 0.54)], len(samples), RATE).frames(samples)
+    assert frames.shape == (2, 320)
+    assert np.array_equal(frames.ravel(), samples[RATE // 2 : RATE // 2 + 640])

@@ -142,6 +142,38 @@ def test_a_voice_that_becomes_softer_still_counts(softer, background):
     assert len(places(clip)) == len(cut_windows(clip, WINDOW))
 
 
+def in_noise(seconds: float, start: float, spoken: float) -> np.ndarray:
+    """Speech in a gap of noise that is as loud."""
+    clip = hiss(-20, seconds)
+    clip[round(start * RATE) : round((start + spoken) * RATE)] = voice(110, spoken, 1)
+    return clip
+
+
+@pytest.mark.parametrize(("seconds", "start", "spoken"), [(40, 21, 3), (40, 5, 0.8), (9, 6, 1.5)])
+def test_where_most_is_no_speech_only_the_speech_counts(seconds, start, spoken):
+    clip = in_noise(seconds, start, spoken)
+    for part in active_windows(clip, WINDOW, RATE, speech=[(start, start + spoken)]):
+        first = (part.__array_interface__["data"][0] - clip.__array_interface__["data"][0]) // 4
+        assert start - 0.6 <= first / RATE
+        assert (first + len(part)) / RATE <= start + spoken + 0.6
+
+
+def test_a_short_clip_that_is_mostly_no_speech_is_cut_to_it():
+    clip = in_noise(3, 2.2, 0.5)
+    (part,) = active_windows(clip, WINDOW, RATE, speech=[(2.2, 2.7)])
+    assert len(part) == pytest.approx(1.3 * RATE, abs=RATE / 25)  # with half a second before it
+
+
+@pytest.mark.parametrize("seconds", [3, 12])
+def test_where_enough_is_speech_the_windows_are_the_same(seconds):
+    clip = in_noise(seconds, 0.2 * seconds, 0.6 * seconds)
+    speech = [(0.2 * seconds, 0.8 * seconds)]
+    parts = active_windows(clip, WINDOW, RATE, speech=speech)
+    assert [part.tobytes() for part in parts] == [
+        part.tobytes() for part in active_windows(clip, WINDOW, RATE)
+    ]
+
+
 def test_noise_alone_counts_as_a_whole():
     assert places(hiss(-40, 10)) == places(room(-40, 10)) == [
         (start / RATE, start / RATE + 3) for start in window_starts(10 * RATE, WINDOW)

@@ -21,7 +21,7 @@ def test_identify_shows_bars_for_people(workshop):
     done = voxedge("identify", "ada.wav", cwd=workshop)
     assert done.returncode == 0, done.stderr
     title, *bars = done.stdout.splitlines()
-    assert title == "ada.wav  1.5 s, 1 window"
+    assert title == "ada.wav  1.5 s, 1.5 s of speech, 1 window"
     assert len(bars) == 4
     assert all("%" in bar for bar in bars)
     assert "\033" not in done.stdout
@@ -36,7 +36,8 @@ def test_identify_gives_programs_one_object_a_line(workshop):
         *(f"{name}.wav" for name in SPEAKERS),
     ]
     for record in found:
-        keys = ["path", "seconds", "speaker", "predictions", "windows", "model", "provider"]
+        keys = ["path", "seconds", "speech_seconds", "speaker", "predictions"]
+        keys += ["windows", "model", "provider"]
         assert list(record) == keys
         assert len(record["predictions"]) == 2
         assert record["speaker"] == record["predictions"][0]["speaker"]

@@ -81,7 +81,7 @@ def test_a_clip_without_sound_has_no_speaker(samples, identifier):
     for rate in (16_000, 44_100):
         answer = identifier.identify(float_wav(samples, rate))
         assert (answer.speaker, answer.predictions, answer.windows) == (None, (), 0)
-        assert answer.reason == "low_energy"
+        assert answer.reason == "no_speech"
         assert answer.to_dict()["speaker"] is None
 
 
@@ -90,7 +90,7 @@ def test_silence_is_an_answer_and_not_a_failure(tmp_path, small_file):
     done = voxedge("--json", "silence.wav", cwd=tmp_path, model=small_file)
     (record,) = records(done)
     assert done.returncode == 0
-    assert (record["speaker"], record["reason"]) == (None, "low_energy")
+    assert (record["speaker"], record["reason"]) == (None, "no_speech")
 
 
 def test_denormals_are_not_slow():

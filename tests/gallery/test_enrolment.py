@@ -8,6 +8,8 @@ import pytest
 from tests.conftest import RATE
 from tests.gallery.conftest import tone
 from voxedge.gallery.enrolment import examine, odd_clips
+from voxedge.speech.clip import Speech
+from voxedge.speech.segments import Segment
 
 
 @pytest.mark.parametrize(
@@ -25,10 +27,21 @@ from voxedge.gallery.enrolment import examine, odd_clips
     ],
 )
 def test_each_clip_has_its_reason(samples, reason):
-    report = examine("a.wav", samples.astype(np.float32), RATE)
+    report = examine("a.wav", samples.astype(np.float32), RATE, None)
     assert report.reason == reason, report
     assert bool(report.message) == bool(reason)
     assert report.seconds == len(samples) / RATE
+
+
+def test_speech_that_was_looked_for_decides():
+    spoken = Speech((Segment(0.2, 0.7), Segment(1.0, 1.5)))
+    report = examine("a.wav", tone(300), RATE, spoken)
+    assert (report.reason, report.speech) == (None, pytest.approx(1.0))
+    report = examine("a.wav", tone(300), RATE, Speech((Segment(0.2, 0.7),)))
+    assert (report.reason, report.speech) == ("too_short", pytest.approx(0.5))
+    assert report.to_dict()["speech_seconds"] == 0.5
+    report = examine("a.wav", tone(300), RATE, Speech(()))
+    assert (report.reason, report.message) == ("no_speech", "silence, noise or music")
 
 
 def at(*degrees: float) -> np.ndarray:

@@ -14,7 +14,6 @@ from tests.gallery.conftest import CALIBRATION, PITCHES, tone, write_tone
 from voxedge import Gallery
 from voxedge.errors import (
     AnotherVoice,
-    AudioError,
     CorpusError,
     EmptyGallery,
     EnrolmentError,
@@ -23,7 +22,9 @@ from voxedge.errors import (
     GalleryError,
     GalleryNotFound,
     NameTaken,
+    NoSpeech,
     TooClose,
+    TooLittleSpeech,
     UnknownPerson,
     UsageError,
 )
@@ -76,9 +77,18 @@ def test_without_a_threshold_nobody_is_named(identifier, tmp_path):
 
 def test_a_clip_of_silence(people):
     answer = people.identify(np.zeros(RATE, np.float32))
-    assert (answer.speaker, answer.reason, answer.matches) == (None, "low_energy", ())
-    with pytest.raises(AudioError, match="no speech"):
+    assert (answer.speaker, answer.reason, answer.matches) == (None, "no_speech", ())
+    with pytest.raises(NoSpeech, match="no speech"):
         people.verify("ada", np.zeros(RATE, np.float32))
+
+
+def test_too_little_speech_to_verify(people):
+    word = np.zeros(RATE, np.float32)
+    word[: RATE // 5] = tone(PITCHES["ada"])[: RATE // 5]
+    answer = people.identify(word)
+    assert (answer.speaker, answer.reason) == (None, "too_little_speech")
+    with pytest.raises(TooLittleSpeech, match=r"0\.20 s of speech; at least 0\.25 s"):
+        people.verify("ada", word)
 
 
 def test_many_clips_in_order_with_their_errors(people, tmp_path):
@@ -261,6 +271,8 @@ def test_verification(people, identifier):
     pair = verify_clips(identifier, tone(300), tone(300, seed=1), cosine=0.5)
     vectors = [identifier.embed(clip).embedding for clip in (tone(300), tone(300, seed=1))]
     assert pair.cosine == pytest.approx(float(vectors[0] @ vectors[1]), abs=1e-6)
+    assert pair.to_dict()["speech_seconds"] == [pytest.approx(1.4, abs=0.3)] * 2
+    assert len(found.speech_seconds) == 1  # of the clip
     with pytest.raises(UsageError, match="no threshold is known"):
         verify_clips(identifier, tone(300), tone(300, seed=1))
     with pytest.raises(UsageError, match="cosine"):
@@ -317,10 +329,9 @@ def test_calibrating_on_strangers(gallery, tmp_path):
 _ENROLL = """
 import sys
 from tests.gallery.conftest import tone
-from voxedge import Gallery
+from voxedge import Gallery, Identifier
 path, model, name, *hertz = sys.argv[1:]
-gallery = Gallery(path, model)
-gallery.identifier
+gallery = Gallery(path, Identifier(model, any_sound=True))
 print("ready", flush=True)
 sys.stdin.readline()
 for number, hz in enumerate(hertz):

@@ -30,6 +30,8 @@ from voxedge.inference import identifier as runtime
 from voxedge.inference.prediction import Failure
 from voxedge.inference.session import PROVIDERS, open_session
 from voxedge.install import install_command
+from voxedge.speech.clip import Speech
+from voxedge.speech.segments import Segment
 
 
 @pytest.fixture(scope="module")
@@ -121,9 +123,57 @@ def test_pauses_around_a_clip_do_not_change_who_it_is(identifier, name, around, 
 def test_silence_has_no_speaker(identifier, samples):
     prediction = identifier.identify(samples)
     assert prediction.speaker is None
-    assert prediction.reason == "low_energy"
+    assert prediction.reason == "no_speech"
     assert prediction.predictions == ()
     assert prediction.to_dict()["speaker"] is None
+
+
+def test_an_answer_says_how_much_speech_there_is(identifier):
+    padded = np.pad(voice(150, 2.0, 5), RATE)
+    assert identifier.identify(padded).speech_seconds == pytest.approx(2, abs=0.2)
+    record = identifier.identify(padded).to_dict()
+    assert record["speech_seconds"] == pytest.approx(2, abs=0.2)
+    assert identifier.identify(np.zeros(RATE)).to_dict()["speech_seconds"] == 0
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        0.1 * np.random.default_rng(0).standard_normal(4 * RATE),
+        0.1 * np.sin(np.arange(4 * RATE) / 5) + 0.1 * np.sin(np.arange(4 * RATE) / 7),
+    ],
+    ids=["noise", "music"],
+)
+def test_noise_and_music_have_no_speaker_unless_any_sound_may_have_one(
+    identifier, model_path, sound
+):
+    answer = identifier.identify(sound)
+    assert (answer.speaker, answer.reason, answer.windows) == (None, "no_speech", 0)
+    assert identifier.embed(sound).embedding is None
+    any_sound = Identifier(model_path, any_sound=True)
+    answer = any_sound.identify(sound)
+    assert (answer.speaker in SPEAKERS, answer.reason) == (True, None)
+    assert answer.to_dict()["speech_seconds"] is None
+    silent = any_sound.identify(np.zeros(RATE))
+    assert (silent.speaker, silent.reason) == (None, "no_speech")
+
+
+def test_a_fifth_of_a_second_is_too_little(identifier, monkeypatch):
+    word = Speech((Segment(0.5, 0.7),))
+    monkeypatch.setattr(runtime, "find_speech", lambda samples, rate: word)
+    answer = identifier.identify(voice(150, 1.0, 5))
+    assert (answer.speaker, answer.reason, answer.windows) == (None, "too_little_speech", 0)
+    assert answer.speech_seconds == pytest.approx(0.2)
+
+
+def test_speech_amid_loud_noise_is_named_after_the_speech(identifier):
+    speech = voice(SPEAKERS["ben"], 2.0, 999)
+    noise = np.random.default_rng(0).normal(0, 0.1, 40 * RATE).astype(np.float32)
+    noise[20 * RATE : 22 * RATE] = speech
+    answer = identifier.identify(noise)
+    assert answer.speaker == identifier.identify(speech).speaker
+    assert answer.windows <= 2  # of 26
+    assert answer.speech_seconds == pytest.approx(2, abs=0.3)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 16, 100])

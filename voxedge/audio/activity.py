@@ -6,11 +6,12 @@ recognition", use 30 dB; ITU-T P.56 measures the level of speech over its active
 it must also stand out from the noise floor, which is a low percentile of the clip's own levels: so
 the range may be wide enough for a voice that becomes softer, and a noisy pause is still a pause.
 
-Shapes: S samples of a clip, F frames of 20 ms.
+Shapes: S samples of a clip, F frames of 20 ms, A of them active.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,30 @@ class Activity:
         levels = _levels(samples, frame)
         active = levels >= _threshold(levels)
         return cls(frame, np.append(0, np.cumsum(active, dtype=np.int64)))
+
+    @classmethod
+    def within(cls, spans: Iterable[tuple[float, float]], samples: int, rate: int) -> Activity:
+        """Take the frames within spans, in seconds, of a clip of so many samples for active.
+
+        A frame is within a span if its middle is.
+        """
+        frame = max(1, rate // _FRAMES_PER_SECOND)
+        middles = (np.arange(samples // frame) + 0.5) * frame / rate
+        active = np.zeros(len(middles), np.bool_)
+        for start, end in spans:
+            active[np.searchsorted(middles, start) : np.searchsorted(middles, end)] = True
+        return cls(frame, np.append(0, np.cumsum(active, dtype=np.int64)))
+
+    @property
+    def active(self) -> npt.NDArray[np.bool_]:
+        """Which frames are active: [F]."""
+        return np.diff(self.before) > 0
+
+    def frames(self, samples: Samples) -> Samples:
+        """The active frames [A, frame] of the samples [S] that these are the frames of."""
+        active = self.active
+        frames: Samples = samples[: len(active) * self.frame].reshape(len(active), self.frame)
+        return frames[active]
 
     def count(self, start: int, stop: int) -> int:
         """How many frames are active between two samples."""

@@ -24,6 +24,8 @@ _LONGEST_PAUSE = 1.0  # seconds, at an end of a clip that is cut into windows
 _KEPT_PAUSE = 0.5  # seconds, of a longer one
 _LEAST_ACTIVE = 0.5  # of the active frames of the window that has the most
 
+_MOST_SPOKEN = 0.3  # of the active frames: with fewer in speech, the clip is mostly something else
+
 _STRIDE = 17  # odd, so that it is no multiple of a sound's period
 
 
@@ -45,7 +47,11 @@ def cut_windows(samples: Samples, window: int, policy: Policy = "all") -> list[S
 
 
 def active_windows(
-    samples: Samples, window: int, rate: int, policy: Policy = "all"
+    samples: Samples,
+    window: int,
+    rate: int,
+    policy: Policy = "all",
+    speech: Sequence[tuple[float, float]] | None = None,
 ) -> list[Samples]:
     """The windows of a clip [S] that count for its answer, as views; none of a silent clip.
 
@@ -58,10 +64,13 @@ def active_windows(
         window: W.
         rate: Hz.
         policy: ``all`` windows that count, or the ``first`` of them.
+        speech: segments in seconds, if a detector has looked for them. Where most of what is
+            active lies outside, only the frames within them are, in short clips as well.
     """
-    if len(samples) <= window:
+    spoken = None if speech is None else _spoken(samples, rate, speech)
+    if len(samples) <= window and spoken is None:
         return [] if is_low_energy(samples) else [samples]
-    activity = Activity.of(samples, rate)
+    activity = spoken or Activity.of(samples, rate)
     start, stop = _without_long_pauses(activity.span(), len(samples), rate)
     firsts = (start + first for first in window_starts(stop - start, window))
     spans = [(first, min(first + window, stop)) for first in firsts]
@@ -70,6 +79,13 @@ def active_windows(
     least = _LEAST_ACTIVE * max(active, default=0)
     chosen = [span for span, frames in zip(spans, active, strict=True) if frames >= least]
     return [samples[first:last] for first, last in chosen[: 1 if policy == "first" else None]]
+
+
+def _spoken(samples: Samples, rate: int, speech: Sequence[tuple[float, float]]) -> Activity | None:
+    """The frames within segments of speech, if most of what stands out by its energy is not."""
+    loud = Activity.of(samples, rate).active
+    spoken = Activity.within(speech, len(samples), rate)
+    return spoken if (loud & spoken.active).sum() < _MOST_SPOKEN * loud.sum() else None
 
 
 def _without_long_pauses(

@@ -42,6 +42,7 @@ def enroll(
         ),
     ] = False,
     device: options.Device = "auto",
+    any_sound: options.AnySound = False,
     as_json: options.Json = False,
 ) -> int:
     """Enrol a person in a gallery, or add clips to one: no training, any model file.
@@ -49,7 +50,7 @@ def enroll(
     Nothing is written if a clip is of another voice, or the person is enrolled under another name.
     Clips that are too short, too quiet, clipped or without speech are left out.
     """
-    people = Gallery(gallery, Identifier(model, device=device))
+    people = Gallery(gallery, Identifier(model, device=device, any_sound=any_sound))
     search = Search(clips, Limits().max_bytes)
     try:
         done = people.enroll(name, search.sources(), keep_clips=keep_clips, force=force)

@@ -34,8 +34,11 @@ def show(
         f"{gallery}: {_count(len(rows))}, embeddings of {contents.model.file}",
         ["", "clips", "kept", "seconds of speech", "complete"],
         [
-            [row["name"], row["clips"], row["kept"], f"{row['speech']:.1f}", f"{row['percent']} %"]
-            for row in rows
+            [
+                *(each["name"], each["clips"], each["kept"]),
+                *(f"{each['speech_seconds']:.1f}", f"{each['percent']} %"),
+            ]
+            for each in rows
         ],
     )
 

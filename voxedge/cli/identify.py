@@ -59,6 +59,7 @@ def identify(
         int | None,
         typer.Option(min=1, help="That compute.", show_default="as many as processors"),
     ] = None,
+    any_sound: options.AnySound = False,
     as_json: options.Json = False,
     raw: Annotated[
         str | None,
@@ -110,6 +111,7 @@ def identify(
         limits=limits,
         strict=strict,
         raw=raw,
+        any_sound=any_sound,
     )
     if raw and any(map(os.path.isdir, paths)):
         raise UsageError("--raw takes files, patterns and -, not folders")
@@ -163,9 +165,11 @@ def _by_gallery(
 def _show(prediction: Prediction) -> None:
     """A clip's name and length, and a bar for each guess."""
     windows = f"{prediction.windows} window{'s' * (prediction.windows != 1)}"
+    speech = prediction.speech_seconds
+    spoken = "" if speech is None else f", {speech:.1f} s of speech"
     console.answer(
         console.colour("1", printable(prediction.path), sys.stdout)
-        + f"  {prediction.seconds:.1f} s, {windows}"
+        + f"  {prediction.seconds:.1f} s{spoken}, {windows}"
     )
     if prediction.speaker is None:
         console.answer(f"  unknown: {_why(prediction)}")

@@ -81,6 +81,9 @@ Device: TypeAlias = Annotated[
 ModelFile: TypeAlias = Annotated[
     str | None, typer.Option(help="Model file.", show_default="$VOXEDGE_MODEL, else model.onnx")
 ]
+AnySound: TypeAlias = Annotated[
+    bool, typer.Option("--any-sound", help="Also noise and music: do not look for speech.")
+]
 GalleryFile: TypeAlias = Annotated[Path, typer.Option("--gallery", help="The gallery's file.")]
 DEFAULT_PEOPLE = Path("people.vxg")
 Accept: TypeAlias = Annotated[

@@ -32,10 +32,11 @@ def verify(
     accept: options.Accept = options.DEFAULT_SHARE,
     cosine: options.Cosine = None,
     device: options.Device = "auto",
+    any_sound: options.AnySound = False,
     as_json: options.Json = False,
 ) -> int:
     """Decide whether A and B are the same voice: exit code 0 if so, 7 if not."""
-    identifier = Identifier(model, device=device)
+    identifier = Identifier(model, device=device, any_sound=any_sound)
     if gallery is None:
         found = verify_clips(identifier, first, second, accept=accept, cosine=cosine)
     else:

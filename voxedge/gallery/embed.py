@@ -6,16 +6,18 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from voxedge.audio.limits import Samples
 from voxedge.audio.load import Source, path_text
-from voxedge.errors import AudioError, NonFiniteOutput
+from voxedge.errors import AudioError, NonFiniteOutput, NoSpeech, TooLittleSpeech
 from voxedge.gallery.enrolment import ClipReport, examine
 from voxedge.gallery.people import EnrolledClip, Floats, Kept
 from voxedge.inference.identifier import Identifier
+from voxedge.speech.clip import LEAST_SPEECH, Speech
 
 _FULL_SCALE = 32_768
 
@@ -45,7 +47,7 @@ def hear(
     Raises:
         NonFiniteOutput: an embedding is NaN or infinite.
     """
-    examined: list[tuple[ClipReport, Samples]] = []
+    examined: list[tuple[ClipReport, Samples, Speech | None]] = []
     for number, source in enumerate(sources, 1):
         named = isinstance(source, str | os.PathLike)
         path = path_text(source) if named else f"clip {number}"
@@ -53,31 +55,47 @@ def hear(
             samples = model.decode(source, sample_rate).samples
         except AudioError as error:
             report = ClipReport(path, reason=error.code, message=str(error))
-            examined.append((report, np.zeros(0, np.float32)))
+            examined.append((report, np.zeros(0, np.float32), None))
         else:
-            examined.append((examine(path, samples, model.sample_rate), samples))
-    usable = ((n, samples) for n, (report, samples) in enumerate(examined) if not report.reason)
-    embeddings = {scores.key: scores.embedding for scores in model.score(usable)}
+            speech = model.find_speech(samples)
+            report = examine(path, samples, model.sample_rate, speech)
+            examined.append((report, samples, speech))
+    usable = ((n, samples) for n, (report, samples, _) in enumerate(examined) if not report.reason)
+    scored = model.score(usable, speech=lambda n: (found := examined[n][2]) and found.segments)
+    embeddings = {scores.key: scores.embedding for scores in scored}
     return [
         EmbeddedClip(report, _clip(report, embeddings[number], samples if keep else None))
         if number in embeddings
         else EmbeddedClip(report, None)
-        for number, (report, samples) in enumerate(examined)
+        for number, (report, samples, _) in enumerate(examined)
     ]
+
+
+class OneEmbedding(NamedTuple):
+    """What one clip is compared by."""
+
+    vector: Floats  # [E], unit length
+    speech_seconds: float | None  # None: they were not looked for
 
 
 def one_embedding(
     model: Identifier, source: Source | npt.ArrayLike, sample_rate: int | None
-) -> Floats:
-    """The embedding of one clip, [E].
+) -> OneEmbedding:
+    """Embed one clip.
 
     Raises:
-        AudioError: one of its kinds, also for a clip without speech.
+        AudioError: one of its kinds; ``NoSpeech`` and ``TooLittleSpeech`` among them.
     """
     answer = model.embed(source, sample_rate=sample_rate)
-    if answer.embedding is None:
-        raise AudioError(f"{answer.path}: no speech in it")
-    return answer.embedding
+    if answer.embedding is not None:
+        return OneEmbedding(answer.embedding, answer.speech_seconds)
+    if answer.reason == TooLittleSpeech.code:
+        raise TooLittleSpeech(
+            f"{answer.path}: {answer.speech_seconds:.2f} s of speech; at least {LEAST_SPEECH:g} s"
+            " are needed",
+            "record a longer clip",
+        )
+    raise NoSpeech(f"{answer.path}: no speech in it: silence, noise or music")
 
 
 def to_int16(samples: Samples) -> Kept:

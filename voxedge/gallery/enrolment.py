@@ -16,6 +16,7 @@ from voxedge.audio.activity import Activity
 from voxedge.audio.limits import Samples
 from voxedge.gallery.people import Floats, Person
 from voxedge.inference.scoring import unit_length
+from voxedge.speech.clip import Speech
 
 # The limits are where CAM++ and a trained model lose their hold on a speaker (docs/enroll.md).
 LEAST_SPEECH = 0.8  # seconds
@@ -30,7 +31,7 @@ class ReportRecord(TypedDict):
 
     path: str
     seconds: float
-    speech: float
+    speech_seconds: float
     reason: str | None
     message: str
 
@@ -52,7 +53,7 @@ class ClipReport:
         return {
             "path": self.path,
             "seconds": round(self.seconds, 3),
-            "speech": round(self.speech, 3),
+            "speech_seconds": round(self.speech, 3),
             "reason": self.reason,
             "message": self.message,
         }
@@ -63,7 +64,7 @@ class EnrolmentRecord(TypedDict):
 
     name: str
     clips: int
-    speech: float
+    speech_seconds: float
     percent: int
     checked: bool
     reports: list[ReportRecord]
@@ -87,26 +88,25 @@ class Enrolment:
         return {
             "name": self.person.name,
             "clips": len(self.person.clips),
-            "speech": round(self.person.speech, 3),
+            "speech_seconds": round(self.person.speech, 3),
             "percent": self.person.percent,
             "checked": self.checked,
             "reports": [report.to_dict() for report in self.reports],
         }
 
 
-def examine(path: str, samples: Samples, rate: int) -> ClipReport:
+def examine(path: str, samples: Samples, rate: int, found: Speech | None) -> ClipReport:
     """Examine a clip [S] at ``rate`` Hz: how much speech there is, how loud, how much is clipped.
 
-    Speech is what stands out by its energy (``voxedge.audio.activity``): music passes for it.
+    ``found`` is the speech of the clip. If it was not looked for, all that stands out by its energy
+    (``voxedge.audio.activity``) passes for it.
     """
     seconds = len(samples) / rate
-    activity = Activity.of(samples, rate)
-    active = np.diff(activity.before) > 0
-    frames = samples[: len(active) * activity.frame].reshape(len(active), activity.frame)[active]
-    speech = frames.size / rate
+    frames = Activity.of(samples, rate).frames(samples)
+    speech = frames.size / rate if found is None else found.seconds
     report = ClipReport(path, seconds, speech)
-    if not len(frames):
-        return _refused(report, "no_speech", "no speech in it")
+    if not speech:
+        return _refused(report, "no_speech", "silence, noise or music")
     level = 10 * np.log10(np.mean(np.square(frames, dtype=np.float64)) + 1e-20)
     clipped = float(np.mean(np.abs(frames) >= _FULL_SCALE))
     if level < LEAST_LEVEL:

@@ -232,7 +232,7 @@ class Gallery:
         person = self.contents.person(name)
         line = decided(self.contents, accept, cosine)
         embedded = one_embedding(self.identifier, source, sample_rate)
-        return compared(person.mean, embedded, line)
+        return compared(person.mean, embedded.vector, line, (embedded.speech_seconds,))
 
     def remove(self, name: str) -> None:
         """Remove a person: the file is written anew without name, embeddings and samples.

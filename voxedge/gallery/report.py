@@ -25,7 +25,7 @@ class PersonRecord(TypedDict):
 
     name: str
     clips: int
-    speech: float
+    speech_seconds: float
     percent: int
     kept: int  # clips whose samples are kept
 
@@ -56,7 +56,7 @@ def people_records(contents: Contents) -> list[PersonRecord]:
         {
             "name": person.name,
             "clips": len(person.clips),
-            "speech": round(person.speech, 3),
+            "speech_seconds": round(person.speech, 3),
             "percent": person.percent,
             "kept": sum(clip.samples is not None for clip in person.clips),
         }

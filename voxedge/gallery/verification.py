@@ -14,7 +14,7 @@ from voxedge.gallery.embed import one_embedding
 from voxedge.gallery.people import Contents, Floats, GalleryModel
 from voxedge.gallery.thresholds import DEFAULT_ACCEPT, pair_threshold
 from voxedge.inference.identifier import Identifier
-from voxedge.inference.prediction import Threshold, ThresholdRecord
+from voxedge.inference.prediction import Threshold, ThresholdRecord, rounded
 
 
 class VerificationRecord(TypedDict):
@@ -23,6 +23,7 @@ class VerificationRecord(TypedDict):
     cosine: float
     same: bool
     threshold: ThresholdRecord
+    speech_seconds: list[float | None]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Verification:
     cosine: float
     same: bool
     threshold: Threshold
+    speech_seconds: tuple[float | None, ...] = ()  # of the clips; None: they were not looked for
 
     def to_dict(self) -> VerificationRecord:
         """The record that ``voxedge verify --json`` prints."""
@@ -39,6 +41,7 @@ class Verification:
             "cosine": round(self.cosine, 6),
             "same": self.same,
             "threshold": self.threshold.to_dict(),
+            "speech_seconds": [rounded(seconds) for seconds in self.speech_seconds],
         }
 
 
@@ -59,7 +62,8 @@ def verify_clips(
     nobody = Contents(GalleryModel.of(model.metadata, model.model_file.path.name))
     line = decided(nobody, accept, cosine)
     one, other = (one_embedding(model, source, None) for source in (first, second))
-    return compared(one, other, line)
+    seconds = (one.speech_seconds, other.speech_seconds)
+    return compared(one.vector, other.vector, line, seconds)
 
 
 def decided(contents: Contents, accept: float, cosine: float | None) -> Threshold:
@@ -88,7 +92,9 @@ def given(cosine: float) -> Threshold:
     return Threshold(cosine, "given")
 
 
-def compared(one: Floats, other: Floats, line: Threshold) -> Verification:
-    """Compare two embeddings [E] of unit length."""
+def compared(
+    one: Floats, other: Floats, line: Threshold, speech_seconds: tuple[float | None, ...]
+) -> Verification:
+    """Compare two embeddings [E] of unit length; ``speech_seconds`` are those of the clips."""
     cosine = float(np.dot(one, other))
-    return Verification(cosine, cosine >= line.cosine, line)
+    return Verification(cosine, cosine >= line.cosine, line, speech_seconds)

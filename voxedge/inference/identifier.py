@@ -9,7 +9,7 @@ Shapes: B windows of a batch, S samples, K classes, E embedding.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from threading import Lock
 from typing import Any, NamedTuple
@@ -29,6 +29,8 @@ from voxedge.inference.prediction import Failure, Prediction, Score
 from voxedge.inference.scoring import ClipScores, Key, Outputs, score_clips
 from voxedge.inference.session import PROVIDERS, check_interface, open_session
 from voxedge.model_file.reader import read_model
+from voxedge.speech.clip import Speech, find_speech
+from voxedge.speech.segments import Segment
 from voxedge.threads import available_processors, ordered_map
 
 DEFAULT_MODEL = "model.onnx"
@@ -55,6 +57,7 @@ class Identifier:
             never shorter.
         strict: refuse cut-off and over-long clips instead of warning.
         raw: how to read files, if they are samples without a header: ``s16le,16000,1``.
+        any_sound: name somebody after noise and music as well: no speech is looked for.
 
     Raises:
         ModelError: the file is missing, or is not safe to run.
@@ -72,12 +75,14 @@ class Identifier:
         limits: Limits | None = None,
         strict: bool = False,
         raw: str | None = None,
+        any_sound: bool = False,
     ) -> None:
         if not 1 <= batch_size <= _MAX_BATCH:
             raise UsageError(f"batch_size must be 1 to {_MAX_BATCH}, not {batch_size}")
         if threads is not None and not 1 <= threads <= _MAX_THREADS:
             raise UsageError(f"threads must be 1 to {_MAX_THREADS}, not {threads}")
         self.batch_size = batch_size
+        self.any_sound = any_sound
         self.threads = threads or available_processors()
         self.model_file = read_model(os.fspath(model or default_model()))
         self.metadata = self.model_file.metadata
@@ -135,6 +140,9 @@ class Identifier:
             top_k: how many speakers to return.
             windows: ``all`` averages over half-overlapping windows, ``first`` takes one. Windows
                 of pauses do not count.
+
+        Returns:
+            Whose ``speaker`` is None, with a ``reason``, if there is too little speech.
 
         Raises:
             AudioError: one of its kinds, for a clip that cannot be used.
@@ -202,9 +210,15 @@ class Identifier:
         return self._outputs(self._run_session, pcm, lengths)
 
     def score(
-        self, clips: Iterable[tuple[Key, Samples]], windows: Policy = "all"
+        self,
+        clips: Iterable[tuple[Key, Samples]],
+        windows: Policy = "all",
+        speech: Callable[[Key], Sequence[Segment] | None] = lambda _: None,
     ) -> Iterator[ClipScores[Key]]:
-        """Yield the scores of (key, samples [S] at ``sample_rate`` Hz), which are not checked."""
+        """Yield the scores of (key, samples [S] at ``sample_rate`` Hz), which are not checked.
+
+        ``speech`` gives the segments of a clip's speech, if they were looked for.
+        """
 
         def run(batch: Batch[Any]) -> Outputs:
             parallel = self._parallel_batches and batch.number >= _PARALLEL_FROM
@@ -212,7 +226,11 @@ class Identifier:
             return self._outputs(run_session, batch.pcm, batch.lengths)
 
         window, rate, workers = self.metadata.window, self.sample_rate, self._parallel_batches
-        return score_clips(clips, run, window, rate, self.batch_size, windows, workers)
+        return score_clips(clips, run, window, rate, self.batch_size, windows, workers, speech)
+
+    def find_speech(self, samples: Samples) -> Speech | None:
+        """Find the speech of samples [S] at ``sample_rate`` Hz; None with ``any_sound``."""
+        return None if self.any_sound else find_speech(samples, self.sample_rate)
 
     def _outputs(
         self, run_session: RunSession, pcm: Samples, lengths: npt.NDArray[np.int64] | None
@@ -262,7 +280,8 @@ class Identifier:
         """Yield the answers, which name nobody if ``top_k`` is 0."""
         if policy not in ("all", "first"):
             raise UsageError(f"windows: all or first, not {policy!r}")
-        for scores in self.score(ordered_map(self._decode, clips, workers), policy):
+        heard = ordered_map(self._hear, clips, workers)
+        for scores in self.score(heard, policy, _ClipFacts.segments):
             yield self._answer(scores, top_k)
 
     def decode(self, source: Source | npt.ArrayLike, sample_rate: int | None = None) -> audio.Audio:
@@ -283,7 +302,8 @@ class Identifier:
             return audio.decode(file, own, self._limits, self._strict, self._raw)
         return from_array(source, own if sample_rate is None else sample_rate, own, self._limits)
 
-    def _decode(self, clip: _Clip) -> tuple[_ClipFacts, Samples]:
+    def _hear(self, clip: _Clip) -> tuple[_ClipFacts, Samples]:
+        """Decode a clip and find its speech; without enough of it there are no samples to score."""
         path = "-"
         try:
             if isinstance(clip.source, str | os.PathLike):
@@ -291,7 +311,9 @@ class Identifier:
             decoded = self.decode(clip.source, clip.sample_rate)
         except VoxedgeError as error:
             return _ClipFacts(path, error=error), _NO_SAMPLES
-        return _ClipFacts(path, decoded.seconds, decoded.warnings), decoded.samples
+        speech = self.find_speech(decoded.samples)
+        facts = _ClipFacts(path, decoded.seconds, decoded.warnings, speech=speech)
+        return facts, _NO_SAMPLES if speech and speech.unfit else decoded.samples
 
     def _answer(self, scores: ClipScores[_ClipFacts], top_k: int) -> Prediction | Failure:
         clip = scores.key
@@ -306,9 +328,10 @@ class Identifier:
             model=self.model_file.path.name,
             provider=self.providers[0],
             warnings=clip.warnings,
+            speech_seconds=clip.speech and clip.speech.seconds,
         )
         if scores.windows == 0:
-            return replace(answer, reason="low_energy")
+            return replace(answer, reason=(clip.speech and clip.speech.unfit) or "no_speech")
         probabilities, embedding = scores.probabilities, scores.embedding
         if not (np.isfinite(probabilities).all() and np.isfinite(embedding).all()):
             return Failure(clip.path, NonFiniteOutput("the model's answer is not a number"))
@@ -337,6 +360,11 @@ class _ClipFacts(NamedTuple):
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
     error: VoxedgeError | None = None
+    speech: Speech | None = None  # None: it was not looked for
+
+    def segments(self) -> Sequence[Segment] | None:
+        """Of speech."""
+        return self.speech and self.speech.segments
 
 
 def _limits_of_model(limits: Limits | None, min_seconds: float) -> Limits:

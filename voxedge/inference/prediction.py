@@ -47,6 +47,7 @@ class PredictionRecord(_Guesses):
 
     path: str
     seconds: float
+    speech_seconds: float | None
     speaker: str | None
     windows: int
     model: str
@@ -115,8 +116,8 @@ class Prediction:
     windows: int  # over which the answer is averaged
     model: str  # name of the model file
     provider: str  # ONNX Runtime's execution provider
-    #: Why no speaker is named: ``low_energy``; by a gallery also ``unknown`` (below the threshold)
-    #: and ``no_threshold`` (there is none).
+    #: Why no speaker is named: ``no_speech`` (silence, noise or music) or ``too_little_speech``; by
+    #: a gallery also ``unknown`` (below the threshold) and ``no_threshold`` (there is none).
     reason: str | None = None
     warnings: tuple[str, ...] = ()
     embedding: npt.NDArray[np.float32] | None = field(  # [E], unit length
@@ -124,12 +125,14 @@ class Prediction:
     )
     matches: tuple[Match, ...] | None = None  # of a gallery, best first; None: there was none
     threshold: Threshold | None = None  # of the gallery
+    speech_seconds: float | None = None  # of the clip; None: they were not looked for
 
     def to_dict(self) -> PredictionRecord:
         """The record that ``voxedge identify --json`` prints."""
         record: PredictionRecord = {
             "path": self.path,
             "seconds": round(self.seconds, 3),
+            "speech_seconds": rounded(self.speech_seconds),
             "speaker": self.speaker,
             **self._guesses(),  # type: ignore[typeddict-item]  # those that are not required
             "windows": self.windows,
@@ -168,3 +171,8 @@ class Failure:
     def to_dict(self) -> FailureRecord:
         """The record that ``voxedge identify --json`` prints."""
         return {"path": self.path, "error": {"code": self.error.code, "message": str(self.error)}}
+
+
+def rounded(seconds: float | None) -> float | None:
+    """Seconds as JSON holds them."""
+    return None if seconds is None else round(seconds, 3)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from voxedge.audio.limits import Samples
 from voxedge.audio.windows import Batch, Policy, active_windows, make_batch
 from voxedge.metrics import IntervalDict, bootstrap, calibration_error, softmax, top_k_hits
+from voxedge.speech.segments import Segment
 from voxedge.threads import ordered_map
 
 Key = TypeVar("Key")
@@ -166,6 +167,7 @@ def score_clips(
     batch_size: int,
     policy: Policy = "all",
     workers: int = 0,
+    speech: Callable[[Key], Sequence[Segment] | None] = lambda _: None,
 ) -> Iterator[ClipScores[Key]]:
     """Yield the scores of (key, samples [S]) pairs, in order; windows of clips share batches.
 
@@ -177,6 +179,7 @@ def score_clips(
         batch_size: B.
         policy: ``all`` windows of a clip that count, or the ``first`` of them.
         workers: threads that call ``run``, if there is more than one batch.
+        speech: the segments of speech of the clip with a key, if they were looked for.
     """
     waiting: deque[_Pending[Key]] = deque()
 
@@ -190,7 +193,7 @@ def score_clips(
             return batch
 
         for key, samples in clips:
-            parts = active_windows(samples, window, rate, policy)
+            parts = active_windows(samples, window, rate, policy, speech(key))
             pending = _Pending(key, len(parts))
             waiting.append(pending)
             for part in parts:

@@ -16,7 +16,7 @@ from voxedge.speech.network import CONTEXT, FRAME, RATE, Network, first_state
 
 FRAME_SECONDS = FRAME / RATE  # 0.032
 
-_BLOCK = 512  # frames that are computed at a time, so that memory does not grow
+_BLOCK = 32  # frames that are computed at a time: what they take stays in the caches
 
 
 class SpeechDetector:
