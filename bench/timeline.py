@@ -75,7 +75,7 @@ def main(
     results: dict[str, dict[str, Figures]] = json.loads(out.read_text()) if out.exists() else {}
     for conversation in sorted(compose(data, which), key=lambda each: each.snr or 1e3)[::-1]:
         for name, system in systems.items():
-            if conversation.name in results.get(name, {}):
+            if any(conversation.name in of for key, of in results.items() if key.startswith(name)):
                 continue
             before = time.process_time()
             answers = system(conversation)
@@ -119,9 +119,14 @@ def _senko() -> dict[str, System]:
     diarizer.logical_cores = 1
 
     def run(conversation: Conversation) -> dict[str, list[Turn]]:
-        found = diarizer.diarize_samples(conversation.samples, RATE) or {"merged_segments": []}
-        rows = found["merged_segments"]
-        return {"": [Turn(row["start"], row["end"], row["speaker"]) for row in rows]}
+        found = diarizer.diarize_samples(conversation.samples, RATE) or {}
+        return {  # merged: over pauses of up to 4 s
+            f" {kind}": [
+                Turn(row["start"], row["end"], row["speaker"])
+                for row in found.get(f"{kind}_segments", [])
+            ]
+            for kind in ("raw", "merged")
+        }
 
     return {"senko": run}
 

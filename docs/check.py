@@ -119,6 +119,17 @@ CHECKS: dict[str, Check] = {
     "voxedge gallery calibrate strangers/": PARSE,  # which are two
     "voxedge identify clip.wav --gallery people.vxg --accept 1%": PARSE,
     "voxedge verify ada clip.wav --gallery people.vxg --threshold 0.5": PARSE,
+    # timeline.md: the prepared folder has no meeting, and no microphone
+    "pip install '.[cpu,timeline]'": PARSE,
+    "voxedge timeline meeting.wav": PARSE,
+    "voxedge timeline meeting.wav --gallery people.vxg": PARSE,
+    "voxedge timeline meeting.wav --num-speakers 2 --json": PARSE,
+    "voxedge timeline meeting.wav --rttm meeting.rttm --png meeting.png": PARSE,
+    "pip install '.[cpu,mic]'": PARSE,
+    "voxedge listen --list": PARSE,
+    "voxedge listen --gallery people.vxg": PARSE,
+    "voxedge listen --gallery people.vxg --microphone 2 --json > heard.ndjson": PARSE,
+    "python -m bench.timeline campplus.onnx bench/models/speechocean762-200.int8.onnx": PARSE,
     # distill.md
     "voxedge distill voices data --teacher campplus.onnx --out runs/student": PARSE,
     "voxedge train --recipe base --init runs/student/student.safetensors": PARSE,

@@ -108,7 +108,7 @@ def loaded_by(code: str) -> set[str]:
     "module",
     [
         *("inference.identifier", "inference.doctor", "gallery.gallery", "train.recipe"),
-        *("cli.app", "evaluation.page"),
+        *("cli.app", "evaluation.page", "timeline.timeline", "timeline.listening"),
     ],
 )
 def test_importing_a_module_loads_nothing_heavy(module):

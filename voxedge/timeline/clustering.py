@@ -25,7 +25,7 @@ Floats: TypeAlias = npt.NDArray[np.float32]
 Labels: TypeAlias = npt.NDArray[np.intp]
 
 LEAST_WINDOWS = 5  # of a cluster that is taken for a speaker: 4.5 s of speech
-_MOST_UNITS = 3_000  # that are compared with each other: 36 MB of distances
+_MOST_UNITS = 2_000  # that are compared with each other: 16 MB of distances
 
 
 @dataclass(frozen=True)
