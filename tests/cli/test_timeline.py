@@ -82,6 +82,7 @@ def test_what_cannot_be_answered(folder, capsys, model):
     assert run(["timeline", "missing.wav"]) == 3
     assert run(["timeline", "meeting.wav", "--gallery", "none.vxg"]) == 4
     assert run(["timeline", "meeting.wav", "--threshold", "0.5"]) == 2
+    assert run(["timeline", "meeting.wav", "--rttm", "no/meeting.rttm"]) == 2
     assert run(["timeline", "meeting.wav", "--gallery", "people.vxg", "--no-names"]) == 2
     other = str(write_other_model(model, folder / "other.onnx"))
     assert run(["timeline", "meeting.wav", "--gallery", "people.vxg", "--model", other]) == 4
@@ -130,3 +131,13 @@ def test_listing_microphones_needs_the_extra(folder, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "sounddevice", None)
     assert run(["listen", "--list"]) == 2
     assert "mic]" in capsys.readouterr().err
+
+
+def test_what_is_missing_is_said_before_the_recording_is_read(folder, capsys, monkeypatch):
+    monkeypatch.setattr("voxedge.timeline.timeline.stream", None)  # would fail if it were called
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert run(["timeline", "meeting.wav", "--png", "meeting.png"]) == 2
+    assert "pip install matplotlib" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "scipy.cluster.hierarchy", None)
+    assert run(["timeline", "meeting.wav"]) == 2
+    assert "timeline]" in capsys.readouterr().err

@@ -111,7 +111,7 @@ def test_means_are_of_unit_length():
 def test_without_scipy_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy.cluster.hierarchy", None)
     with pytest.raises(MissingExtra, match="timeline"):
-        cluster(voices(8, 8), 0.5, SpeakerCount())
+        clustering.require_scipy()
 
 
 def test_scipy_is_loaded_where_it_is_used():

@@ -18,6 +18,7 @@ from voxedge.files import atomic_write
 from voxedge.inference.identifier import Identifier
 from voxedge.text import printable
 from voxedge.timeline.clustering import SpeakerCount
+from voxedge.timeline.picture import draw, require_matplotlib
 from voxedge.timeline.record import Segment, Timeline
 from voxedge.timeline.timeline import Settings, who_spoke_when
 
@@ -80,6 +81,11 @@ def timeline(
 ) -> int:
     """Say who spoke when: one speaker at a time, named or unknown-1, unknown-2, ..."""
     count = _count(num_speakers, min_speakers, max_speakers)
+    for file in filter(None, (png, rttm)):
+        if not file.absolute().parent.is_dir():
+            raise UsageError(f"there is no folder {file.parent} for {file.name}")
+    if png is not None:
+        require_matplotlib()
     if alike is not None and not -1 <= alike <= 1:
         raise UsageError(f"a cosine is between -1 and 1, not {alike}")
     identifier = Identifier(model, device=device, threads=threads, batch_size=batch_size)
@@ -98,11 +104,9 @@ def timeline(
     for warning in found.warnings:
         console.warn(f"{path}: {warning}")
     if rttm is not None:
-        with atomic_write(rttm) as file:
-            file.write("".join(f"{line}\n" for line in found.rttm()).encode("utf-8", "replace"))
+        with atomic_write(rttm) as out:
+            out.write("".join(f"{line}\n" for line in found.rttm()).encode("utf-8", "replace"))
     if png is not None:
-        from voxedge.timeline.picture import draw
-
         draw(found, png)
     if as_json:
         console.answer(json.dumps(found.to_dict()))

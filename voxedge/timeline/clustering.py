@@ -52,6 +52,16 @@ class SpeakerCount:
         return possible
 
 
+def require_scipy() -> None:
+    """Say that SciPy is missing before hours are spent on a recording.
+
+    Raises:
+        MissingExtra: it is.
+    """
+    with needs_extra("timeline"):
+        import scipy.cluster.hierarchy  # noqa: F401
+
+
 def cluster(embeddings: Floats, cosine: float, count: SpeakerCount) -> Labels:
     """Group windows by speaker.
 
@@ -65,7 +75,6 @@ def cluster(embeddings: Floats, cosine: float, count: SpeakerCount) -> Labels:
 
     Raises:
         UsageError: there are fewer windows than speakers.
-        MissingExtra: SciPy is not installed.
     """
     if len(embeddings) < count.least:
         windows = f"{len(embeddings)} window{'s' * (len(embeddings) != 1)} of speech"
@@ -108,9 +117,9 @@ def _linkage(means: Floats) -> npt.NDArray[np.float64]:
 
     The product of two means that are not scaled is the mean cosine of their windows.
     """
-    with needs_extra("timeline"):
-        from scipy.cluster.hierarchy import linkage
-        from scipy.spatial.distance import squareform
+    from scipy.cluster.hierarchy import linkage
+    from scipy.spatial.distance import squareform
+
     distances = means @ means.T  # as large as all embeddings of half an hour: changed in place
     np.subtract(1, distances, out=distances)
     np.maximum(distances, 0, out=distances)

@@ -15,6 +15,18 @@ _WIDTH, _ROW, _FRAME = 9.0, 0.32, 0.9  # inches
 _MINUTES = 180.0  # seconds, from which on the axis counts minutes
 
 
+def require_matplotlib() -> None:
+    """Say that Matplotlib is missing before hours are spent on a recording.
+
+    Raises:
+        MissingExtra: it is.
+    """
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingExtra("a picture needs Matplotlib", "pip install matplotlib") from error
+
+
 def draw(timeline: Timeline, path: Path) -> None:
     """Draw a timeline as a PNG.
 
@@ -22,13 +34,10 @@ def draw(timeline: Timeline, path: Path) -> None:
         MissingExtra: Matplotlib is not installed.
         OSError: the file cannot be written.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg  # needs no display
-        from matplotlib.figure import Figure
-    except ModuleNotFoundError as error:
-        raise MissingExtra(
-            f"a picture needs {error.name or 'matplotlib'}", "pip install matplotlib"
-        ) from error
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # needs no display
+    from matplotlib.figure import Figure
+
     names = [speaker.speaker for speaker in timeline.speakers]
     unit, seconds = ("min", 60.0) if timeline.seconds >= _MINUTES else ("s", 1.0)
     figure = Figure(figsize=(_WIDTH, _FRAME + _ROW * len(names)), layout="constrained")

@@ -23,7 +23,7 @@ from voxedge.errors import NonFiniteOutput, NoSpeech
 from voxedge.inference.identifier import Identifier
 from voxedge.inference.prediction import Prediction
 from voxedge.inference.scoring import unit_length
-from voxedge.timeline.clustering import SpeakerCount, cluster, means_of
+from voxedge.timeline.clustering import SpeakerCount, cluster, means_of, require_scipy
 from voxedge.timeline.measured import threshold_of
 from voxedge.timeline.naming import Namer, nobody
 from voxedge.timeline.record import Segment, Speaker, Timeline
@@ -79,6 +79,7 @@ def who_spoke_when(
         NonFiniteOutput: an embedding is NaN or infinite.
         MissingExtra: SciPy is not installed.
     """
+    require_scipy()
     settings = settings or Settings()
     path = path_text(source) if isinstance(source, str | os.PathLike) else "-"
     with stream(source, model.sample_rate, settings.limits, settings.strict) as blocks:
@@ -106,7 +107,6 @@ def describe(
 
     Raises:
         UsageError: there are fewer windows than speakers.
-        MissingExtra: SciPy is not installed.
     """
     cosine = threshold_of(model.metadata) if settings.cosine is None else settings.cosine
     labels = cluster(embedded.embeddings, cosine, settings.count)
