@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from voxedge.gallery.enrolment import ClipReport, examine
 from voxedge.gallery.people import EnrolledClip, Floats, Kept
 from voxedge.inference.identifier import Identifier
 from voxedge.speech.clip import LEAST_SPEECH, Speech
+from voxedge.speech.segments import Segment
 
 _FULL_SCALE = 32_768
 
@@ -61,7 +62,12 @@ def hear(
             report = examine(path, samples, model.sample_rate, speech)
             examined.append((report, samples, speech))
     usable = ((n, samples) for n, (report, samples, _) in enumerate(examined) if not report.reason)
-    scored = model.score(usable, speech=lambda n: (found := examined[n][2]) and found.segments)
+
+    def segments(number: int) -> Sequence[Segment] | None:
+        speech = examined[number][2]
+        return speech.segments if speech else None
+
+    scored = model.score(usable, speech=segments)
     embeddings = {scores.key: scores.embedding for scores in scored}
     return [
         EmbeddedClip(report, _clip(report, embeddings[number], samples if keep else None))

@@ -328,7 +328,7 @@ class Identifier:
             model=self.model_file.path.name,
             provider=self.providers[0],
             warnings=clip.warnings,
-            speech_seconds=clip.speech and clip.speech.seconds,
+            speech_seconds=clip.speech.seconds if clip.speech else None,
         )
         if scores.windows == 0:
             return replace(answer, reason=(clip.speech and clip.speech.unfit) or "no_speech")
@@ -364,7 +364,7 @@ class _ClipFacts(NamedTuple):
 
     def segments(self) -> Sequence[Segment] | None:
         """Of speech."""
-        return self.speech and self.speech.segments
+        return self.speech.segments if self.speech else None
 
 
 def _limits_of_model(limits: Limits | None, min_seconds: float) -> Limits:
