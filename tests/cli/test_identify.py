@@ -36,7 +36,7 @@ def test_identify_gives_programs_one_object_a_line(workshop):
         *(f"{name}.wav" for name in SPEAKERS),
     ]
     for record in found:
-        keys = ["path", "seconds", "speech_seconds", "speaker", "predictions"]
+        keys = ["path", "seconds", "speech_seconds", "speaker", "predictions", "known"]
         keys += ["windows", "model", "provider"]
         assert list(record) == keys
         assert len(record["predictions"]) == 2

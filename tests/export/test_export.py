@@ -118,7 +118,8 @@ def test_the_metadata_is_complete(run, model_path):
     assert metadata.window_seconds == 3.0
     assert metadata.min_seconds == 0.25
     assert metadata.embedding_dim == 640
-    assert metadata.thresholds == {}
+    assert metadata.thresholds["clips"] == 4  # too few for any threshold
+    assert set(metadata.thresholds["accept"].values()) == {None}
     assert metadata.temperature == run.metrics()["temperature"]
     assert metadata.metrics == run.metrics()["test"]
     assert metadata.frontend["feature"] == "mel"

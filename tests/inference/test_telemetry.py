@@ -26,7 +26,8 @@ def folders(tmp_path):
     home.mkdir()
     temporary.mkdir()
     kept = {k: v for k, v in os.environ.items() if k not in (VARIABLE, "XDG_CACHE_HOME")}
-    return (home, temporary), kept | {"HOME": str(home), "TMPDIR": str(temporary)}
+    caches = {"TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "torch")}  # PyTorch makes it on import
+    return (home, temporary), kept | caches | {"HOME": str(home), "TMPDIR": str(temporary)}
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,8 @@ def distill(
         list[Path] | None,
         typer.Option(
             metavar="DATA",
-            help="A further corpus, of which nobody is held out; the clips are trained on that voxedge"
-            " train would train on. May be repeated.",
+            help="A further corpus, of which nobody is held out; the clips are trained on that"
+            " voxedge train would train on. May be repeated.",
             rich_help_panel=_TEACHING,
         ),
     ] = None,

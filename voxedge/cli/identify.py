@@ -30,6 +30,7 @@ _NAME = 32  # columns that a speaker's name may take
 _SHOWN = 5  # endings of files that are passed over
 _LIMITS = "Limits"
 _DEFAULT = Limits()
+_ANY_COSINE = -1.0  # which everybody reaches
 
 app = options.command_app()
 
@@ -47,6 +48,9 @@ def identify(
         ),
     ] = None,
     accept: options.Accept = options.DEFAULT_SHARE,
+    always_answer: Annotated[
+        bool, typer.Option("--always-answer", help="Name the nearest person, strangers included.")
+    ] = False,
     cosine: options.Cosine = None,
     top_k: Annotated[int, typer.Option(min=1, help="Guesses to show.")] = 5,
     batch_size: options.BatchSize = 8,
@@ -120,10 +124,13 @@ def identify(
     good, failed, worst = 0, 0, 0
     search = Search(paths, max_bytes)
     if gallery is None:
-        if cosine is not None or accept != options.DEFAULT_SHARE:
-            raise UsageError("--accept and --threshold go with --gallery")
-        answers = identifier.identify_many(search.sources(), top_k=top_k, windows=windows)
+        share = None if always_answer else accept
+        _refuse_unmeasured(identifier, share, cosine)
+        answers = identifier.identify_many(
+            search.sources(), top_k=top_k, windows=windows, accept=share
+        )
     else:
+        cosine = _ANY_COSINE if always_answer else cosine
         answers = _by_gallery(gallery, identifier, accept, cosine)(
             search.sources(), top_k=top_k, windows=windows
         )
@@ -145,6 +152,23 @@ def identify(
     if failed and good:
         raise SomeFilesFailed(f"{failed} of {good + failed} clips have no answer")
     return worst
+
+
+def _refuse_unmeasured(identifier: Identifier, share: float | None, cosine: float | None) -> None:
+    """Refuse a share of strangers that the file has no threshold for.
+
+    Raises:
+        UsageError: it has none, or a cosine was given.
+    """
+    if cosine is not None:
+        raise UsageError("--threshold goes with --gallery", "--accept 1%")
+    if share is None or share == options.DEFAULT_SHARE or identifier.least_known(share) is not None:
+        return
+    raise UsageError(
+        f"{identifier.model_file.path.name} has no threshold for {100 * share:.3g} % of strangers:"
+        " too few clips stood for them",
+        "export it with --impostors FOLDER",
+    )
 
 
 def _by_gallery(
@@ -186,6 +210,11 @@ def _why(prediction: Prediction) -> str:
     """Why nobody is named."""
     if prediction.reason == "unknown" and prediction.threshold is not None:
         return f"nobody reaches a cosine of {prediction.threshold.cosine:.2f}"
+    if prediction.known is not None and prediction.least_known is not None:
+        return (
+            f"one of the speakers with {100 * prediction.known:.0f} % probability,"
+            f" less than {100 * prediction.least_known:.0f} %"
+        )
     return str(prediction.reason)
 
 

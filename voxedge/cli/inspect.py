@@ -10,6 +10,7 @@ import typer
 
 from voxedge.cli import console, options
 from voxedge.inference.identifier import default_model
+from voxedge.inference.open_set import OpenSet
 from voxedge.metrics import Interval
 from voxedge.model_file.reader import read_model
 from voxedge.text import printable
@@ -55,7 +56,7 @@ def _show(facts: dict[str, Any]) -> None:
         ("embedding", f"{facts['embedding_dim']} values"),
         ("size", f"{facts['bytes'] / 1e6:.1f} MB, {facts['precision']}, opset {facts['opset']}"),
         *([("temperature", f"{facts['temperature']:g}")] if labels else []),
-        *([("thresholds", json.dumps(facts["thresholds"]))] if facts["thresholds"] else []),
+        *_threshold_rows(facts),
         *([("source", facts["source"])] if facts["source"] else []),
         ("licence", facts["licence"] or "not stated"),
         ("digest", facts["digest"]),
@@ -77,6 +78,16 @@ def _show(facts: dict[str, Any]) -> None:
     console.answer(printable(facts["path"]))
     for name, value in rows:
         console.answer(f"  {name:<12} {printable(value, 600)}")
+
+
+def _threshold_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """For which shares of strangers there is a threshold, and what it rests on."""
+    found = OpenSet.from_metadata(facts["thresholds"])
+    if found is None:
+        return []
+    stated = [f"{100 * share:g} %" for share, value in found.accept.items() if value is not None]
+    shares = ", ".join(stated) or "none"
+    return [("strangers", f"thresholds for {shares}; {found.clips} clips of {found.basis}")]
 
 
 def _parity_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -25,6 +25,7 @@ from voxedge.audio.raw import RawFormat
 from voxedge.audio.windows import Batch, Policy, as_buffer
 from voxedge.errors import ModelError, NonFiniteOutput, NoSpeakers, UsageError, VoxedgeError
 from voxedge.inference.fixed_batches import PREPARING, RunSession, in_few_sizes
+from voxedge.inference.open_set import ACCEPT, OpenSet, probability
 from voxedge.inference.prediction import Failure, Prediction, Score
 from voxedge.inference.scoring import ClipScores, Key, Outputs, score_clips
 from voxedge.inference.session import PROVIDERS, check_interface, open_session
@@ -86,6 +87,7 @@ class Identifier:
         self.threads = threads or available_processors()
         self.model_file = read_model(os.fspath(model or default_model()))
         self.metadata = self.model_file.metadata
+        self.open_set = OpenSet.from_metadata(self.metadata.thresholds)
         self._limits = _limits_of_model(limits, self.metadata.min_seconds)
         self._strict = strict
         self._raw = None if raw is None else RawFormat.parse(raw)
@@ -130,6 +132,7 @@ class Identifier:
         sample_rate: int | None = None,
         top_k: int = 5,
         windows: Policy = "all",
+        accept: float | None = ACCEPT,
     ) -> Prediction:
         """Identify the speaker of one clip.
 
@@ -140,9 +143,12 @@ class Identifier:
             top_k: how many speakers to return.
             windows: ``all`` averages over half-overlapping windows, ``first`` takes one. Windows
                 of pauses do not count.
+            accept: share of strangers who may be named, if the file has a threshold for it; None
+                names somebody in any case.
 
         Returns:
-            Whose ``speaker`` is None, with a ``reason``, if there is too little speech.
+            Whose ``speaker`` is None, with a ``reason``, if there is too little speech, or nobody
+            of the file is near enough (``unknown``).
 
         Raises:
             AudioError: one of its kinds, for a clip that cannot be used.
@@ -150,7 +156,7 @@ class Identifier:
             ModelError: the model fails on this clip.
         """
         clip = _Clip(source, sample_rate)
-        (answer,) = self._identify([clip], top_k, windows, workers=0)
+        (answer,) = self._identify([clip], top_k, windows, 0, accept)
         if isinstance(answer, Failure):
             raise answer.error
         return answer
@@ -161,6 +167,7 @@ class Identifier:
         *,
         top_k: int = 5,
         windows: Policy = "all",
+        accept: float | None = ACCEPT,
         workers: int | None = None,
     ) -> Iterator[Prediction | Failure]:
         """Identify the speaker of each of many clips, in order, as the answers come.
@@ -175,7 +182,8 @@ class Identifier:
                 "pass a list of them",
             )
         clips = (_Clip(source, None) for source in sources)
-        return self._identify(clips, top_k, windows, self.threads if workers is None else workers)
+        workers = self.threads if workers is None else workers
+        return self._identify(clips, top_k, windows, workers, accept)
 
     def embed(
         self,
@@ -266,13 +274,38 @@ class Identifier:
                     self._run_on_one_thread = self._run_session
             return self._run_on_one_thread
 
+    def least_known(self, share: float) -> float | None:
+        """The probability ``known`` below which a clip is nobody's.
+
+        None if the file has no threshold for that share of strangers: then everybody gets a name.
+
+        Raises:
+            UsageError: no share between 0 and 1.
+        """
+        if not 0 < share < 1:
+            raise UsageError(f"accept must be between 0 and 1, not {share}")
+        odds = self.open_set.threshold(share) if self.open_set else None
+        return None if odds is None else probability(odds)
+
     def _identify(
-        self, clips: Iterable[_Clip], top_k: int, policy: Policy, workers: int
+        self,
+        clips: Iterable[_Clip],
+        top_k: int,
+        policy: Policy,
+        workers: int,
+        accept: float | None,
     ) -> Iterator[Prediction | Failure]:
         if top_k < 1:
             raise UsageError(f"top_k must be at least 1, not {top_k}")
         self.require_speakers()
-        yield from self._answers(clips, top_k, policy, workers)
+        least = None if accept is None else self.least_known(accept)
+        for answer in self._answers(clips, top_k, policy, workers):
+            if least is None or isinstance(answer, Failure) or answer.known is None:
+                yield answer
+            elif answer.known < least:
+                yield replace(answer, speaker=None, reason="unknown", least_known=least)
+            else:
+                yield replace(answer, least_known=least)
 
     def _answers(
         self, clips: Iterable[_Clip], top_k: int, policy: Policy, workers: int
@@ -339,8 +372,21 @@ class Identifier:
             return replace(answer, embedding=embedding)
         best = np.argsort(-probabilities, kind="stable")[:top_k]
         predictions = tuple(Score(self.labels[k], float(probabilities[k])) for k in best)
-        speaker = predictions[0].speaker
-        return replace(answer, speaker=speaker, predictions=predictions, embedding=embedding)
+        return replace(
+            answer,
+            speaker=predictions[0].speaker,
+            predictions=predictions,
+            embedding=embedding,
+            known=self._known(scores.logits, clip.seconds),
+        )
+
+    def _known(self, logits: npt.NDArray[np.floating], seconds: float) -> float | None:
+        """The probability, at even odds, that a clip of logits [K] is by one of the speakers."""
+        if self.open_set is None:
+            return None
+        length = np.array([min(seconds, self.metadata.window_seconds)])
+        (odds,) = self.open_set.log_odds(logits[None], length)
+        return probability(float(odds))
 
 
 def default_model() -> str:

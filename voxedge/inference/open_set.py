@@ -20,6 +20,8 @@ from voxedge.errors import ModelError
 
 #: Shares of strangers who may be named, that the export looks for thresholds for.
 SHARES = (0.1, 0.05, 0.01, 0.001)
+#: Of them, unless another one is asked for.
+ACCEPT = 0.05
 #: Speakers behind the best one whose mean logit it is compared with.
 RIVALS = 5
 
@@ -108,6 +110,11 @@ class OpenSet:
         """
         stated = [each for each in self.accept if each <= share * (1 + 1e-9)]
         return self.accept[max(stated)] if stated else None
+
+
+def probability(log_odds: float) -> float:
+    """The probability of log-odds."""
+    return 1 / (1 + math.exp(-min(700.0, max(-700.0, log_odds))))
 
 
 def figures(

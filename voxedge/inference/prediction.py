@@ -38,6 +38,8 @@ class _Guesses(TypedDict):
     """``predictions`` of a model that names speakers; the others of a gallery."""
 
     predictions: NotRequired[list[ScoreRecord]]
+    known: NotRequired[float]
+    least_known: NotRequired[float]
     matches: NotRequired[list[MatchRecord]]
     threshold: NotRequired[ThresholdRecord | None]
 
@@ -116,8 +118,8 @@ class Prediction:
     windows: int  # over which the answer is averaged
     model: str  # name of the model file
     provider: str  # ONNX Runtime's execution provider
-    #: Why no speaker is named: ``no_speech`` (silence, noise or music) or ``too_little_speech``; by
-    #: a gallery also ``unknown`` (below the threshold) and ``no_threshold`` (there is none).
+    #: Why no speaker is named: ``no_speech`` (silence, noise or music), ``too_little_speech``, or
+    #: ``unknown`` (below the threshold); by a gallery also ``no_threshold`` (there is none).
     reason: str | None = None
     warnings: tuple[str, ...] = ()
     embedding: npt.NDArray[np.float32] | None = field(  # [E], unit length
@@ -126,6 +128,9 @@ class Prediction:
     matches: tuple[Match, ...] | None = None  # of a gallery, best first; None: there was none
     threshold: Threshold | None = None  # of the gallery
     speech_seconds: float | None = None  # of the clip; None: they were not looked for
+    #: Probability, at even odds, that the clip is by one of the file's speakers; None: not known.
+    known: float | None = None
+    least_known: float | None = None  # below it nobody is named; None: somebody always is
 
     def to_dict(self) -> PredictionRecord:
         """The record that ``voxedge identify --json`` prints."""
@@ -153,12 +158,17 @@ class Prediction:
                 ],
                 "threshold": self.threshold and self.threshold.to_dict(),
             }
-        return {
+        guesses: _Guesses = {
             "predictions": [
                 {"speaker": name, "probability": round(probability, 6)}
                 for name, probability in self.predictions
             ]
         }
+        if self.known is not None:
+            guesses["known"] = round(self.known, 6)
+        if self.least_known is not None:
+            guesses["least_known"] = round(self.least_known, 6)
+        return guesses
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ Key = TypeVar("Key")
 _MAX_WAITING = 256  # clips: answers are not held back by many silent or broken clips behind them
 _MIN_NORM = 1e-12  # of an embedding: a shorter one is not scaled to unit length
 Array: TypeAlias = npt.NDArray[Any]
+_Row: TypeAlias = tuple[Array, Array, Array]  # of ``Outputs``, for one window
 
 
 class Outputs(NamedTuple):
@@ -73,6 +74,7 @@ class ClipScores(Generic[Key]):
     embedding: npt.NDArray[np.float32] = field(  # [E], unit length
         default_factory=lambda: np.zeros(0, np.float32)
     )
+    logits: Array = field(default_factory=lambda: np.zeros(0))  # [K]
 
 
 class Accuracy(TypedDict):
@@ -143,20 +145,21 @@ class _Pending(Generic[Key]):
 
     key: Key
     windows: int
-    probabilities: list[Array] = field(default_factory=list)
-    embeddings: list[Array] = field(default_factory=list)
+    rows: list[_Row] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
-        return len(self.probabilities) == self.windows
+        return len(self.rows) == self.windows
 
     def scores(self) -> ClipScores[Key]:
         if not self.windows:
             return ClipScores(self.key, 0)
         only = np.zeros(self.windows, np.intp)
-        (probabilities,) = average_over_windows(np.stack(self.probabilities), only, 1)
-        (embedding,) = average_over_windows(np.stack(self.embeddings), only, 1)
-        return ClipScores(self.key, self.windows, probabilities, unit_length(embedding))
+        logits, probabilities, embedding = (
+            average_over_windows(np.stack(values), only, 1)[0]
+            for values in zip(*self.rows, strict=True)
+        )
+        return ClipScores(self.key, self.windows, probabilities, unit_length(embedding), logits)
 
 
 def score_clips(
@@ -206,15 +209,14 @@ def score_clips(
         if rows:
             yield next_batch()
 
-    def compute(batch: Batch[_Pending[Key]]) -> Iterator[tuple[_Pending[Key], Array, Array]]:
+    def compute(batch: Batch[_Pending[Key]]) -> Iterator[tuple[_Pending[Key], _Row]]:
         if not batch.keys:
             return iter(())
         outputs = run(batch)
-        return zip(batch.keys, outputs.probabilities, outputs.embedding, strict=True)
+        return zip(batch.keys, zip(*outputs, strict=True), strict=True)
 
     for results in ordered_map(compute, batches(), workers):
-        for pending, probabilities, embedding in results:
-            pending.probabilities.append(probabilities)
-            pending.embeddings.append(embedding)
+        for pending, row in results:
+            pending.rows.append(row)
         while waiting and waiting[0].complete:
             yield waiting.popleft().scores()

@@ -59,8 +59,9 @@ class Metadata:
     does not know. So a field that is added to a schema has a default, with which the files that
     lack it keep their meaning; a change that an old reader must not overlook is a new schema.
 
-    ``frontend``, ``thresholds``, ``parity``, ``metrics`` and ``training`` are for people and
-    reports: no answer depends on them, and what another program wrote there is not checked.
+    ``frontend``, ``parity``, ``metrics`` and ``training`` are for people and reports: no answer
+    depends on them, and what another program wrote there is not checked. ``thresholds`` is checked
+    by ``voxedge.inference.open_set``, which uses it.
     """
 
     labels: tuple[str, ...]  # the speakers, in class order; none: embeddings only
@@ -71,7 +72,7 @@ class Metadata:
     temperature: float  # logits are divided by it before the softmax
     input: InputDescription = field(default_factory=InputDescription)
     frontend: dict[str, Any] = field(default_factory=dict)  # settings of the recipe
-    thresholds: dict[str, Any] = field(default_factory=dict)  # not written by this version
+    thresholds: dict[str, Any] = field(default_factory=dict)  # ``OpenSetRecord``; {}: none
     precision: str = "fp32"
     parity: dict[str, Any] = field(default_factory=dict)  # what the export measured
     metrics: dict[str, Any] = field(default_factory=dict)  # on the test split
