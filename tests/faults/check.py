@@ -95,9 +95,13 @@ def measured(*paths: Path) -> list[tuple[str, float, list[str], float, float]]:
 def voxedge(
     *arguments: str | bytes | Path, cwd: Path, model: Path, command: str = "identify", **options
 ) -> subprocess.CompletedProcess[bytes]:
-    """``voxedge identify``, or another command, as a user runs it; bytes in and out."""
+    """``voxedge identify``, or another command, as a user runs it; bytes in and out.
+
+    The clips are noise, for which ``identify`` needs to be told that any sound may be named.
+    """
     environment = os.environ | {"NO_COLOR": "1", "VOXEDGE_MODEL": str(model)}
-    line = [sys.executable, "-m", "voxedge", command, *arguments]
+    flags = ["--any-sound"] if command == "identify" else []
+    line = [sys.executable, "-m", "voxedge", command, *flags, *arguments]
     return subprocess.run(
         line, cwd=cwd, capture_output=True, env=environment, timeout=60, **options
     )

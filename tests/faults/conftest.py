@@ -127,4 +127,4 @@ def small_file(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def identifier(traced_file) -> Identifier:
-    return Identifier(traced_file, threads=1)
+    return Identifier(traced_file, threads=1, any_sound=True)

@@ -48,7 +48,7 @@ def path(tmp_path) -> Path:
 
 def test_the_model_that_the_other_tests_break_works(path):
     path.write_bytes(small_model())
-    answer = Identifier(path).identify(CLEAN)
+    answer = Identifier(path, any_sound=True).identify(CLEAN)
     assert answer.speaker in LABELS
 
 
@@ -445,7 +445,7 @@ def test_impossible_dimensions_of_the_interface_are_refused(number, path):
 def test_a_dimension_of_minus_one_is_inferred(path):
     """ONNX Runtime does so; the outputs are compared with the metadata all the same."""
     path.write_bytes(small_model(output_width(-1)))
-    assert Identifier(path).identify(CLEAN).speaker in LABELS
+    assert Identifier(path, any_sound=True).identify(CLEAN).speaker in LABELS
 
 
 def frozen_input(model: onnx.ModelProto) -> None:
@@ -478,7 +478,7 @@ def petabytes(model: onnx.ModelProto) -> None:
 def test_a_graph_that_fails_when_it_runs_is_a_named_error(change, path):
     path.write_bytes(small_model(change))
     with pytest.raises(ModelError) as caught:
-        Identifier(path).identify(CLEAN)
+        Identifier(path, any_sound=True).identify(CLEAN)
     assert caught.value.code == "model_refused"
 
 

@@ -265,7 +265,7 @@ def read_one_line(folder: Path, model: Path) -> tuple[bytes, bytes, int]:
     """``voxedge identify --json ... | head -1``: the line, stderr, and the exit code."""
     command = [sys.executable, "-m", "voxedge", "identify", "--json", "--model", str(model)]
     with subprocess.Popen(
-        [*command, *["clip.wav"] * 3_000],
+        [*command, "--any-sound", *["clip.wav"] * 3_000],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
