@@ -39,7 +39,7 @@ class Speech:
     @property
     def seconds(self) -> float:
         """How much speech there is."""
-        return sum(each.end - each.start for each in self.segments)
+        return sum((each.end - each.start for each in self.segments), 0.0)
 
     @property
     def unfit(self) -> Unfit | None:
