@@ -129,7 +129,7 @@ CHECKS: dict[str, Check] = {
     "pip install '.[cpu,mic]'": PARSE,
     "voxedge listen --list": PARSE,
     "voxedge listen --gallery people.vxg": PARSE,
-    "voxedge listen --gallery people.vxg --microphone 2 --json > heard.ndjson": PARSE,
+    "voxedge listen --gallery people.vxg --microphone 2 --json > answers.ndjson": PARSE,
     # distill.md
     "voxedge distill voices data --teacher campplus.onnx --out runs/student": PARSE,
     "voxedge train --recipe base --init runs/student/student.safetensors": PARSE,

@@ -41,12 +41,7 @@ def identify(
         list[str], typer.Argument(metavar="PATHS...", help="Files, folders, patterns; - for stdin.")
     ],
     model: options.ModelFile = None,
-    gallery: Annotated[
-        Path | None,
-        typer.Option(
-            help="Name those who are enrolled in it, in place of the model's own speakers."
-        ),
-    ] = None,
+    gallery: options.NamingGallery = None,
     accept: options.Accept = options.DEFAULT_SHARE,
     always_answer: Annotated[
         bool, typer.Option("--always-answer", help="Name the nearest person, strangers included.")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,12 +25,7 @@ app = options.command_app()
 @app.command(name="listen")
 def listen_command(
     model: options.ModelFile = None,
-    gallery: Annotated[
-        Path | None,
-        typer.Option(
-            help="Name those who are enrolled in it, in place of the model's own speakers."
-        ),
-    ] = None,
+    gallery: options.NamingGallery = None,
     accept: options.Accept = options.DEFAULT_SHARE,
     cosine: options.Cosine = None,
     microphone: Annotated[

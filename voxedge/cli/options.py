@@ -86,6 +86,12 @@ AnySound: TypeAlias = Annotated[
 ]
 GalleryFile: TypeAlias = Annotated[Path, typer.Option("--gallery", help="The gallery's file.")]
 DEFAULT_PEOPLE = Path("people.vxg")
+NamingGallery: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--gallery", help="Name those who are enrolled in it, in place of the model's own speakers."
+    ),
+]
 Accept: TypeAlias = Annotated[
     float,
     typer.Option(
