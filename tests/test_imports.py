@@ -17,6 +17,7 @@ FLOORS = (
     ("errors", "files", "install", "metrics", "names", "text", "threads"),
     ("audio",),
     ("speech",),
+    ("isolation",),
     ("model_file",),
     ("nn",),
     ("inference",),
