@@ -117,6 +117,7 @@ def identify(
     good, failed, worst = 0, 0, 0
     search = Search(paths, max_bytes)
     limit = Limit(accept, cosine, always_answer)
+    answer: Callable[..., Iterator[Prediction | Failure]]
     if gallery is None:
         answer = partial(identifier.identify_many, accept=limit.share(identifier))
     else:

@@ -93,8 +93,10 @@ class Answers:
         least = None if accept is None else self.least_known(accept)
         best = np.argsort(-scores.probabilities, kind="stable")[:top_k]
         listed = tuple(Score(self.metadata.labels[k], float(scores.probabilities[k])) for k in best)
-        odds = self.log_odds(scores, embedded.seconds if seconds is None else seconds)
-        known = None if odds is None else probability(odds)
+        known = None
+        if self.open_set is not None:
+            length = embedded.seconds if seconds is None else seconds
+            known = probability(self.log_odds(scores, length))
         stranger = known is not None and least is not None and known < least
         return replace(
             embedded,
@@ -105,15 +107,18 @@ class Answers:
             least_known=least,
         )
 
-    def log_odds(self, scores: ClipScores[Any], seconds: float) -> float | None:
-        """Log-odds that one of the file's speakers was heard; None if the file cannot say.
+    def log_odds(self, scores: ClipScores[Any], seconds: float) -> float:
+        """Log-odds that one of the file's speakers was heard, at even odds.
 
         Args:
             scores: with at least one window.
             seconds: of the sound; what is longer than a window counts as a window.
+
+        Raises:
+            UsageError: the file has no ``open_set``.
         """
         if self.open_set is None:
-            return None
+            raise UsageError(f"{self.model} cannot tell strangers", "export it again")
         length = np.array([min(seconds, self.metadata.window_seconds)])
         return float(self.open_set.log_odds(scores.logits[None], length)[0])
 
