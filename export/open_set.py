@@ -18,7 +18,7 @@ from voxedge.export.clips import LabelledClip
 
 from voxedge.audio.limits import Samples
 from voxedge.evaluation.conditions import CONDITIONS, Environment, add_noise
-from voxedge.inference.open_set import SHARES, OpenSet, figures
+from voxedge.inference.open_set import LEAST, SHARES, OpenSet, figures
 from voxedge.inference.scoring import LabelledScores, average_over_windows
 
 #: Labelled clips -> their logits.
@@ -27,7 +27,6 @@ _Floats: TypeAlias = npt.NDArray[np.float64]
 
 _CUTS = ("cut2", "cut1")
 _DECIBELS = 10.0
-_LEAST = 3  # strangers' clips that a threshold lets through: fewer are chance
 _RIDGE = 1e-3
 _STEPS = 50
 
@@ -67,7 +66,7 @@ def fit_open_set(
     odds = trials.strangers @ weights + bias
     accept = {
         share: float(np.quantile(odds, 1 - share, method="higher"))
-        if share * strangers >= _LEAST
+        if share * strangers >= LEAST
         else None
         for share in SHARES
     }

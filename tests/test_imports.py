@@ -139,7 +139,7 @@ def test_identifying_one_clip_loads_only_what_it_needs(workshop):
     assert not names & {"pydantic", "argparse", "rich", "importlib.metadata"}
     assert not names & {"soundfile", "soxr", "_cffi_backend", "concurrent.futures", "logging"}
     commands = {name for name in names if name.startswith("voxedge.cli.")}
-    helpers = {"app", "console", "identify", "options", "run", "signals"}
+    helpers = {"app", "console", "identify", "limit", "options", "run", "signals"}
     assert commands == {f"voxedge.cli.{name}" for name in helpers}
 
 

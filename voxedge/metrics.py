@@ -5,6 +5,7 @@ Shapes: N trials or clips, K classes. Rates are fractions, not percent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypedDict
 
 import numpy as np
@@ -79,6 +80,30 @@ def bootstrap(
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(numbers.mean()), float(low), float(high))
+
+
+def over_speakers(values: npt.ArrayLike, speakers: Sequence[str]) -> Interval:
+    """``bootstrap`` over speakers; over the clips where there is one speaker."""
+    return bootstrap(values, speakers if len(set(speakers)) > 1 else None)
+
+
+def accepted(
+    scores: Floats, *kinds: Floats | Booleans
+) -> tuple[Floats, list[npt.NDArray[np.float64]]]:
+    """How much is accepted at each threshold, from nothing to everything.
+
+    Args:
+        scores: [N]; what reaches the threshold is accepted.
+        kinds: [N] each, how often each trial counts among the trials of a kind.
+
+    Returns:
+        The thresholds [T], the first infinite, and for each kind the sums [T].
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)  # of equal scores
+    sums = [np.concatenate([[0.0], np.cumsum(kind[order])[ends]]) for kind in kinds]
+    return np.append(np.inf, ranked[ends]), sums
 
 
 def equal_error_rate(scores: Floats, same: Booleans) -> float:
@@ -186,9 +211,5 @@ def _error_rates(scores: Floats, same: Booleans) -> tuple[Floats, Floats]:
     targets, impostors = int(same.sum()), int((~same).sum())
     if not targets or not impostors:
         raise ValueError("trials of both kinds are needed")
-    order = np.argsort(-scores, kind="stable")
-    ranked, hits = scores[order], same[order]
-    ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # last of equal scores
-    accepted = np.concatenate([[0], np.cumsum(hits)[ends]])
-    alarms = np.concatenate([[0], np.cumsum(~hits)[ends]])
-    return 1 - accepted / targets, alarms / impostors
+    _, (hits, alarms) = accepted(scores, same, ~same)
+    return 1 - hits / targets, alarms / impostors

@@ -261,8 +261,8 @@ def test_a_full_disk(people, monkeypatch, capsys):
 
 _TONES = """
 from tests.gallery.conftest import speech_by_energy
-import voxedge.inference.identifier
-voxedge.inference.identifier.find_speech = speech_by_energy
+import voxedge.inference.clips
+voxedge.inference.clips.find_speech = speech_by_energy
 """
 
 

@@ -56,7 +56,7 @@ def speech_by_energy(samples: np.ndarray, rate: int) -> Speech:
 def tones_taken_for_speech() -> Iterator[None]:
     """Find speech by its energy, in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("voxedge.inference.identifier.find_speech", speech_by_energy)
+        patch.setattr("voxedge.inference.clips.find_speech", speech_by_energy)
         yield
 
 

@@ -20,12 +20,13 @@ from voxedge.audio.decoder import MonoBlocks
 from voxedge.audio.limits import Limits, Samples
 from voxedge.audio.load import Source, path_text, stream
 from voxedge.errors import NonFiniteOutput, NoSpeech
+from voxedge.inference.answers import Heard
 from voxedge.inference.identifier import Identifier
 from voxedge.inference.prediction import Prediction
-from voxedge.inference.scoring import unit_length
+from voxedge.inference.scoring import ClipScores, unit_length
 from voxedge.timeline.clustering import SpeakerCount, cluster, means_of, require_scipy
 from voxedge.timeline.measured import threshold_of
-from voxedge.timeline.naming import Namer, nobody
+from voxedge.timeline.naming import Namer, Voice, nobody
 from voxedge.timeline.record import Segment, Speaker, Timeline
 from voxedge.timeline.segments import Spoken, spoken_segments
 from voxedge.timeline.windows import Detector, SpeechWindows, Window
@@ -42,6 +43,7 @@ class Embedded(NamedTuple):
     windows: tuple[Window, ...]  # N
     embeddings: npt.NDArray[np.float32]  # [N, E], unit length
     probabilities: npt.NDArray[np.float16]  # [N, C]
+    logits: npt.NDArray[np.float32]  # [N, C]
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def embed(windows: Iterable[tuple[Window, Samples]], model: Identifier) -> Embed
     found: list[Window] = []
     embeddings: list[npt.NDArray[np.float32]] = []
     probabilities: list[npt.NDArray[np.float16]] = []
+    logits: list[npt.NDArray[np.float32]] = []
     for scores in model.score(windows):
         if not scores.windows:
             continue
@@ -151,12 +154,11 @@ def embed(windows: Iterable[tuple[Window, Samples]], model: Identifier) -> Embed
         found.append(scores.key)
         embeddings.append(scores.embedding)
         probabilities.append(scores.probabilities.astype(np.float16))
-    empty = np.zeros((0, 0))
-    return Embedded(
-        tuple(found),
-        np.stack(embeddings) if found else empty.astype(np.float32),
-        np.stack(probabilities) if found else empty.astype(np.float16),
-    )
+        logits.append(scores.logits.astype(np.float32))
+    if not found:
+        empty = np.zeros((0, 0), np.float32)
+        return Embedded((), empty, empty.astype(np.float16), empty)
+    return Embedded(tuple(found), np.stack(embeddings), np.stack(probabilities), np.stack(logits))
 
 
 def _answer(
@@ -168,17 +170,14 @@ def _answer(
 ) -> Prediction:
     """Who the speaker of some windows is, as of one long clip."""
     windows = [window for window, mine in zip(embedded.windows, own, strict=True) if mine]
-    pooled = Prediction(
-        path="",
-        seconds=sum(window.end - window.start for window in windows),
-        speaker=None,
-        predictions=(),
-        windows=len(windows),
-        model=model.model_file.path.name,
-        provider=model.providers[0],
-        embedding=unit_length(mean),
+    seconds = sum(window.end - window.start for window in windows)
+    probabilities, logits = (
+        each[own].mean(axis=0, dtype=np.float64)
+        for each in (embedded.probabilities, embedded.logits)
     )
-    return name(pooled, embedded.probabilities[own].mean(axis=0, dtype=np.float64))
+    scores = ClipScores(None, len(windows), probabilities, unit_length(mean), logits)
+    pooled = model.answers.embedded(scores, Heard(seconds))
+    return name(Voice(pooled, scores, seconds / len(windows)))
 
 
 def _of_one_name(answers: Sequence[Prediction]) -> list[list[int]]:
