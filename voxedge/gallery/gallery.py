@@ -88,6 +88,14 @@ class Gallery:
             self._model = Identifier(self._model)
         return self._model
 
+    def require_own_model(self) -> None:
+        """Refuse a model file that the gallery was not made with.
+
+        Raises:
+            ForeignModel: it is another one.
+        """
+        self._require_own_model(self.contents)
+
     def reload(self) -> None:
         """Read the file again when it is next needed."""
         self._contents = None

@@ -21,6 +21,7 @@ import numpy as np
 from voxedge import errors
 from voxedge.audio.limits import Limits, Samples, check_values
 from voxedge.audio.load import Audio, path_text
+from voxedge.audio.raw import RawFormat
 from voxedge.errors import AudioError, DecodingStopped, UsageError
 from voxedge.isolation.messages import Broken, receive, send
 from voxedge.speech.clip import Speech
@@ -89,9 +90,10 @@ class Decoders:
 
         Raises:
             AudioError: one of its kinds; ``DecodingStopped`` if the worker crashed, or was stopped.
+            UsageError: ``raw`` describes no samples.
         """
+        request = self._request(clip, raw, whole=True)
         with self._worker() as worker:
-            request = self._request(clip, raw, whole=True)
             ((end, samples),) = worker.answers(request, _payload(clip), self._most)
         speech = None
         if "speech" in end:
@@ -108,8 +110,8 @@ class Decoders:
         Raises:
             AudioError: see ``decode``; also while the blocks are read.
         """
+        request = self._request(clip, raw, whole=False)
         with self._worker() as worker:
-            request = self._request(clip, raw, whole=False)
             blocks = Stream(worker.answers(request, _payload(clip), self._most))
             yield blocks
             if not blocks.at_end:  # the worker goes on sending what nobody reads
@@ -122,12 +124,15 @@ class Decoders:
 
     def _request(self, clip: Clip, raw: str | None, *, whole: bool) -> dict[str, Any]:
         rules = self.rules
+        described = raw or rules.raw
+        if described is not None:
+            RawFormat.parse(described)  # the caller's fault, not the clip's
         return {
             "path": path_text(clip) if isinstance(clip, str | os.PathLike) else None,
             "rate": rules.sample_rate,
             "limits": asdict(rules.limits),
             "strict": rules.strict,
-            "raw": raw or rules.raw,
+            "raw": described,
             "whole": whole,
             "speech": rules.speech,
         }

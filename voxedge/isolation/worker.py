@@ -73,7 +73,7 @@ def _answer(header: Mapping[str, Any], payload: bytes, answers: BinaryIO) -> Non
 
 
 def _bytes(samples: Samples) -> memoryview:
-    return memoryview(np.ascontiguousarray(samples, "<f4")).cast("B")
+    return memoryview(np.ascontiguousarray(samples, "<f4").data).cast("B")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from voxedge.audio.decoder import MonoBlocks
+from voxedge.audio.decoder import Blocks
 from voxedge.audio.limits import Limits, Samples
 from voxedge.audio.load import Source, path_text, stream
 from voxedge.errors import NonFiniteOutput, NoSpeech
@@ -81,14 +81,36 @@ def who_spoke_when(
         NonFiniteOutput: an embedding is NaN or infinite.
         MissingExtra: SciPy is not installed.
     """
-    require_scipy()
     settings = settings or Settings()
     path = path_text(source) if isinstance(source, str | os.PathLike) else "-"
     with stream(source, model.sample_rate, settings.limits, settings.strict) as blocks:
-        cutter = SpeechWindows(model.sample_rate, detector)
-        embedded = embed(_windows(blocks, cutter, progress), model)
-        if not embedded.windows:
-            raise NoSpeech(f"no speech in {blocks.seconds:.1f} s of audio")
+        return timeline_of(
+            blocks, model, name, settings, path=path, detector=detector, progress=progress
+        )
+
+
+def timeline_of(
+    blocks: Blocks,
+    model: Identifier,
+    name: Namer = nobody,
+    settings: Settings | None = None,
+    *,
+    path: str = "-",
+    detector: Detector | None = None,
+    progress: Progress | None = None,
+) -> Timeline:
+    """Find out who spoke when in a recording that is being decoded: see ``who_spoke_when``.
+
+    Args:
+        blocks: samples at the model's rate; the limits and ``strict`` are the decoder's.
+        path: of the recording, for the answer.
+    """
+    require_scipy()
+    settings = settings or Settings()
+    cutter = SpeechWindows(model.sample_rate, detector)
+    embedded = embed(_windows(blocks, cutter, progress), model)
+    if not embedded.windows:
+        raise NoSpeech(f"no speech in {blocks.seconds:.1f} s of audio")
     speakers, segments = describe(embedded, model, name, settings)
     return Timeline(
         path=path,
@@ -127,7 +149,7 @@ def describe(
 
 
 def _windows(
-    blocks: MonoBlocks, cutter: SpeechWindows, progress: Progress | None
+    blocks: Blocks, cutter: SpeechWindows, progress: Progress | None
 ) -> Iterator[tuple[Window, Samples]]:
     for block in blocks:
         yield from cutter.feed(block)
