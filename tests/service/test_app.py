@@ -161,8 +161,8 @@ def test_people_are_enrolled_named_verified_and_removed(people, clips, trunk_pat
     assert named["speaker"] == expected.speaker
     Gallery(path, trunk_path).rename("Bob", "Ben")  # by another process
     assert client.get("/people").json() == ["Ann", "Ben"]
-    assert client.delete("/people?name=Ann").status_code == 204
-    assert error_of(client.delete("/people?name=Ann")) == (404, "unknown_person")
+    assert client.delete("/people/Ann").status_code == 204
+    assert error_of(client.delete("/people/Ann")) == (404, "unknown_person")
     assert client.get("/people").json() == ["Ben"]
     assert error_of(client.post("/enroll?name=ben", content=ann[0].read_bytes())) == (
         409,
@@ -222,7 +222,7 @@ def test_the_description_has_every_route_and_no_page_of_another_site(client):
     assert routes == {
         *(("/healthz", "get"), ("/readyz", "get"), ("/metrics", "get")),
         *(("/identify", "post"), ("/verify", "post"), ("/timeline", "post")),
-        *(("/enroll", "post"), ("/people", "get"), ("/people", "delete")),
+        *(("/enroll", "post"), ("/people", "get"), ("/people/{name}", "delete")),
     }
     fields = described["components"]["schemas"]["PredictionRecord"]["properties"]
     assert {"speaker", "predictions", "reason", "speech_seconds"} <= set(fields)

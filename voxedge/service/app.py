@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request, Response, WebSocket
+from fastapi import FastAPI, Path, Query, Request, Response, WebSocket
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -66,6 +66,10 @@ Accept = Annotated[
     float, Query(gt=0, lt=1, description="Share of strangers who may be let through.")
 ]
 Name = Annotated[str, Query(min_length=1, max_length=200, examples=["Ann"])]
+
+
+class _Measured(Response):
+    media_type = CONTENT_TYPE
 
 
 def create_app(engine: Engine, metrics: ServiceMetrics) -> FastAPI:
@@ -176,14 +180,14 @@ def _health(app: FastAPI, queue: Queue, metrics: ServiceMetrics) -> None:
             raise Refused(503, "busy", "all places are taken", {"Retry-After": "1"})
         return {"status": "ready"}
 
-    @app.get("/metrics", tags=["health"], responses=refusals(401, 403))
+    @app.get("/metrics", tags=["health"], response_class=_Measured, responses=refusals(401, 403))
     async def measured() -> Response:
         """Counts and times, for Prometheus."""
-        return Response(metrics.text(), media_type=CONTENT_TYPE)
+        return _Measured(metrics.text())
 
 
 def _clips(app: FastAPI, engine: Engine, queue: Queue) -> None:
-    common = refusals(400, 401, 403, 408, 413, 422, 500, 503)
+    common = refusals(400, 401, 403, 404, 408, 413, 422, 500, 503)
 
     @app.post(
         "/identify",
@@ -212,7 +216,7 @@ def _clips(app: FastAPI, engine: Engine, queue: Queue) -> None:
         "/verify",
         tags=["clips"],
         response_model=model_of(VerificationRecord),
-        responses=common | refusals(404),
+        responses=common,
         openapi_extra=clip_body(a=f"{_CLIP} Or leave it out, and give a name.", b=_CLIP),
     )
     async def verify(
@@ -275,8 +279,8 @@ def _people(app: FastAPI, engine: Engine, queue: Queue) -> None:
         """The names of those who are enrolled."""
         return list(engine.people().names)
 
-    @app.delete("/people", tags=["people"], status_code=204, responses=common)
-    async def remove(name: Name) -> Response:
+    @app.delete("/people/{name:path}", tags=["people"], status_code=204, responses=common)
+    async def remove(name: Annotated[str, Path(min_length=1, max_length=200)]) -> Response:
         """Remove a person; the gallery is written anew without name, embeddings and samples."""
         async with queue.place():
             await engine.remove(name)
