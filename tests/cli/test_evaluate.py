@@ -110,6 +110,16 @@ def test_strangers_by_the_thresholds_of_a_file_and_by_their_own(type_in, worksho
     assert {tuple(each["answers"]) for each in written["unseen"]} == {tuple(found["conditions"])}
     page = (tmp_path / "out" / "evaluation.html").read_text()
     assert page.count("<polyline") == 6
+    for clip in (unseen / "eve").glob("*.wav"):
+        clip.unlink()
+    shutil.copy(unseen / "fay" / "01.wav", unseen / "eve" / "one.wav")
+    alone = type_in("evaluate", "runs", "--model", model, *flags)
+    assert "no EER of embeddings" in alone.err
+    assert "31 clips of 2 strangers" in alone.out
+    (unseen / "eve").rename(unseen / "ada")
+    with pytest.raises(CorpusError, match="trained on ada"):
+        type_in("evaluate", "runs", "--model", model, *flags)
+    (unseen / "ada").rename(unseen / "eve")
     by_network = type_in("evaluate", "runs", *flags, "--json")
     assert json.loads(by_network.out)["open_set"]["score"] == "best_logit"
 

@@ -17,7 +17,7 @@ from tests.inference.test_open_set import resealed
 from tests.timeline.conftest import LoudnessDetector, talk, write_gallery
 from tests.timeline.test_listening import PlayedFile
 from voxedge.cli.app import run
-from voxedge.cli.timeline import clock, strip
+from voxedge.cli.timeline import _row, clock, strip
 from voxedge.inference.identifier import Identifier
 from voxedge.inference.open_set import OpenSet, probability
 from voxedge.timeline.record import Segment
@@ -102,6 +102,14 @@ def test_a_strip_shows_how_much_of_each_part_is_spoken(encoding, expected, monke
     spoken = [Segment(0.0, 2.0, "ada", 1.0), Segment(5.0, 5.5, "ada", 1.0)]
     monkeypatch.setattr("sys.stdout", SimpleNamespace(encoding=encoding))
     assert strip(spoken, 8.0, 4) == expected
+
+
+def test_unknown_turns_beside_named_ones_have_no_probability():
+    ada = [Segment(0.0, 3.0, "ada", 0.5, 0.9), Segment(3.5, 4.5, "ada", 0.5, 0.5)]
+    assert _row(ada, named=True) == ("0:00.0", "0:04.5", "ada", "4.0 s", "0.80")
+    unknown = [Segment(4.5, 6.0, "unknown-1", 0.75)]
+    assert _row(unknown, named=True)[-1] == ""
+    assert _row(unknown, named=False)[-1] == "0.75"
 
 
 def test_times_are_rounded_as_a_whole():

@@ -24,7 +24,7 @@ from voxedge.evaluation.measures import Measures, measure, read_groups
 from voxedge.evaluation.model import Model
 from voxedge.evaluation.open_set import SHARES, measure_open_set
 from voxedge.evaluation.page import PAGE, render
-from voxedge.evaluation.verification import verify
+from voxedge.evaluation.verification import Verification, has_pairs, require_unseen, verify
 from voxedge.files import write_text
 from voxedge.inference.identifier import Identifier
 from voxedge.inference.scoring import ClipScores
@@ -108,6 +108,8 @@ def evaluate(
     else:
         subject["data"] = str(data)
     subject["split"] = split if clips[0].split else None
+    if unseen_corpus:
+        require_unseen(measured, unseen_corpus.clips)
     environment = _environment(noise, rooms, stress, measured.sample_rate)
     conditions, missing = choose_conditions(stress, environment)
     if missing:
@@ -132,10 +134,10 @@ def evaluate(
     evaluation.write(folder / FILE, measures)  # kept even if the unseen clips cannot be used
     if unseen_corpus:
         _warn_of(_problems(unseen_corpus), f"voxedge data check {unseen}")
-        with console.Progress("verifying") as progress:
-            measures["verification"] = verify(
-                measured, unseen_corpus.clips, workers=workers, progress=progress.update
-            )
+        if has_pairs(unseen_corpus.clips):
+            measures["verification"] = _verify(measured, unseen_corpus.clips, workers)
+        else:
+            console.warn("no EER of embeddings: that takes two clips of each of two people")
         with console.Progress("hearing strangers") as progress:
             heard = ask(
                 measured,
@@ -158,6 +160,11 @@ def evaluate(
     else:
         show(subject, measures)
     console.say(f"{folder / PAGE} and {FILE} beside it" if written else str(folder / FILE))
+
+
+def _verify(model: Model, clips: Sequence[Clip], workers: int) -> Verification:
+    with console.Progress("verifying") as progress:
+        return verify(model, clips, workers=workers, progress=progress.update)
 
 
 def _write_page(

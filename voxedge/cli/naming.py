@@ -34,7 +34,7 @@ def choose_namer(
         return by_gallery(open_gallery(path, identifier, limit), limit.accept, limit.cosine)
     if names and identifier.labels:
         return by_model(identifier, limit.share(identifier))
-    if limit.given or limit.cosine is not None:
+    if limit.given:
         raise UsageError(
             "--accept, --always-answer and --threshold are of names, and there are none",
             "--gallery people.vxg, or a model file that knows its speakers",
