@@ -23,6 +23,7 @@ FLOORS = (
     ("inference",),
     ("gallery",),
     ("timeline",),
+    ("service",),
     ("data",),
     ("evaluation",),
     ("train",),
