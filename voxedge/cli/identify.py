@@ -69,6 +69,14 @@ def identify(
         bool,
         typer.Option("--strict", help="Refuse clips that are cut off.", rich_help_panel=_LIMITS),
     ] = False,
+    isolate: Annotated[
+        bool,
+        typer.Option(
+            "--isolate",
+            help="Decode in processes of their own, with limits on time, memory and system calls.",
+            rich_help_panel=_LIMITS,
+        ),
+    ] = False,
     min_seconds: Annotated[
         float | None,
         typer.Option(
@@ -109,6 +117,7 @@ def identify(
         strict=strict,
         raw=raw,
         any_sound=any_sound,
+        isolate=isolate,
     )
     if raw and any(map(os.path.isdir, paths)):
         raise UsageError("--raw takes files, patterns and -, not folders")

@@ -54,6 +54,8 @@ class Identifier:
         strict: refuse cut-off and over-long clips instead of warning.
         raw: how to read files, if they are samples without a header: ``s16le,16000,1``.
         any_sound: name somebody after noise and music as well: no speech is looked for.
+        isolate: decode files in processes of their own, as many as ``threads``, with limits on
+            time, memory and system calls (``voxedge.isolation``): for files of strangers.
 
     Raises:
         ModelError: the file is missing, or is not safe to run.
@@ -72,6 +74,7 @@ class Identifier:
         strict: bool = False,
         raw: str | None = None,
         any_sound: bool = False,
+        isolate: bool = False,
     ) -> None:
         if not 1 <= batch_size <= _MAX_BATCH:
             raise UsageError(f"batch_size must be 1 to {_MAX_BATCH}, not {batch_size}")
@@ -82,7 +85,9 @@ class Identifier:
         self.model_file = read_model(os.fspath(model or default_model()))
         self.metadata = self.model_file.metadata
         open_set = OpenSet.from_metadata(self.metadata.thresholds)
-        self._reader = ClipReader(self.metadata, limits, strict, raw, any_sound)
+        self._reader = ClipReader(
+            self.metadata, limits, strict, raw, any_sound, self.threads if isolate else 0
+        )
         session, self.notes = self._open(device, self.threads)
         self.providers: tuple[str, ...] = tuple(session.get_providers())
         self.answers = Answers(

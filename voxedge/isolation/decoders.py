@@ -10,9 +10,10 @@ import os
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from queue import LifoQueue
+from queue import Empty, LifoQueue
 from types import TracebackType
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
@@ -22,7 +23,7 @@ from voxedge import errors
 from voxedge.audio.limits import Limits, Samples, check_values
 from voxedge.audio.load import Audio, path_text
 from voxedge.audio.raw import RawFormat
-from voxedge.errors import AudioError, DecodingStopped, UsageError
+from voxedge.errors import AudioError, DecodingStopped, OutsideLimits, UsageError
 from voxedge.isolation.messages import Broken, receive, send
 from voxedge.speech.clip import Speech
 from voxedge.speech.segments import Segment
@@ -34,6 +35,8 @@ SECONDS = 30.0  # for a clip
 MEMORY = 2 << 30  # bytes of address space of a worker, of which its libraries take a third
 _PROGRAM = "voxedge.isolation.worker"
 _KEPT = 2_000  # bytes of what a worker last wrote on its standard error
+_SHOWN = 200  # characters of it
+_LAST_WORDS = 1.0  # seconds until all of it has come
 _BYTES = 4  # of a sample
 _CODES = {
     each.code: each
@@ -79,7 +82,7 @@ class Decoders:
         self._idle: LifoQueue[_Worker | None] = LifoQueue()
         for _ in range(count):
             self._idle.put(None)
-        self._count = count
+        self._end = weakref.finalize(self, _stop, self._idle)
 
     def decode(self, clip: Clip, raw: str | None = None) -> Decoded:
         """Decode a clip and find its speech; waits for a worker.
@@ -92,9 +95,9 @@ class Decoders:
             AudioError: one of its kinds; ``DecodingStopped`` if the worker crashed, or was stopped.
             UsageError: ``raw`` describes no samples.
         """
-        request = self._request(clip, raw, whole=True)
+        request, payload = self._request(clip, raw, whole=True), self._payload(clip)
         with self._worker() as worker:
-            ((end, samples),) = worker.answers(request, _payload(clip), self._most)
+            ((end, samples),) = worker.answers(request, payload, self._most)
         speech = None
         if "speech" in end:
             speech = Speech(tuple(Segment(float(a), float(b)) for a, b in end["speech"]))
@@ -110,9 +113,9 @@ class Decoders:
         Raises:
             AudioError: see ``decode``; also while the blocks are read.
         """
-        request = self._request(clip, raw, whole=False)
+        request, payload = self._request(clip, raw, whole=False), self._payload(clip)
         with self._worker() as worker:
-            blocks = Stream(worker.answers(request, _payload(clip), self._most))
+            blocks = Stream(worker.answers(request, payload, self._most))
             yield blocks
             if not blocks.at_end:  # the worker goes on sending what nobody reads
                 worker.stop()
@@ -137,6 +140,14 @@ class Decoders:
             "speech": rules.speech,
         }
 
+    def _payload(self, clip: Clip) -> memoryview:
+        if isinstance(clip, str | os.PathLike):
+            return memoryview(b"")
+        payload, most = memoryview(clip), self.rules.limits.max_bytes
+        if payload.nbytes > most:
+            raise OutsideLimits(f"{payload.nbytes} bytes; at most {most} are read")
+        return payload
+
     @contextlib.contextmanager
     def _worker(self) -> Iterator[_Worker]:
         """An idle worker, which nobody else gets meanwhile; one that was stopped is replaced."""
@@ -150,12 +161,8 @@ class Decoders:
             self._idle.put(worker)
 
     def close(self) -> None:
-        """Stop the workers that are idle; call it when no clip is being decoded."""
-        for _ in range(self._count):
-            worker = self._idle.get()
-            if worker is not None:
-                worker.stop()
-            self._idle.put(None)
+        """Stop the workers that are idle; also called when the pool is no longer referenced."""
+        self._end()
 
     def __enter__(self) -> Decoders:
         return self
@@ -167,6 +174,18 @@ class Decoders:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _stop(idle: LifoQueue[_Worker | None]) -> None:
+    """Stop the workers of a queue, which stays as long as it is."""
+    workers = []
+    with contextlib.suppress(Empty):
+        while True:
+            workers.append(idle.get_nowait())
+    for worker in workers:
+        if worker is not None:
+            worker.stop()
+        idle.put(None)
 
 
 class Stream:
@@ -215,7 +234,8 @@ class _Worker:
         assert self._process.stdout
         self._to: BinaryIO = self._process.stdin  # type: ignore[assignment]
         self._from: BinaryIO = self._process.stdout  # type: ignore[assignment]
-        threading.Thread(target=self._drain, daemon=True).start()
+        self._drainer = threading.Thread(target=self._drain, daemon=True)
+        self._drainer.start()
         with self._watched():
             receive(self._from, 0)
 
@@ -250,7 +270,9 @@ class _Worker:
         self.stopped = True
         self._process.kill()
         self._process.wait()
-        self._to.close()
+        self._drainer.join(_LAST_WORDS)  # its end of the pipe may be open in a child
+        with contextlib.suppress(OSError):  # what was not sent yet
+            self._to.close()
         self._from.close()
 
     @contextlib.contextmanager
@@ -280,7 +302,7 @@ class _Worker:
         if late:
             return DecodingStopped(f"decoding took over {self._seconds:g} s, and was stopped")
         words = self._last_words.decode(errors="replace").strip().splitlines()
-        why = words[-1] if words else broken
+        why = words[-1][-_SHOWN:] if words else broken
         return DecodingStopped(f"the process that decodes has failed: {why}")
 
     def _drain(self) -> None:
@@ -289,10 +311,6 @@ class _Worker:
         with contextlib.suppress(ValueError, OSError):
             while data := os.read(self._process.stderr.fileno(), 1 << 16):
                 self._last_words = (self._last_words + data)[-_KEPT:]
-
-
-def _payload(clip: Clip) -> memoryview:
-    return memoryview(b"" if isinstance(clip, str | os.PathLike) else clip)
 
 
 def _samples(data: bytes) -> Samples:

@@ -22,6 +22,7 @@ from voxedge.timeline.naming import Namer
 
 _MOST = 1 << 20  # bytes of a message
 _FULL_SCALE = 32_768
+_PAUSE = 0.02  # seconds
 
 
 class Sender:
@@ -34,7 +35,7 @@ class Sender:
         self._came = 0  # samples
 
     def clock(self) -> float:
-        """Seconds of sound that came: a network delivers in bursts, and files faster than life."""
+        """Seconds of sound that came: a network delivers in bursts, a file all at once."""
         return self._came / self.rate
 
     def put(self, data: bytes) -> None:
@@ -108,7 +109,11 @@ async def _receive(socket: WebSocket, sender: Sender) -> None:
             if len(data) > _MOST or len(data) % 2:
                 sender.inbox.end(f"a message of {len(data)} bytes: at most {_MOST}, 2 a sample")
                 return
-            sender.put(data)
+            step = 2 * max(1, sender.rate // 10)  # a tenth of a second
+            for start in range(0, len(data), step):
+                sender.put(data[start : start + step])
+                while sender.inbox.full:  # then the other side waits, and nothing is dropped
+                    await asyncio.sleep(_PAUSE)
     except (WebSocketDisconnect, RuntimeError):
         pass
     sender.inbox.end()
