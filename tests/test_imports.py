@@ -23,7 +23,7 @@ FLOORS = (
     ("inference",),
     ("gallery",),
     ("timeline",),
-    ("service",),
+    ("jobs", "service"),
     ("data",),
     ("evaluation",),
     ("train",),
