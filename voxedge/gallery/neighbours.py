@@ -75,8 +75,7 @@ def open_neighbours(
     Raises:
         MissingExtra: usearch is not installed.
     """
-    with needs_extra("search"):
-        import usearch.index  # noqa: F401 - said before anything is computed
+    _usearch_index()  # said before anything is computed
     rows = np.ascontiguousarray(rows, np.float32)
     for path in keep_own(rows, gallery):
         graph = _opened(path, rows)
@@ -94,9 +93,7 @@ def open_neighbours(
 
 def build(rows: Floats) -> Any:  # noqa: ANN401 - usearch.index.Index
     """The graph of rows [P, E] of unit length, which it holds in eight bits a value."""
-    from usearch.index import Index
-
-    graph = Index(
+    graph = _usearch_index()(
         ndim=rows.shape[1],
         metric="ip",
         dtype="i8",
@@ -140,18 +137,31 @@ def _write(graph: Any, gallery: Path, own: str) -> Path:  # noqa: ANN401 - usear
 
 def _opened(path: Path, rows: Floats) -> Any | None:  # noqa: ANN401 - usearch.index.Index
     """The graph of a file, mapped into memory; None if the file is not whole or not of the rows."""
-    from usearch.index import Index
-
     try:
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS]
         if not path.name.endswith(f"-{content}.index"):
             return None
-        graph = Index.restore(str(path), view=True)
+        graph = _usearch_index().restore(str(path), view=True)
     except (OSError, RuntimeError, ValueError):
         return None
     fits = graph is not None and (len(graph), graph.ndim) == rows.shape
     return graph if fits else None
+
+
+def _usearch_index() -> Any:  # noqa: ANN401 - the class, whose package has few types
+    """``usearch.index.Index``.
+
+    ONNX Runtime is loaded before it: after usearch 2.26 its import crashes.
+
+    Raises:
+        MissingExtra: usearch is not installed.
+    """
+    with suppress(ImportError):
+        import voxedge.inference.runtime  # noqa: F401
+    with needs_extra("search"):
+        from usearch.index import Index
+    return Index
 
 
 def _digest(data: Any) -> str:  # noqa: ANN401 - whatever has a buffer
