@@ -1,8 +1,8 @@
 """``python -m bench.search PEOPLE ...``: the nearest five of so many people, by usearch and NumPy.
 
-The people are synthetic and clustered as CAM++ places speakers (8,000 clips of 900 accounts, 90
-people with several clips): the variance of the embeddings falls by half every 31 directions, people
-are in groups, as of one sex and language, two people have a mean cosine of 0.08 and a deviation of
+The people are synthetic and clustered as CAM++ places speakers (13,929 crops of the corpora, 724
+clips of 90 speakers): the variance of the embeddings falls by half every 31 directions, people are
+in groups, as of one sex and language, two people have a mean cosine of 0.07 and a deviation of
 0.12, and a clip one of 0.83 with its own person.
 """
 

@@ -307,7 +307,7 @@ def _clips(gallery: Gallery, data: Path | None) -> Clips:
 def _constant(graph: ir.Graph, name: str, value: npt.NDArray[np.float32]) -> ir.Value:
     tensor = ir.tensor(value.astype(np.float32), name=name)
     constant = ir.Value(
-        name=name, const_value=tensor, shape=tensor.shape, type=ir.TensorType(tensor.dtype)
+        name=name, const_value=tensor, shape=ir.Shape(value.shape), type=ir.TensorType(tensor.dtype)
     )
     graph.register_initializer(constant)
     return constant

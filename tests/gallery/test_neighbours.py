@@ -13,11 +13,11 @@ import pytest
 
 from tests.gallery.conftest import CALIBRATION
 from voxedge.errors import MissingExtra
-from voxedge.gallery import file, neighbours, search
+from voxedge.gallery import file, neighbours
 from voxedge.gallery.gallery import Gallery
-from voxedge.gallery.neighbours import NeighbourIndex, keep_own, open_neighbours
+from voxedge.gallery.neighbours import NeighbourIndex, keep_own, open_index, open_neighbours
 from voxedge.gallery.people import Contents, EnrolledClip, GalleryModel, Person
-from voxedge.gallery.search import ExactIndex, open_index
+from voxedge.gallery.search import ExactIndex
 
 if find_spec("usearch") is None:  # not imported here: ONNX Runtime has to be loaded before it
     pytest.skip("the index of large galleries needs usearch", allow_module_level=True)
@@ -82,7 +82,7 @@ def test_of_equals_the_first_one_comes_first(gallery):
 
 
 def test_the_number_of_people_decides(gallery, monkeypatch):
-    monkeypatch.setattr(search, "EXACT_UP_TO", 100)
+    monkeypatch.setattr(neighbours, "EXACT_UP_TO", 100)
     assert isinstance(open_index(rows(100), gallery), ExactIndex)
     said = []
     assert isinstance(open_index(rows(101), gallery, said.append), NeighbourIndex)
@@ -158,7 +158,7 @@ def test_without_usearch_the_extra_is_named(gallery, monkeypatch):
 
 def test_a_gallery_of_many_people(spectrum_model, identifier, gallery, monkeypatch):
     """The same names as by all comparisons; a removed person's index goes with the person."""
-    monkeypatch.setattr(search, "EXACT_UP_TO", 100)
+    monkeypatch.setattr(neighbours, "EXACT_UP_TO", 100)
     model = GalleryModel.of(identifier.metadata, "spectrum.onnx")
     people = tuple(
         Person(f"p{n}", (EnrolledClip("a", 2, 1, row),)) for n, row in enumerate(rows(150, 80))
@@ -168,7 +168,7 @@ def test_a_gallery_of_many_people(spectrum_model, identifier, gallery, monkeypat
     many = Gallery(gallery, identifier)
     answer = many.identify(clip)
     assert list(gallery.parent.glob("*.index"))
-    monkeypatch.setattr(search, "EXACT_UP_TO", 1_000)
+    monkeypatch.setattr(neighbours, "EXACT_UP_TO", 1_000)
     exact = Gallery(gallery, identifier).identify(clip)
     assert [m.speaker for m in answer.matches] == [m.speaker for m in exact.matches]
     assert (answer.speaker, answer.reason) == (exact.speaker, exact.reason)

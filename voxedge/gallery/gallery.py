@@ -26,9 +26,10 @@ from voxedge.gallery import changes, file
 from voxedge.gallery.calibration import Calibration, measure
 from voxedge.gallery.embed import EmbeddedClip, hear, one_embedding
 from voxedge.gallery.enrolment import Enrolment
+from voxedge.gallery.neighbours import open_index
 from voxedge.gallery.people import Contents, Floats, GalleryModel, Person, new_name
 from voxedge.gallery.recognition import Recogniser, recogniser, require_people
-from voxedge.gallery.search import Index, open_index
+from voxedge.gallery.search import Index
 from voxedge.gallery.thresholds import DEFAULT_ACCEPT, log_odds, threshold
 from voxedge.gallery.verification import Verification, compared, decided, given
 from voxedge.inference.identifier import Identifier

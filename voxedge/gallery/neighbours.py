@@ -21,7 +21,7 @@ import numpy as np
 
 from voxedge.files import atomic_write
 from voxedge.gallery.people import Floats
-from voxedge.gallery.search import Found, largest
+from voxedge.gallery.search import EXACT_UP_TO, ExactIndex, Found, Index, largest
 from voxedge.install import needs_extra
 from voxedge.threads import available_processors
 
@@ -58,6 +58,22 @@ class NeighbourIndex:
         cosines = self._rows[people] @ embedding
         best = largest(cosines, k)
         return people[best], cosines[best]
+
+
+def open_index(rows: Floats, gallery: Path, say: Callable[[str], None] = lambda _: None) -> Index:
+    """The index of a gallery's people.
+
+    Args:
+        rows: [P, E], of unit length.
+        gallery: its file; the index of a large one is kept beside it.
+        say: gets a line before an index is built, which takes minutes.
+
+    Raises:
+        MissingExtra: there are more people than are compared one by one, and usearch is missing.
+    """
+    if len(rows) <= EXACT_UP_TO:
+        return ExactIndex(rows)
+    return open_neighbours(rows, gallery, say)
 
 
 def open_neighbours(

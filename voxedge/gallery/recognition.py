@@ -58,7 +58,7 @@ def recogniser(
             speaker=None if reason else matches[0].speaker,
             reason=reason,
             predictions=_scores(matches, found, odds),
-            known=known and known(matches[0].cosine),
+            known=known(matches[0].cosine) if known else None,
             least_known=least_known,
             matches=matches,
             threshold=line,

@@ -1,15 +1,13 @@
 """Search for the people whose embeddings are nearest to a clip's.
 
-Up to 100,000 people all are compared, which is exact. Beyond, a graph of neighbours (HNSW, Malkov
-and Yashunin 2020, by usearch) proposes people, and those alone are compared.
+Up to 100,000 people all are compared, which is exact. Beyond, ``neighbours.py`` proposes people,
+and those alone are compared.
 
 Shapes: Q clips, E embedding, P people, k people that are wanted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -52,24 +50,6 @@ class ExactIndex:
         k = min(k, len(self._rows))
         people = np.stack([largest(row, k) for row in cosines])
         return Found(np.take_along_axis(cosines, people, axis=1), people, cosines)
-
-
-def open_index(rows: Floats, gallery: Path, say: Callable[[str], None] = lambda _: None) -> Index:
-    """The index of a gallery's people.
-
-    Args:
-        rows: [P, E], of unit length.
-        gallery: its file; the index of a large one is kept beside it.
-        say: gets a line before an index is built, which takes minutes.
-
-    Raises:
-        MissingExtra: there are more people than are compared one by one, and usearch is missing.
-    """
-    if len(rows) <= EXACT_UP_TO:
-        return ExactIndex(rows)
-    from voxedge.gallery.neighbours import open_neighbours
-
-    return open_neighbours(rows, gallery, say)
 
 
 def largest(values: Floats, k: int) -> npt.NDArray[np.intp]:

@@ -68,7 +68,7 @@ def calibration(contents: Contents) -> Calibration | None:
 def log_odds(contents: Contents) -> LogOdds | None:
     """What makes a cosine a probability; None where it was not measured."""
     known = calibration(contents)
-    return known and known.odds
+    return known.odds if known else None
 
 
 def threshold(contents: Contents, accept: float = DEFAULT_ACCEPT) -> Threshold | None:
