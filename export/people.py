@@ -195,9 +195,14 @@ def _compare_unknown(
         ParityError: they differ, and not by rounding.
     """
     assert named.answers.open_set is not None
-    odds = named.answers.open_set.log_odds(actual, np.ones(len(actual)))  # the length does not count
+    odds = named.answers.open_set.log_odds(
+        actual, np.ones(len(actual))
+    )  # the length does not count
     for share, line in lines.items():
-        least, lead = named.answers.open_set.threshold(share), expected.max(axis=1) - scale * line.cosine
+        least, lead = (
+            named.answers.open_set.threshold(share),
+            expected.max(axis=1) - scale * line.cosine,
+        )
         assert least is not None
         apart = ((lead >= 0) != (odds >= least)) & (np.abs(lead) > parity.TOLERANCE)
         if apart.any():
