@@ -33,7 +33,7 @@ FLOORS = (
 )
 HEAVY = {
     *("torch", "torchvision", "torchaudio", "onnx", "onnx_ir", "matplotlib", "jinja2"),
-    *("tensorboard", "scipy", "librosa", "safetensors", "pydantic", "av"),
+    *("tensorboard", "scipy", "librosa", "safetensors", "pydantic", "av", "usearch"),
 }
 
 

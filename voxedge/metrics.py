@@ -16,6 +16,10 @@ Integers = npt.NDArray[np.integer]
 Booleans = npt.NDArray[np.bool_]
 
 
+_RIDGE = 1e-3  # of logistic regression, on figures of unit deviation
+_STEPS = 50  # of Newton's method
+
+
 class IntervalDict(TypedDict):
     """An ``Interval`` as JSON holds it."""
 
@@ -204,6 +208,35 @@ def softmax(logits: Floats) -> npt.NDArray[np.float64]:
     powers = np.exp(shifted)
     result: npt.NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
     return result
+
+
+def logistic_regression(targets: Floats, others: Floats) -> tuple[Floats, float]:
+    """Weights [F] and bias of calibrated log-odds at even odds (Bruemmer and du Preez 2006, Cllr).
+
+    Both kinds of trials weigh the same, however many there are. Newton's method with a small ridge,
+    so that kinds which can be told apart without an error have finite weights.
+
+    Args:
+        targets: figures [N, F] of trials whose log-odds should be positive.
+        others: of those whose log-odds should be negative.
+    """
+    together = np.concatenate([targets, others])
+    mean, deviation = together.mean(axis=0), together.std(axis=0) + 1e-9
+    scaled = np.column_stack([(together - mean) / deviation, np.ones(len(together))])
+    truth = np.repeat([1.0, 0.0], [len(targets), len(others)])
+    share = np.repeat([0.5 / len(targets), 0.5 / len(others)], [len(targets), len(others)])
+    ridge = np.diag([*[_RIDGE] * targets.shape[1], 0.0])
+    weights = np.zeros(scaled.shape[1])
+    for _ in range(_STEPS):
+        chance = 1 / (1 + np.exp(-np.clip(scaled @ weights, -30, 30)))
+        slope = scaled.T @ (share * (chance - truth)) + ridge @ weights
+        curve = (scaled * (share * chance * (1 - chance))[:, None]).T @ scaled + ridge
+        step = np.linalg.solve(curve + 1e-12 * np.eye(len(curve)), slope)
+        weights -= step * min(1.0, 5.0 / max(1e-9, float(np.abs(step).max())))
+        if float(np.abs(step).max()) < 1e-8:
+            break
+    own = weights[:-1] / deviation
+    return own, float(weights[-1] - own @ mean)
 
 
 def _error_rates(scores: Floats, same: Booleans) -> tuple[Floats, Floats]:

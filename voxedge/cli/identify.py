@@ -199,10 +199,12 @@ def _show(prediction: Prediction) -> None:
     rows: Sequence[tuple[str, float]] = prediction.matches or prediction.predictions
     names = [printable(name, _NAME) for name, _ in rows]
     width = max((len(name) for name in names), default=0)
-    for name, (_, value) in zip(names, rows, strict=True):
+    for row, (name, (_, value)) in enumerate(zip(names, rows, strict=True)):
         bar = console.colour("36", console.bar(value), sys.stdout)
-        figure = f"cosine {value:5.2f}" if prediction.matches else f"{100 * value:5.1f} %"
-        console.answer(f"  {name:<{width}}  {bar} {figure}")
+        figures = [f"cosine {value:5.2f}"] if prediction.matches else []
+        if prediction.predictions:
+            figures.append(f"{100 * prediction.predictions[row].probability:5.1f} %")
+        console.answer(f"  {name:<{width}}  {bar} {'  '.join(figures)}")
 
 
 def _why(prediction: Prediction) -> str:

@@ -49,7 +49,7 @@ def open_gallery(path: Path, identifier: Identifier, limit: Limit) -> Gallery:
         EmptyGallery: nobody is enrolled.
         ForeignModel: the gallery was made with another model file.
     """
-    gallery = Gallery(path, identifier)
+    gallery = Gallery(path, identifier, say=console.say)
     if gallery.threshold(limit.accept, limit.cosine) is None:
         console.warn(
             f"no threshold is known for {identifier.model_file.path.name}, so nobody is named:"
