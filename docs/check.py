@@ -120,6 +120,10 @@ CHECKS: dict[str, Check] = {
     "voxedge gallery calibrate strangers/": PARSE,  # which are two
     "voxedge identify clip.wav --gallery people.vxg --accept 1%": PARSE,
     "voxedge verify ada clip.wav --gallery people.vxg --threshold 0.5": PARSE,
+    # scale.md: tests/jobs runs a job
+    "voxedge identify recordings/ --engine ray --out answers/": PARSE,
+    "voxedge identify clips.parquet --engine ray --out answers/": PARSE,
+    "voxedge identify s3://bucket/clips/ --engine ray --out answers/": PARSE,
     # serve.md: tests/service asks a service what these ask
     **dict.fromkeys(
         (

@@ -10,13 +10,14 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from voxedge.audio.folders import find, is_skipped
 from voxedge.audio.formats import readability
 from voxedge.errors import UsageError
-from voxedge.files import write_json
+from voxedge.files import atomic_write, write_json
 from voxedge.inference.batch import COLUMNS, BatchIdentifier
 from voxedge.inference.open_set import ACCEPT
 from voxedge.install import needs_extra
@@ -93,7 +94,8 @@ def run(job: RayJob) -> JobReport:
     _claim(job)
     if not ray.is_initialized():
         ray.init(configure_logging=False, log_to_driver=False, include_dashboard=False)
-    workers = job.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    workers = job.workers or max(1, int(resources.get("CPU", 1)))
     context = ray.data.DataContext.get_current()
     context.checkpoint_config = CheckpointConfig(
         ID,
@@ -149,13 +151,21 @@ def _listed(source: str) -> list[str]:
         if not Path(source).is_dir():
             raise UsageError(f"there is no folder {source}", "a folder, a .parquet or .csv, a URL")
         root = os.path.abspath(source)  # noqa: PTH100 - workers have folders of their own
-        return [each.path for each in find(root) if each.kind == "clip"]
+        found = [each.path for each in find(root) if each.kind == "clip"]
+        if wrong := [path for path in found if not _is_text(path)]:
+            raise UsageError(f"{wrong[0]!r} is not UTF-8, as Parquet's names are", "rename it")
+        return found
     import fsspec
 
     system, root = fsspec.core.url_to_fs(source)
     scheme = source.partition("://")[0]
     names = (name for name in sorted(system.find(root)) if readability(name) == "readable")
     return [f"{scheme}://{name}" for name in names if not is_skipped(name.rsplit("/", 1)[-1])]
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path is whole in UTF-8; other bytes of it are surrogates."""
+    return path == path.encode(errors="replace").decode()
 
 
 def _claim(job: RayJob) -> None:
@@ -178,9 +188,27 @@ def _claim(job: RayJob) -> None:
 
 
 def _report(job: RayJob) -> JobReport:
-    import pyarrow.compute as pc
+    """Count the answers, and delete those that stand there twice.
+
+    What was left of a killed job may go on writing for some seconds while the next one computes the
+    same rows: each file is looked at once, and memory holds a hash of each path.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(job.out / ANSWERS, columns=[ID, "error"])
-    failed = table.num_rows - pc.sum(pc.is_null(table["error"])).as_py()
-    return JobReport(table.num_rows, failed, job.out / ANSWERS)
+    seen: set[int] = set()
+    clips = failed = 0
+    for file in sorted((job.out / ANSWERS).glob("*.parquet")):
+        table = pq.read_table(file)
+        new = []
+        for path in table[ID].to_pylist():
+            key = int.from_bytes(blake2b(path.encode(), digest_size=8).digest())
+            new.append(key not in seen)
+            seen.add(key)
+        if not all(new):
+            table = table.filter(pa.array(new))
+            with atomic_write(file) as out:
+                pq.write_table(table, out)
+        clips += table.num_rows
+        failed += table.num_rows - table["error"].null_count
+    return JobReport(clips, failed, job.out / ANSWERS)
