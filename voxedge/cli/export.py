@@ -74,6 +74,14 @@ def export(
     input_channels: Annotated[
         int, typer.Option(help="Interleaved; the model averages them.", rich_help_panel=_BUFFER)
     ] = 1,
+    ragged: Annotated[
+        bool,
+        typer.Option(
+            "--ragged",
+            help="The clips of a batch in one buffer, with their counts, in place of padded rows.",
+            rich_help_panel=_BUFFER,
+        ),
+    ] = False,
 ) -> None:
     """Write the best network of a run as ONE file: samples in, names out.
 
@@ -95,10 +103,10 @@ def export(
         raise UsageError(f"{model} is a folder", "name a file: voxedge export model.onnx")
     if not model.parent.is_dir():
         raise UsageError(f"there is no folder {model.parent}")
-    buffer = (input_rate, input_type, input_channels)
+    buffer = (input_rate, input_type, input_channels, ragged)
     if (run / STUDENT).is_file():
-        if buffer != (None, "float32", 1):
-            raise UsageError("a student's file takes mono float32 at its own rate")
+        if buffer != (None, "float32", 1, False):
+            raise UsageError("a student's file takes rows of mono float32 at its own rate")
         if impostors:
             raise UsageError("a student names nobody: --impostors is of a run")
         console.say(f"exporting {run / STUDENT}")
@@ -126,7 +134,7 @@ def export(
         impostors=impostors,
         licence=licence,
         precision=precision,
-        input_format=InputFormat(rate, input_type, input_channels),
+        input_format=InputFormat(rate, input_type, input_channels, ragged),
         say=console.say,
     )
     _show(done)
