@@ -62,6 +62,12 @@ def export(
             help="Also write .ort and its operator list, for minimal builds of ONNX Runtime.",
         ),
     ] = False,
+    triton: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Also put it into this model repository of Triton's server."
+        ),
+    ] = None,
     input_rate: Annotated[
         int | None,
         typer.Option(
@@ -120,7 +126,7 @@ def export(
             say=console.say,
         )
         _show_student(student)
-        _also_ort(model, ort)
+        _also(model, ort, triton)
         return
     if source:
         raise UsageError("--source is of a student; a run's clips are its source")
@@ -139,17 +145,21 @@ def export(
     )
     _show(done)
     console.answer(f"{model}: {len(done.metadata.labels)} speakers, {done.bytes / 1e6:.1f} MB")
-    _also_ort(model, ort)
+    _also(model, ort, triton)
     flag = "" if str(model) == DEFAULT_MODEL else f" --model {model}"
     console.say(f"next: voxedge identify CLIP{flag}")
 
 
-def _also_ort(model: Path, wanted: bool) -> None:
-    """Write the .ort file and its list of operators, if they are wanted."""
-    if wanted:
+def _also(model: Path, ort: bool, triton: Path | None) -> None:
+    """Write the same model in other forms, if they are wanted."""
+    if ort:
         from voxedge.export.ort_format import write_ort
 
         console.answer(" and ".join(path.name for path in write_ort(model)))
+    if triton:
+        from voxedge.export.triton import write_triton
+
+        console.answer(f"{write_triton(model, triton)} for Triton's server")
 
 
 def _show_student(done: ExportedStudent) -> None:
