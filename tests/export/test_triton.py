@@ -22,7 +22,7 @@ def parse(text):
     """A configuration as Triton's message; a field that it does not know is an error."""
     pb2 = pytest.importorskip(
         "tritonclient.grpc.model_config_pb2",
-        reason="pip install 'tritonclient[grpc]' to check Triton's configuration",
+        reason="pip install --no-deps tritonclient python-rapidjson: Triton's ModelConfig",
         exc_type=(ImportError, RuntimeError),
     )
     from google.protobuf import text_format
