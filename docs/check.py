@@ -98,6 +98,8 @@ CHECKS: dict[str, Check] = {
     "voxedge export model.onnx --precision int8": _EXPORT,
     "voxedge export model.onnx --precision fp16": _EXPORT,
     "voxedge export mic.onnx --input-rate 48000 --input-type int16 --input-channels 2": _EXPORT,
+    "voxedge export model.onnx --ragged": _EXPORT,
+    "voxedge export model.onnx --ragged --triton models/": _EXPORT,
     "voxedge export model.onnx --ort": _EXPORT,
     "voxedge export model.onnx --impostors strangers/": _EXPORT,
     "voxedge export names.onnx --gallery people.vxg --model campplus.onnx": PARSE,

@@ -6,7 +6,7 @@ Shapes: B batch, S samples.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, TypedDict
 
 import numpy as np
@@ -50,6 +50,7 @@ class InputFormat:
     rate: int  # Hz
     dtype: InputType = "float32"
     channels: int = 1  # interleaved
+    ragged: bool = False  # clips of a batch one after the other, with their counts
 
     def check(self, sample_rate: int) -> None:
         """Refuse a format that no model at ``sample_rate`` Hz can take.
@@ -63,12 +64,17 @@ class InputFormat:
             raise UsageError(f"--input-channels {self.channels}: 1 to {MAX_CHANNELS}")
 
     def is_plain(self, sample_rate: int) -> bool:
-        """Whether a model at ``sample_rate`` Hz takes it without conversion."""
-        return self == InputFormat(sample_rate)
+        """Whether a model at ``sample_rate`` Hz takes such samples without conversion."""
+        return replace(self, ragged=False) == InputFormat(sample_rate)
 
     def describe(self) -> InputDescription:
         """The JSON form, for the metadata."""
-        return {"dtype": self.dtype, "rate": self.rate, "channels": self.channels}
+        plain: InputDescription = {
+            "dtype": self.dtype,
+            "rate": self.rate,
+            "channels": self.channels,
+        }
+        return {**plain, "layout": "ragged"} if self.ragged else plain
 
 
 def with_input_format(
@@ -82,15 +88,13 @@ def with_input_format(
         sample_rate: Hz.
         window: samples at ``sample_rate`` that the model reads; no more are resampled.
     """
-    conversion = InputConversion(
-        input_format.rate, sample_rate, input_format.channels, input_format.dtype == "int16"
-    )
-    front = _trace_conversion(conversion, conversion.input_length(window) * input_format.channels)
+    longest = input_length(input_format, sample_rate, window)
+    front = _trace_conversion(_conversion(input_format, sample_rate), longest)
     front = compose.add_prefix(front, "device/", rename_inputs=False, rename_outputs=False)
     body = ir.to_proto(model)
     for default in [tensor for tensor in body.graph.initializer if tensor.name == "lengths"]:
         body.graph.initializer.remove(default)  # it is the new input that has a default
-    _rename_inputs(body.graph, {"pcm": "samples", "lengths": "valid"})
+    rename_inputs(body.graph, {"pcm": "samples", "lengths": "valid"})
     merged = compose.merge_models(
         front, body, io_map=[("device_samples", "samples"), ("device_valid", "valid")]
     )
@@ -99,6 +103,12 @@ def with_input_format(
     make_lengths_optional(result)
     tidy(result)
     return result
+
+
+def input_length(input_format: InputFormat, sample_rate: int, window: int) -> int:
+    """Values of a buffer, all channels together, that a window of samples is computed from."""
+    conversion = _conversion(input_format, sample_rate)
+    return conversion.input_length(window) * input_format.channels
 
 
 def check_resampling(
@@ -150,6 +160,12 @@ def check_resampling(
     }
 
 
+def _conversion(input_format: InputFormat, sample_rate: int) -> InputConversion:
+    return InputConversion(
+        input_format.rate, sample_rate, input_format.channels, input_format.dtype == "int16"
+    )
+
+
 def _trace_conversion(conversion: InputConversion, longest: int) -> onnx.ModelProto:
     """The graph of a conversion, which reads only the first ``longest`` values of a buffer."""
     frames = longest // conversion.channels + 1
@@ -169,7 +185,8 @@ def _trace_conversion(conversion: InputConversion, longest: int) -> onnx.ModelPr
     return model
 
 
-def _rename_inputs(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+def rename_inputs(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    """Give inputs of a graph other names, in place."""
     for value in graph.input:
         value.name = names.get(value.name, value.name)
     _rename_reads(graph, names)

@@ -27,6 +27,7 @@ from voxedge.export.on_trunk import graph_on_trunk, precision_on_trunk
 from voxedge.export.open_set import fit_open_set
 from voxedge.export.passes import PASSES, Pass
 from voxedge.export.precision import Precision, lower_precision
+from voxedge.export.ragged import check_ragged, with_ragged_input
 from voxedge.export.serialise import serialise
 from voxedge.export.trace import trace
 
@@ -108,6 +109,9 @@ def export_run(
     if not input_format.is_plain(sample_rate):
         say(f"comparing the device's {input_format.rate} Hz with soxr's resampling")
         model, metadata = _convert_input(model, metadata, input_format, run, data)
+    if input_format.ragged:
+        say("comparing clips in one buffer with clips in padded rows")
+        model, metadata = _concatenate_input(model, metadata, input_format, net.window, run, data)
     model.metadata_props[KEY] = metadata.to_json()
     sealed = seal(serialise(model))
     with atomic_write(path) as file:
@@ -172,6 +176,25 @@ def _convert_input(
         sample_rate=input_format.rate,
         input=input_format.describe(),
         parity=metadata.parity | {"input": found},
+    )
+
+
+def _concatenate_input(
+    padded: ir.Model,
+    metadata: Metadata,
+    input_format: InputFormat,
+    window: int,
+    run: Run,
+    data: Path | None,
+) -> tuple[ir.Model, Metadata]:
+    """Graph and metadata that take the clips of a batch in one buffer, verified against rows."""
+    model = with_ragged_input(padded, input_format, run.recipe().frontend.sample_rate, window)
+    clips = parity_clips(run, data, input_format.rate)
+    found = check_ragged(padded, model, input_format, list(metadata.outputs), clips)
+    return model, replace(
+        metadata,
+        input=input_format.describe(),
+        parity=metadata.parity | {"ragged": found},
     )
 
 

@@ -80,6 +80,12 @@ def export(
             help="Also write .ort and its operator list, for minimal builds of ONNX Runtime.",
         ),
     ] = False,
+    triton: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Also put it into this model repository of Triton's server."
+        ),
+    ] = None,
     input_rate: Annotated[
         int | None,
         typer.Option(
@@ -92,6 +98,14 @@ def export(
     input_channels: Annotated[
         int, typer.Option(help="Interleaved; the model averages them.", rich_help_panel=_BUFFER)
     ] = 1,
+    ragged: Annotated[
+        bool,
+        typer.Option(
+            "--ragged",
+            help="The clips of a batch in one buffer, with their counts, in place of padded rows.",
+            rich_help_panel=_BUFFER,
+        ),
+    ] = False,
 ) -> None:
     """Write the best network of a run as ONE file: samples in, names out.
 
@@ -114,22 +128,22 @@ def export(
         raise UsageError(f"{model} is a folder", "name a file: voxedge export model.onnx")
     if not model.parent.is_dir():
         raise UsageError(f"there is no folder {model.parent}")
-    buffer = (input_rate, input_type, input_channels)
+    buffer = (input_rate, input_type, input_channels, ragged)
     if gallery is not None:
         of_runs = (run, impostors, source, precision, buffer)
-        if of_runs != (options.DEFAULT_RUNS, None, "", "fp32", (None, "float32", 1)):
+        if of_runs != (options.DEFAULT_RUNS, None, "", "fp32", (None, "float32", 1, False)):
             raise UsageError(
-                "--gallery goes without --run, --impostors, --source, --precision and --input-...",
+                "--gallery goes without --run, --impostors, --source, --precision, --ragged and --input-...",
                 "the file has the precision and the input of its model file",
             )
         _export_people(gallery, embeddings, model, data, licence)
-        _also_ort(model, ort)
+        _also(model, ort, triton)
         return
     if embeddings is not None:
         raise UsageError("--model goes with --gallery", "--run names a run")
     if (run / STUDENT).is_file():
-        if buffer != (None, "float32", 1):
-            raise UsageError("a student's file takes mono float32 at its own rate")
+        if buffer != (None, "float32", 1, False):
+            raise UsageError("a student's file takes rows of mono float32 at its own rate")
         if impostors:
             raise UsageError("a student names nobody: --impostors is of a run")
         console.say(f"exporting {run / STUDENT}")
@@ -143,7 +157,7 @@ def export(
             say=console.say,
         )
         _show_student(student)
-        _also_ort(model, ort)
+        _also(model, ort, triton)
         return
     if source:
         raise UsageError("--source is of a student; a run's clips are its source")
@@ -157,12 +171,12 @@ def export(
         impostors=impostors,
         licence=licence,
         precision=precision,
-        input_format=InputFormat(rate, input_type, input_channels),
+        input_format=InputFormat(rate, input_type, input_channels, ragged),
         say=console.say,
     )
     _show(done)
     console.answer(f"{model}: {len(done.metadata.labels)} speakers, {done.bytes / 1e6:.1f} MB")
-    _also_ort(model, ort)
+    _also(model, ort, triton)
     flag = "" if str(model) == DEFAULT_MODEL else f" --model {model}"
     console.say(f"next: voxedge identify CLIP{flag}")
 
@@ -190,12 +204,16 @@ def _export_people(
     console.say(f"next: voxedge identify CLIP --model {model}")
 
 
-def _also_ort(model: Path, wanted: bool) -> None:
-    """Write the .ort file and its list of operators, if they are wanted."""
-    if wanted:
+def _also(model: Path, ort: bool, triton: Path | None) -> None:
+    """Write the same model in other forms, if they are wanted."""
+    if ort:
         from voxedge.export.ort_format import write_ort
 
         console.answer(" and ".join(path.name for path in write_ort(model)))
+    if triton:
+        from voxedge.export.triton import write_triton
+
+        console.answer(f"{write_triton(model, triton)} for Triton's server")
 
 
 def _show_student(done: ExportedStudent) -> None:

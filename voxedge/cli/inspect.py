@@ -49,9 +49,11 @@ def _show(facts: dict[str, Any]) -> None:
     dtype = facts["input"].get("dtype", "float32")
     count = facts["input"].get("channels", 1)
     channels = "mono" if count == 1 else f"{count} channels, interleaved"
+    ragged = facts["input"].get("layout") == "ragged"
+    inputs = f"pcm {dtype} " + ("[values], counts int32 [batch]" if ragged else "[batch, samples]")
     rows = [
         ("speakers", f"{len(labels)}: {names}{more}" if labels else "none: embeddings only"),
-        ("input", f"pcm {dtype} [batch, samples], {facts['sample_rate']} Hz {channels}"),
+        ("input", f"{inputs}, {facts['sample_rate']} Hz {channels}"),
         ("window", f"{facts['window_seconds']:g} s, clips from {facts['min_seconds']:g} s"),
         ("embedding", f"{facts['embedding_dim']} values"),
         ("size", f"{facts['bytes'] / 1e6:.1f} MB, {facts['precision']}, opset {facts['opset']}"),

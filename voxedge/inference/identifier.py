@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from voxedge.audio.limits import Limits, Samples
 from voxedge.audio.load import Audio, Source
-from voxedge.audio.windows import Batch, Policy, as_buffer
+from voxedge.audio.windows import Batch, Policy
 from voxedge.errors import ModelError, NonFiniteOutput, NoSpeakers, UsageError
 from voxedge.inference.answers import Answers
 from voxedge.inference.clips import Clip, ClipReader, is_one_clip, speech_of
+from voxedge.inference.feeds import make_feeds
 from voxedge.inference.fixed_batches import PREPARING, RunSession, in_few_sizes
 from voxedge.inference.open_set import ACCEPT, OpenSet
 from voxedge.inference.prediction import Failure, Prediction
@@ -243,9 +244,7 @@ class Identifier:
     def _outputs(
         self, run_session: RunSession, pcm: Samples, lengths: npt.NDArray[np.int64] | None
     ) -> Outputs:
-        feeds = {"pcm": as_buffer(pcm, self.metadata.dtype, self.metadata.channels)}
-        if lengths is not None:
-            feeds["lengths"] = np.ascontiguousarray(lengths, np.int64)
+        feeds = make_feeds(self.metadata, pcm, lengths)
         sizes = self.metadata.outputs
         try:
             found = dict(zip(sizes, run_session(list(sizes), feeds), strict=True))

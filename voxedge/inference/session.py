@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from voxedge.errors import ModelError, ProviderUnavailable, UsageError
+from voxedge.inference.feeds import COUNTS
 from voxedge.install import install_command
 from voxedge.model_file.metadata import Metadata
 
@@ -140,11 +141,17 @@ def check_interface(session: Any, metadata: Metadata) -> None:  # noqa: ANN401
     """
     found = [_signature(value) for value in session.get_inputs()]
     optional = [_signature(value) for value in session.get_overridable_initializers()]
-    expected = [("pcm", f"tensor({_ONNX_TYPES[metadata.dtype]})", 2)]
-    if found != expected or ("lengths", "tensor(int64)", 1) not in optional:
+    pcm = f"tensor({_ONNX_TYPES[metadata.dtype]})"
+    if metadata.ragged:
+        fits = found == [("pcm", pcm, 1), (COUNTS, "tensor(int32)", 1)]
+        expected = f"pcm {metadata.dtype} [values] and {COUNTS} int32 [batch]"
+    else:
+        fits = found == [("pcm", pcm, 2)] and ("lengths", "tensor(int64)", 1) in optional
+        expected = f"pcm {metadata.dtype} [batch, samples] and an optional lengths int64 [batch]"
+    if not fits:
         raise ModelError(
-            f"the model's inputs are not those of a voxedge model: expected pcm {metadata.dtype}"
-            f" [batch, samples] and an optional lengths int64 [batch], found {found} and {optional}"
+            f"the model's inputs are not those of a voxedge model: expected {expected},"
+            f" found {found} and {optional}"
         )
     outputs = {
         value.name: list(value.shape)

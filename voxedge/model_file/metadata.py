@@ -46,6 +46,7 @@ class InputDescription(TypedDict, total=False):
     dtype: str  # ``float32`` in [-1, 1], or ``int16``
     rate: int  # Hz, as ``sample_rate``
     channels: int  # interleaved
+    layout: str  # ``ragged``: ``pcm`` [values] and ``counts`` int32 [batch]; else padded rows
 
 
 class GalleryDescription(TypedDict):
@@ -110,6 +111,7 @@ class Metadata:
         require(0 < self.temperature < _MAX_TEMPERATURE, f"temperature {self.temperature}")
         require(self.dtype in ("float32", "int16"), "an unknown dtype")
         channels: object = self.input.get("channels", 1)
+        require(self.input.get("layout", "padded") in ("padded", "ragged"), "an unknown layout")
         require(type(channels) is int and 1 <= channels <= MAX_CHANNELS, f"channels {channels!r}")
 
     @property
@@ -121,6 +123,11 @@ class Metadata:
     def channels(self) -> int:
         """Interleaved channels of the ``pcm`` input."""
         return int(self.input.get("channels", 1))
+
+    @property
+    def ragged(self) -> bool:
+        """Whether ``pcm`` is the clips of a batch one after the other, with their ``counts``."""
+        return self.input.get("layout") == "ragged"
 
     @property
     def names_speakers(self) -> bool:
