@@ -133,7 +133,8 @@ def export(
         of_runs = (run, impostors, source, precision, buffer)
         if of_runs != (options.DEFAULT_RUNS, None, "", "fp32", (None, "float32", 1, False)):
             raise UsageError(
-                "--gallery goes without --run, --impostors, --source, --precision, --ragged and --input-...",
+                "--gallery goes without --run, --impostors, --source, --precision, --ragged and"
+                " --input-...",
                 "the file has the precision and the input of its model file",
             )
         _export_people(gallery, embeddings, model, data, licence)
