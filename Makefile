@@ -4,7 +4,7 @@ BIN    := .venv/bin
 RUNTIME := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
 DATA   := $(or $(VOXEDGE_DATA),../shared/data)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench model base lint docs-check clean
+.PHONY: help setup demo test bench model base web lint docs-check clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -43,6 +43,11 @@ base: setup  ## distil the base network from CAM++ (hours, resumable; needs the 
 	@$(BIN)/voxedge distill $(sort $(wildcard $(DATA)/voices/*_*/)) --by-clip $(DATA)/speechocean762/known \
 		--by-clip $(DATA)/arabic_commands --teacher build/base/campplus.onnx --out build/base/distilled \
 		--set augment.noise_folder=$(DATA)/noise --set augment.rooms_folder=$(DATA)/rir $(DISTILL)
+
+web: setup  ## build the page of voxedge web from voxedge/web/source (needs Node 20 or later, and npm)
+	@rm -rf build/web && mkdir -p build && cp -r voxedge/web/source build/web
+	@cd build/web && npm ci --silent --no-audit --no-fund && npm run --silent build
+	@$(BIN)/python -m voxedge.web.pack voxedge/web/source build/web
 
 lint: setup  ## ruff and mypy
 	@$(BIN)/ruff check .

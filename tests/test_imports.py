@@ -22,6 +22,7 @@ FLOORS = (
     ("inference",),
     ("gallery",),
     ("timeline",),
+    ("web",),
     ("data",),
     ("evaluation",),
     ("train",),
@@ -109,6 +110,7 @@ def loaded_by(code: str) -> set[str]:
     [
         *("inference.identifier", "inference.doctor", "gallery.gallery", "train.recipe"),
         *("cli.app", "evaluation.page", "timeline.timeline", "timeline.listening"),
+        *("web.site", "web.server"),
     ],
 )
 def test_importing_a_module_loads_nothing_heavy(module):
