@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 RUNTIME := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
+BROWSER := $(if $(shell command -v chromium chromium-browser google-chrome 2>/dev/null),.venv/browser)
 DATA   := $(or $(VOXEDGE_DATA),../shared/data)
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test bench model base web lint docs-check clean
@@ -20,8 +21,13 @@ setup: .venv/ready  ## make .venv and install voxedge into it, with all that dev
 demo: setup  ## speak a small corpus, train on it, export, identify unheard clips (2 to 3 minutes)
 	@$(BIN)/python -m voxedge.demo build/demo
 
-test: setup  ## run the tests
+test: setup $(BROWSER)  ## run the tests
 	@$(BIN)/python -m pytest -q -n logical --dist loadfile
+
+.venv/browser: .venv/ready  # what drives Chromium in the tests of the page, where Chromium is
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]' || \
+		echo "Playwright could not be installed: the tests of the page are skipped."
+	@touch $@
 
 bench: .venv/rivals  ## measure all that BENCHMARKS.md holds, beside the rivals, and write it (about 18 minutes on 2 cores)
 	@$(BIN)/python -m bench

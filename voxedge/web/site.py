@@ -14,12 +14,16 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from voxedge.errors import ForeignModel, UsageError
 from voxedge.files import atomic_write, write_text
 from voxedge.gallery import file as gallery_file
 from voxedge.gallery.measured import calibration_of
 from voxedge.gallery.people import Contents, GalleryModel
-from voxedge.model_file.reader import ModelFile, read_model
+from voxedge.inference.identifier import Identifier
+from voxedge.model_file.reader import ModelFile
 from voxedge.speech.network import FILE as SILERO
 
 PAGE = Path(__file__).with_name("page")
@@ -50,12 +54,14 @@ def write_site(folder: Path, model: Path, gallery: Path | None = None) -> Site:
         gallery: people of that model. Kept samples of their voices are left out.
 
     Raises:
-        ModelError: the model file is not safe to run.
+        ModelError: the model file is missing, or not safe to run.
+        ProviderUnavailable: ONNX Runtime is not installed.
         GalleryError: the gallery cannot be read, or is of another model (``ForeignModel``).
         UsageError: the folder holds something else.
         OSError: the disk is full, or the folder read-only.
     """
-    opened = read_model(model)
+    identifier = Identifier(model, device="cpu")
+    opened = identifier.model_file
     contents = None if gallery is None else _people(gallery, opened)
     _prepare(folder)
     for source in _page_files():
@@ -77,12 +83,26 @@ def write_site(folder: Path, model: Path, gallery: Path | None = None) -> Site:
         "digest": described.digest,
         "gallery": None if gallery is None else gallery.name,
         "calibration": None if measured is None else asdict(measured),
+        "probe": [round(float(value), 5) for value in _probe(identifier)],
     }
     write_text(folder / _SITE, json.dumps(site, indent=1) + "\n")
     files = [*_written(contents is not None), Path(_SITE)]
     _write_worker(folder, files)
     size = sum((folder / name).stat().st_size for name in files)
     return Site(folder, len(files) + 1, size, None if contents is None else len(contents.people))
+
+
+def _probe(identifier: Identifier) -> npt.NDArray[np.float32]:
+    """The embedding [E] of one window of noise, which the page must compute as well.
+
+    The noise comes from a linear congruential generator (Knuth, The Art of Computer Programming,
+    volume 2, 3.3.4), which is the same in every language.
+    """
+    state, values = 1, []
+    for _ in range(identifier.metadata.window):
+        state = (1_664_525 * state + 1_013_904_223) % (1 << 32)
+        values.append(state / (1 << 32) - 0.5)
+    return identifier.run(np.array([values], np.float32)).embedding[0]
 
 
 def _people(path: Path, model: ModelFile) -> Contents:
@@ -119,7 +139,7 @@ def _prepare(folder: Path) -> None:
 
 
 def _page_files() -> Iterator[Path]:
-    """The files of the page that are copied as they are, except what `make web` notes for itself."""
+    """The files of the page that are copied as they are."""
     own = {f"{RUNTIME}.xz", "built.json"}
     yield from (path for path in sorted(PAGE.rglob("*")) if path.is_file() and path.name not in own)
 
@@ -131,7 +151,7 @@ def _written(people: bool) -> list[Path]:
 
 
 def _write_worker(folder: Path, files: list[Path]) -> None:
-    """Tell the service worker which files there are, and a version that changes with any of them."""
+    """Tell the service worker the files, and a version that changes with any of them."""
     version = hashlib.sha256()
     for name in files:
         version.update(f"{name.as_posix()}\0".encode())

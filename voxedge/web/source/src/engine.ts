@@ -1,18 +1,21 @@
 /** All that is computed, in a worker: the page stays responsive. */
 import type { Answer, Gallery, Heard, Live, Names, Opened, Part } from "./answer";
-import { Activity, power, type Span } from "./audio/activity";
+import type { Span } from "./audio/activity";
 import { resample } from "./audio/resample";
-import { activeWindows, windowStarts } from "./audio/windows";
+import { activeWindows } from "./audio/windows";
 import { PageError } from "./errors";
 import * as file from "./gallery/file";
+import { unfit } from "./gallery/fit";
 import * as people from "./gallery/people";
 import { Listener } from "./listener";
+import { average, best, type Means } from "./model/means";
 import { type Metadata, readMetadata } from "./model/metadata";
 import { leastOdds, logOdds, probability } from "./model/open_set";
 import { type Outputs, Session } from "./model/session";
 import type { Site } from "./site";
 import { Network } from "./speech/network";
 import { findSpeech, LEAST_SPEECH, speechSeconds } from "./speech/segments";
+import { PART, turns, turnWindows } from "./turns";
 
 /** What the engine says on its own account. */
 export type Event =
@@ -20,18 +23,9 @@ export type Event =
   | { kind: "windows"; done: number; of: number }
   | { kind: "live"; live: Live };
 
-const TOP = 5;
 const LONG = 12; // seconds from which on a clip has a strip of who speaks when
-const PART = 2; // seconds of a window of the strip; two overlap by half
-const JOINED = 0.3; // seconds: shorter pauses do not divide speech
+const SAME = 0.999; // cosine of the same noise's embedding, here and in voxedge
 const KEPT = 200; // clips that can be enrolled
-
-// What can be enrolled: voxedge/gallery/enrolment.py.
-const ENROLLED_SPEECH = 0.8; // seconds
-const LEAST_LEVEL = -60; // dBFS
-const MOST_CLIPPED = 0.1; // of the speech's samples
-
-type Means = Record<"logits" | "probabilities" | "embedding", Float64Array>;
 
 interface Enrollable {
   clip: file.EnrolledClip | null;
@@ -64,7 +58,7 @@ export class Engine {
     this.contents = this.nobody();
     if (kept) await this.importPeople(kept);
     else if (this.site.gallery) await this.importPeople(await this.fetch(at("people.vxg")));
-    await this.session.run(new Float32Array(this.window)); // the first run takes longer
+    await this.requireSameAnswer(); // also, the first run takes longer
     return {
       model: this.site.model,
       speakers: this.metadata.labels.length,
@@ -178,6 +172,23 @@ export class Engine {
     };
   }
 
+  /** Refuse a browser that computes something else than `voxedge web` did: some have, in silence. */
+  private async requireSameAnswer(): Promise<void> {
+    const noise = new Float32Array(this.window);
+    let state = 1;
+    for (let i = 0; i < noise.length; i++) {
+      state = (Math.imul(1_664_525, state) + 1_013_904_223) >>> 0;
+      noise[i] = state / 2 ** 32 - 0.5;
+    }
+    const { embedding } = await this.session.run(noise);
+    const found = people.cosine(embedding, people.mean([Float32Array.from(this.site.probe)]));
+    if (!(found >= SAME))
+      throw new PageError(
+        `This browser computes another answer than voxedge (a cosine of ${found.toFixed(4)}).`,
+        "Take another browser, or another version of this one.",
+      );
+  }
+
   private get window(): number {
     return Math.round(this.metadata.window_seconds * this.metadata.sample_rate);
   }
@@ -239,31 +250,12 @@ export class Engine {
     };
   }
 
-  /** Who speaks when: windows of speech, each moment named by those that hold it. */
+  /** Who speaks when. */
   private async parts(samples: Float32Array, segments: Span[], names: Names): Promise<Part[]> {
     const rate = this.metadata.sample_rate;
-    const size = PART * rate;
-    const spans = joined(segments).flatMap(({ start, end }) => {
-      const [first, last] = [Math.round(start * rate), Math.round(end * rate)];
-      return windowStarts(last - first, size).map((at) => ({
-        start: first + at,
-        end: Math.min(first + at + size, last),
-      }));
-    });
+    const spans = turnWindows(segments, rate);
     const outputs = await this.run(spans.map(({ start, end }) => samples.subarray(start, end)));
-    const found: Part[] = [];
-    const edges = [...new Set(spans.flatMap(({ start, end }) => [start, end]))].sort((a, b) => a - b);
-    for (let i = 1; i < edges.length; i++) {
-      const [start, end] = [edges[i - 1], edges[i]];
-      const own = outputs.filter((_, n) => spans[n].start <= start && end <= spans[n].end);
-      if (!own.length) continue;
-      const { speaker } = this.answer(average(own), PART, names);
-      const before = found[found.length - 1];
-      if (before && before.speaker === speaker && start / rate - before.end < 1e-6)
-        before.end = end / rate;
-      else found.push({ start: start / rate, end: end / rate, speaker });
-    }
-    return found;
+    return turns(spans, outputs, rate, (own) => this.answer(average(own), PART, names).speaker);
   }
 
   private async run(windows: Float32Array[], told = true): Promise<Outputs[]> {
@@ -306,44 +298,4 @@ export class Engine {
     );
     return new Uint8Array(await new Response(counted).arrayBuffer());
   }
-}
-
-/** The means over the windows of a clip. */
-function average(outputs: Outputs[]): Means {
-  const mean = (name: keyof Outputs) =>
-    Float64Array.from(outputs[0][name], (_, i) => {
-      let sum = 0;
-      for (const each of outputs) sum += each[name][i];
-      return sum / outputs.length;
-    });
-  return { logits: mean("logits"), probabilities: mean("probabilities"), embedding: mean("embedding") };
-}
-
-/** The places of the five largest values, in order. */
-function best(values: ArrayLike<number>): number[] {
-  const places = Array.from(values, (_, i) => i);
-  return places.sort((a, b) => values[b] - values[a] || a - b).slice(0, TOP);
-}
-
-/** Segments of speech, of which short pauses are part. */
-function joined(segments: Span[]): Span[] {
-  const found: Span[] = [];
-  for (const { start, end } of segments) {
-    const before = found[found.length - 1];
-    if (before && start - before.end < JOINED) before.end = end;
-    else found.push({ start, end });
-  }
-  return found;
-}
-
-/** Why a clip cannot be enrolled: voxedge/gallery/enrolment.py, `examine`. */
-function unfit(samples: Float32Array, rate: number, speech: number): string {
-  if (!speech) return "There is no speech in it: silence, noise or music.";
-  const active = Activity.of(samples, rate).frames(samples);
-  const level = 10 * Math.log10(power(active) + 1e-20);
-  if (level < LEAST_LEVEL) return `It is too quiet: speech at ${level.toFixed(0)} dBFS.`;
-  if (speech < ENROLLED_SPEECH)
-    return `${speech.toFixed(1)} s of speech; at least ${ENROLLED_SPEECH} s are needed.`;
-  const clipped = active.filter((value) => Math.abs(value) >= 0.999).length / active.length;
-  return clipped > MOST_CLIPPED ? `${Math.round(100 * clipped)} % of the speech is clipped.` : "";
 }

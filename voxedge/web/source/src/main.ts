@@ -1,11 +1,11 @@
 /** The page: loads the engine, and connects buttons, files and the microphone with it. */
 import type { Heard, Live, Names, Opened } from "./answer";
-import { decode } from "./audio/decode";
+import { type Clip, decode } from "./audio/decode";
 import { writeWav } from "./audio/wav";
 import { connect } from "./client";
 import type { Event } from "./engine";
 import { PageError } from "./errors";
-import { answerView, sentence } from "./ui/answer_view";
+import { answerView, sentence, turnsView } from "./ui/answer_view";
 import { $, button, errorView, make, notice, save, say } from "./ui/dom";
 import { audioFiles, dropped, path } from "./ui/files";
 import { type Microphone, openMicrophone } from "./ui/microphone";
@@ -14,7 +14,14 @@ import * as store from "./ui/store";
 import { stripView } from "./ui/strip";
 
 const LONGEST = 600; // seconds of a recording
+const FEW = 3; // files whose bars are all shown at once
 const QUIETEST = 60; // dB below full scale, at which the meter is empty
+
+/** How an answer is shown. */
+interface Shown {
+  folded?: boolean; // bars
+  wav?: Blob; // that can be saved
+}
 
 const engine = connect(heardOf);
 let names: Names = "speakers";
@@ -128,11 +135,12 @@ function hearFiles(files: File[]): void {
   const chosen = audioFiles(files);
   if (!chosen.length)
     return notice(new PageError("There is no audio among these files.", "Choose WAV, FLAC, MP3, Ogg or M4A."));
-  for (const file of chosen) hearLater(path(file), () => decode(file));
+  const folded = chosen.length > FEW;
+  for (const file of chosen) hearLater(path(file), () => decode(file), { folded });
 }
 
 /** Put a clip at the end of those that wait, and its card at the top. */
-function hearLater(name: string, get: () => Promise<{ samples: Float32Array; rate: number }>, wav?: Blob): void {
+function hearLater(name: string, get: () => Promise<Clip>, show: Shown): void {
   const body = make("p", "meta", "Waiting …");
   const card = make("li", "", make("p", "source", name), body);
   card.dataset.name = name;
@@ -144,7 +152,7 @@ function hearLater(name: string, get: () => Promise<{ samples: Float32Array; rat
     try {
       const { samples, rate } = await get();
       const heard = await engine.hear(name, samples, rate, names);
-      body.replaceWith(...heardViews(name, heard, wav));
+      body.replaceWith(...heardViews(name, heard, show));
       card.dataset.answer = JSON.stringify(heard.answer);
       say(`${name}: ${sentence(heard.answer)}`);
     } catch (error) {
@@ -157,7 +165,8 @@ function hearLater(name: string, get: () => Promise<{ samples: Float32Array; rat
 
 let working: HTMLElement | null = null; // where the progress of a long clip is shown
 
-function heardViews(name: string, { answer, parts, clip, milliseconds }: Heard, wav?: Blob): HTMLElement[] {
+function heardViews(name: string, heard: Heard, { folded, wav }: Shown): HTMLElement[] {
+  const { answer, parts, clip, milliseconds } = heard;
   const windows = `${answer.windows} window${answer.windows === 1 ? "" : "s"}`;
   const facts =
     `${answer.seconds.toFixed(1)} s, ${answer.speechSeconds.toFixed(1)} s of speech, ${windows}; ` +
@@ -168,7 +177,8 @@ function heardViews(name: string, { answer, parts, clip, milliseconds }: Heard, 
   buttons.append(enroll);
   if (wav) buttons.append(button("Save as WAV", "small", () => save(`${name}.wav`, wav)));
   const strip = parts?.length ? [stripView(parts, answer.seconds)] : [];
-  return [answerView(answer), ...strip, make("p", "meta", facts), buttons];
+  const view = turnsView(parts ?? [], answer) ?? answerView(answer, folded);
+  return [view, ...strip, make("p", "meta", facts), buttons];
 }
 
 async function record(): Promise<void> {
@@ -196,7 +206,7 @@ async function stop(): Promise<void> {
   if (!samples.length)
     return notice(new PageError("The microphone delivered nothing.", "Choose another one in the browser's settings."));
   const wav = writeWav(samples, opened.rate);
-  hearLater(`Recording ${++recordings}`, async () => ({ samples, rate: opened.rate }), wav);
+  hearLater(`Recording ${++recordings}`, async () => ({ samples, rate: opened.rate }), { wav });
 }
 
 function heardOf(event: Event): void {

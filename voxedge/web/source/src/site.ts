@@ -6,4 +6,5 @@ export interface Site {
   digest: string; // of the model
   gallery: string | null; // the same; the file is `people.vxg`
   calibration: Calibration | null; // of the model file, where voxedge has measured it
+  probe: number[]; // the embedding of one window of noise
 }

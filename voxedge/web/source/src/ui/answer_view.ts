@@ -1,5 +1,5 @@
 /** An answer as people see it: a name, bars, and why nobody is named. */
-import type { Answer } from "../answer";
+import type { Answer, Part } from "../answer";
 import { make } from "./dom";
 
 export const NOBODY = "Nobody I know";
@@ -14,13 +14,26 @@ export function headline(answer: Answer): string {
   return NOBODY;
 }
 
-/** Headline, reason, and bars. */
-export function answerView(answer: Answer): HTMLElement {
+/** Headline, reason, and bars, which may be folded away. */
+export function answerView(answer: Answer, folded = false): HTMLElement {
   const view = make("div", "answer", make("h3", "", headline(answer)));
   const why = reason(answer);
   if (why) view.append(make("p", "why", why));
-  if (answer.guesses.length) view.append(bars(answer));
+  if (!answer.guesses.length) return view;
+  view.append(folded ? make("details", "", make("summary", "", "The best five"), bars(answer)) : bars(answer));
   return view;
+}
+
+/** The answer for a clip in which several people take turns: all of it as one voice says little. */
+export function turnsView(parts: Part[], answer: Answer): HTMLElement | null {
+  const seconds = new Map<string | null, number>();
+  for (const { start, end, speaker } of parts)
+    seconds.set(speaker, (seconds.get(speaker) ?? 0) + end - start);
+  const named = [...seconds.keys()].filter((name) => name !== null);
+  if (named.length < 2) return null;
+  const names = named.sort((a, b) => (seconds.get(b) ?? 0) - (seconds.get(a) ?? 0));
+  const whole = make("details", "", make("summary", "", "Taken as one voice"), answerView(answer));
+  return make("div", "", make("h3", "", names.join(", ")), whole);
 }
 
 /** For a screen reader: one sentence. */
