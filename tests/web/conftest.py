@@ -85,9 +85,10 @@ def opened(browser: Any, url: str, **options: Any) -> Iterator[Any]:
 
 def hear(page: Any, *files: Path) -> dict[str, dict[str, Any]]:
     """Choose files, and wait for all answers: file name -> answer, or ``error``."""
+    before = page.locator("#answers-list > li").count()
     page.locator("#files").set_input_files([str(path) for path in files])
     done = page.locator("#answers-list > li:has(.answer, .error)")
-    done.nth(len(files) - 1).wait_for()
+    done.nth(before + len(files) - 1).wait_for()
     return answers(page)
 
 
@@ -95,7 +96,8 @@ def answers(page: Any) -> dict[str, dict[str, Any]]:
     """The answers that stand on the page."""
     read = "cards => cards.map(c => [c.dataset.name, c.dataset.answer, c.innerText])"
     cards = page.locator("#answers-list > li").evaluate_all(read)
-    return {name: json.loads(found) if found else {"error": text} for name, found, text in cards}
+    newest_last = reversed(cards)
+    return {n: json.loads(found) if found else {"error": text} for n, found, text in newest_last}
 
 
 def values(answer: dict[str, Any]) -> dict[str, float]:

@@ -72,17 +72,26 @@ def test_errors_say_what_was_found_and_what_to_do(heard, identified):
     assert "0.06 s of audio; at least 0.25 s are needed." in heard["short.wav"]["error"]
 
 
-def test_people_see_a_name_bars_and_how_long_it_took(page, heard):
+def test_people_see_a_name_bars_and_how_long_it_took(browser, url, clips):
+    with opened(browser, url) as page:
+        hear(page, clips / "ada.wav", clips / "stranger.wav")
+        card = page.locator('#answers-list > li[data-name="ada.wav"]')
+        assert card.locator("h3").inner_text() == "ada"
+        rows = card.locator(".bars li").all_inner_texts()
+        assert len(rows) == len(SPEAKERS) + 1
+        assert rows[0].split()[0] == "ada"
+        assert rows[-1].startswith("Nobody I know")
+        assert "1 window; answered in " in card.locator(".meta").inner_text()
+        stranger = page.locator('#answers-list > li[data-name="stranger.wav"]')
+        assert stranger.locator("h3").inner_text() == "Nobody I know"
+        assert "probability; at least" in stranger.locator(".why").inner_text()
+
+
+def test_the_bars_of_many_files_are_folded_away(page, heard):
     card = page.locator('#answers-list > li[data-name="ada.wav"]')
-    assert card.locator("h3").inner_text() == "ada"
-    rows = card.locator(".bars li").all_inner_texts()
-    assert len(rows) == len(SPEAKERS) + 1
-    assert rows[0].split()[0] == "ada"
-    assert rows[-1].startswith("Nobody I know")
-    assert "1 window; answered in " in card.locator(".meta").inner_text()
-    stranger = page.locator('#answers-list > li[data-name="stranger.wav"]')
-    assert stranger.locator("h3").inner_text() == "Nobody I know"
-    assert "probability, less than" in stranger.locator(".why").inner_text()
+    assert card.locator(".bars").is_hidden()
+    card.get_by_text("The best five").click()
+    assert card.locator(".bars").is_visible()
 
 
 def test_a_folder_is_heard_with_what_is_in_it(browser, url, tmp_path):
@@ -151,8 +160,8 @@ def test_no_request_leaves_the_page(browser, url, clips):
     refused = "fetch('https://example.org/').then(() => 'sent', error => error.name)"
     assert page.evaluate(refused) == "TypeError"  # by the page's own policy
     context.close()
-    assert {urlsplit(each).netloc for each in asked} == {urlsplit(url).netloc, "example.org"}
-    assert asked[loaded:] == ["https://example.org/"] or not asked[loaded:]
+    assert {urlsplit(each).netloc for each in asked} == {urlsplit(url).netloc}
+    assert not asked[loaded:]
     assert any(each.endswith("model.onnx") for each in asked)
 
 
@@ -220,4 +229,5 @@ def test_real_clips_get_the_answers_of_identify(browser, real_speech, tmp_path):
     for expected in Identifier(model).identify_many(list(map(str, paths))):
         answer = heard[expected.path.rpartition("/")[2]]
         assert answer["speaker"] == expected.speaker
-        assert values(answer) == pytest.approx(dict(expected.predictions), abs=NEAR)
+        likely = {name: value for name, value in expected.predictions if value > NEAR}
+        assert {name: values(answer)[name] for name in likely} == pytest.approx(likely, abs=NEAR)

@@ -56,7 +56,7 @@ async function ready(): Promise<void> {
   people = new PeopleView(engine, opened.digest, showNames);
   await people.show();
   const known = opened.speakers ? `${opened.model} knows ${opened.speakers} speakers.` : `${opened.model} knows voices.`;
-  $("about").textContent = `${known} Everything is computed on this device; no sound leaves it.`;
+  $("about").textContent = `${known} Computed on this device; no sound leaves it.`;
   for (const id of ["hear", "people"]) $(id).hidden = false;
   $("status").hidden = true;
   facts("");

@@ -52,12 +52,12 @@ function reason(answer: Answer): string {
     case "nobody_enrolled":
       return "Use this clip for enrolment, and give it a name.";
     case "no_threshold":
-      return "For this model file no threshold is known; below are the nearest people.";
+      return "For this model file no threshold is known. The nearest:";
     case "unknown":
       return answer.names === "people"
-        ? `Nobody reaches a cosine of ${answer.least?.toFixed(2)}; below are the nearest.`
-        : `It is one of the speakers with ${percent(answer.known ?? 0)} probability, less than ` +
-            `${percent(answer.least ?? 0)}; below are the nearest.`;
+        ? `Nobody reaches a cosine of ${answer.least?.toFixed(2)}. The nearest:`
+        : `One of the speakers with ${percent(answer.known ?? 0)} probability; at least ` +
+            `${percent(answer.least ?? 0)} are needed. The nearest:`;
     default:
       return "";
   }

@@ -17,11 +17,14 @@ export function path(file: File): string {
 
 /** All files of what was dropped. */
 export async function dropped(transfer: DataTransfer): Promise<File[]> {
-  const entries = Array.from(transfer.items, (item) => item.webkitGetAsEntry()).filter((e) => !!e);
-  return (await Promise.all(entries.map(within))).flat();
+  const items = Array.from(transfer.items).filter((item) => item.kind === "file");
+  const found = items.map((item) => item.webkitGetAsEntry() ?? item.getAsFile());
+  return (await Promise.all(found.map(within))).flat();
 }
 
-async function within(entry: FileSystemEntry): Promise<File[]> {
+async function within(entry: FileSystemEntry | File | null): Promise<File[]> {
+  if (!entry) return [];
+  if (entry instanceof File) return [entry];
   if (entry.isFile)
     return [await new Promise<File>((give, fail) => (entry as FileSystemFileEntry).file(give, fail))];
   const reader = (entry as FileSystemDirectoryEntry).createReader();
