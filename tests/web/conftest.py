@@ -76,6 +76,7 @@ def opened(browser: Any, url: str, **options: Any) -> Iterator[Any]:
     page = context.new_page()
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("dialog", lambda dialog: dialog.accept())
     page.goto(url)
     page.wait_for_selector("body[data-ready]")
     yield page

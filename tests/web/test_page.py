@@ -14,7 +14,11 @@ import soundfile
 
 from tests.conftest import RATE, SPEAKERS, voice, voxedge
 from tests.conftest import records as json_lines
+from tests.test_imports import ROOT
 from tests.web.conftest import answers, hear, opened, served, values
+from voxedge.audio.load import load_audio
+from voxedge.inference.identifier import Identifier
+from voxedge.web.site import write_site
 
 NO_CLIPS = ("short.wav", "empty.wav", "text.wav")
 #: How far probabilities may be apart. Resampling, MP3 and the like are computed by other libraries.
@@ -178,6 +182,16 @@ def test_it_works_when_the_server_is_gone(browser, site, clips):
     context.close()
 
 
+def test_a_site_that_was_replaced_is_shown(browser, site, guarded, tmp_path):
+    shutil.copytree(site, tmp_path / "site")
+    with served(tmp_path / "site") as url, opened(browser, url) as page:
+        page.wait_for_selector("body[data-offline]")
+        model = shutil.copy(guarded, tmp_path / "newer.onnx")
+        write_site(tmp_path / "site", model)
+        page.reload()
+        page.get_by_text("newer.onnx knows 4 speakers").wait_for()
+
+
 def test_threads_where_the_headers_allow_them(browser, site, page):
     assert page.evaluate("crossOriginIsolated")
     plain = functools.partial(_Quiet, directory=str(site))
@@ -216,13 +230,12 @@ def test_a_broken_site_says_so(browser, site, tmp_path, change, message):
 
 
 def test_real_clips_get_the_answers_of_identify(browser, real_speech, tmp_path):
-    from tests.test_imports import ROOT
-    from voxedge.inference.identifier import Identifier
-    from voxedge.web.site import write_site
-
     model = ROOT / "bench" / "models" / "speechocean762-200.int8.onnx"
     folders = sorted((real_speech / "speechocean762" / "known").iterdir())
-    paths = [sorted(folder.iterdir())[3] for folder in folders[:100:10]]
+    paths = []
+    for folder in folders[:100:10]:  # as WAV: browsers decode Opus a little otherwise (docs/web.md)
+        paths.append(tmp_path / f"{folder.name}.wav")
+        soundfile.write(paths[-1], load_audio(sorted(folder.iterdir())[3]), RATE)
     write_site(tmp_path / "site", model)
     with served(tmp_path / "site") as url, opened(browser, url) as page:
         heard = hear(page, *paths)
@@ -230,4 +243,6 @@ def test_real_clips_get_the_answers_of_identify(browser, real_speech, tmp_path):
         answer = heard[expected.path.rpartition("/")[2]]
         assert answer["speaker"] == expected.speaker
         likely = {name: value for name, value in expected.predictions if value > NEAR}
-        assert {name: values(answer)[name] for name in likely} == pytest.approx(likely, abs=NEAR)
+        assert {name: values(answer).get(name) for name in likely} == pytest.approx(
+            likely, abs=NEAR
+        )

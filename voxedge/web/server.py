@@ -49,6 +49,9 @@ class SiteServer(ThreadingHTTPServer):
             reason = "is taken" if taken else f"cannot be used: {error.strerror}"
             raise UsageError(f"port {port} {reason}", "--port 0 takes a free one") from None
 
+    def handle_error(self, _request: object, _client: object) -> None:
+        """Say nothing: a browser that is closed breaks its connections."""
+
     @property
     def url(self) -> str:
         """Where the site is."""

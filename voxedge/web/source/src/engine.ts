@@ -86,7 +86,7 @@ export class Engine {
     const silent = spoken === 0 ? "no_speech" : spoken < LEAST_SPEECH ? "too_little_speech" : null;
     const windows = silent ? [] : activeWindows(samples, this.window, this.metadata.sample_rate, segments);
     const outputs = await this.run(windows);
-    const means = outputs.length ? average(outputs) : null;
+    const means = outputs.length ? this.means(outputs) : null;
     const nobody: Answer = { ...this.empty(names), reason: silent ?? "no_speech" };
     const answer = means ? this.answer(means, seconds, names) : nobody;
     const parts = seconds >= LONG && means ? await this.parts(samples, segments, names) : null;
@@ -107,7 +107,7 @@ export class Engine {
       ]);
       if (!windows.length) return null;
       const seconds = samples.length / this.metadata.sample_rate;
-      return this.answer(average(await this.run(windows, false)), seconds, names);
+      return this.answer(this.means(await this.run(windows, false)), seconds, names);
     };
     this.listener = new Listener(rate, this.metadata.sample_rate, this.network, answer, (live) =>
       this.tell({ kind: "live", live }),
@@ -193,6 +193,10 @@ export class Engine {
     return Math.round(this.metadata.window_seconds * this.metadata.sample_rate);
   }
 
+  private means(outputs: Outputs[]): Means {
+    return average(outputs, Object.keys(this.metadata.gallery).length > 0);
+  }
+
   private nobody(): file.Contents {
     const { digest, source, sample_rate, embedding_dim } = this.metadata;
     const model = { digest, file: this.site.model, source: source ?? "", sample_rate, embedding_dim };
@@ -241,11 +245,13 @@ export class Engine {
     const guesses = best(cosines).map((p) => ({ name: own[p].name, value: cosines[p] }));
     const line = people.threshold(this.contents, this.site.calibration);
     const reason = !line ? "no_threshold" : guesses[0].value < line.cosine ? "unknown" : null;
+    const odds = (this.contents.calibration ?? this.site.calibration)?.odds;
     return {
       ...this.empty("people"),
       speaker: reason ? null : guesses[0].name,
       reason,
       guesses,
+      known: odds ? probability(odds.scale * guesses[0].value + odds.offset - Math.log(own.length)) : null,
       least: line?.cosine ?? null,
     };
   }
@@ -255,7 +261,7 @@ export class Engine {
     const rate = this.metadata.sample_rate;
     const spans = turnWindows(segments, rate);
     const outputs = await this.run(spans.map(({ start, end }) => samples.subarray(start, end)));
-    return turns(spans, outputs, rate, (own) => this.answer(average(own), PART, names).speaker);
+    return turns(spans, outputs, rate, (own) => this.answer(this.means(own), PART, names).speaker);
   }
 
   private async run(windows: Float32Array[], told = true): Promise<Outputs[]> {

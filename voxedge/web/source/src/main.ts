@@ -32,6 +32,9 @@ let recordings = 0;
 let loaded = 0; // bytes
 let waiting = Promise.resolve(); // clips are answered one after the other
 
+// From the beginning: a newer site may take over while this one is still loading.
+if (navigator.serviceWorker?.controller)
+  navigator.serviceWorker.addEventListener("controllerchange", newVersion);
 void start();
 
 async function start(): Promise<void> {
@@ -87,6 +90,12 @@ async function workOffline(): Promise<void> {
   } catch {
     facts(" It needs a connection to be loaded: this browser keeps no copy.");
   }
+}
+
+/** The site was replaced: this page is still the earlier one. */
+function newVersion(): void {
+  if (!microphone && !$("answers-list").children.length) return location.reload();
+  notice(new PageError("There is a newer version of this page.", "Load it again to use it."));
 }
 
 function showNames(enrolled: number): void {

@@ -30,6 +30,7 @@ export interface Calibration {
   speakers: number;
   clips: number;
   corpus: string;
+  odds?: { scale: number; offset: number } | null; // log-odds of a cosine, at even odds
 }
 
 export interface Contents {

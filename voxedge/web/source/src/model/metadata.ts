@@ -19,6 +19,7 @@ export interface Metadata {
   embedding_dim: number;
   input: { dtype?: string; channels?: number };
   thresholds: Partial<OpenSetRecord>;
+  gallery: object; // of people whom the file names; {}: none
   source: string;
   digest: string;
   schema: number;
@@ -49,7 +50,7 @@ export async function readMetadata(file: Uint8Array<ArrayBuffer>): Promise<Metad
       "The model file is damaged: its content does not match its digest.",
       "Copy the site again, and load the page anew.",
     );
-  return { ...metadata, input: metadata.input ?? {}, thresholds: metadata.thresholds ?? {} };
+  return { ...{ input: {}, thresholds: {}, gallery: {} }, ...metadata };
 }
 
 /** SHA-256 of bytes, in hexadecimal. */

@@ -12,6 +12,8 @@ export interface Outputs {
 const MOST_THREADS = 4; // one window of audio does not keep more busy
 
 export class Session {
+  private last: Promise<unknown> = Promise.resolve(); // a file and the microphone take turns
+
   private constructor(
     private readonly session: ort.InferenceSession,
     private readonly metadata: Metadata,
@@ -44,7 +46,13 @@ export class Session {
   }
 
   /** Run one window of mono samples at the model's rate. */
-  async run(window: Float32Array): Promise<Outputs> {
+  run(window: Float32Array): Promise<Outputs> {
+    const next = this.last.then(() => this.compute(window));
+    this.last = next.catch(() => null);
+    return next;
+  }
+
+  private async compute(window: Float32Array): Promise<Outputs> {
     const data = asBuffer(window, this.metadata);
     const type = data instanceof Int16Array ? "int16" : "float32";
     const pcm = new ort.Tensor(type, data as Float32Array, [1, data.length]);

@@ -23,6 +23,7 @@ export class PeopleView {
       save("people.vxg", new Blob([await engine.exportPeople()], { type: "application/octet-stream" })),
     );
     on("forget", async () => {
+      if (!confirm("Forget everybody who was enrolled, imported or removed here?")) return;
       await store.forget(digest);
       location.reload();
     });
@@ -97,6 +98,8 @@ export class PeopleView {
   }
 
   private async import(file: File): Promise<void> {
+    const { people } = await this.engine.gallery();
+    if (people.length && !confirm(`Replace the people enrolled here (${people.length})?`)) return;
     await this.engine.importPeople(new Uint8Array(await file.arrayBuffer()));
     await this.keep();
     say(`${file.name} is imported.`);
