@@ -11,7 +11,7 @@ import json
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -64,8 +64,8 @@ def main(
         identifier = Identifier(model)
         speakers = list(embed(identifier, data))
         chosen, judged = ([each for each in speakers if each.half == half] for half in (0, 1))
-        print(json.dumps({"calibration": vars(table := calibration_of(chosen))}))
-        print(json.dumps({"on the other half": vars(calibration_of(judged))}))
+        print(json.dumps({"calibration": asdict(table := calibration_of(chosen))}))
+        print(json.dumps({"on the other half": asdict(calibration_of(judged))}))
         for corpus in ("speechocean762", "voices"):
             print(corpus)
             naming([each for each in speakers if each.corpus == corpus])

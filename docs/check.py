@@ -120,6 +120,15 @@ CHECKS: dict[str, Check] = {
     "voxedge gallery calibrate strangers/": PARSE,  # which are two
     "voxedge identify clip.wav --gallery people.vxg --accept 1%": PARSE,
     "voxedge verify ada clip.wav --gallery people.vxg --threshold 0.5": PARSE,
+    # serve.md: tests/service asks a service what these ask
+    **dict.fromkeys(
+        (
+            "voxedge serve --model model.onnx",
+            "voxedge serve --gallery people.vxg",
+            "voxedge serve --host 0.0.0.0 --api-key-file key.txt",
+        ),
+        PARSE,
+    ),
     # timeline.md: the prepared folder has no meeting, and no microphone
     "pip install '.[cpu,timeline]'": PARSE,
     "voxedge timeline meeting.wav": PARSE,

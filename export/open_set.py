@@ -18,8 +18,9 @@ from voxedge.export.clips import LabelledClip
 
 from voxedge.audio.limits import Samples
 from voxedge.evaluation.conditions import CONDITIONS, Environment, add_noise
-from voxedge.inference.open_set import SHARES, OpenSet, figures
+from voxedge.inference.open_set import LEAST, SHARES, OpenSet, figures
 from voxedge.inference.scoring import LabelledScores, average_over_windows
+from voxedge.metrics import logistic_regression
 
 #: Labelled clips -> their logits.
 Scorer: TypeAlias = Callable[[Iterable[LabelledClip]], LabelledScores]
@@ -27,9 +28,6 @@ _Floats: TypeAlias = npt.NDArray[np.float64]
 
 _CUTS = ("cut2", "cut1")
 _DECIBELS = 10.0
-_LEAST = 3  # strangers' clips that a threshold lets through: fewer are chance
-_RIDGE = 1e-3
-_STEPS = 50
 
 
 class _Trials(NamedTuple):
@@ -67,42 +65,13 @@ def fit_open_set(
     odds = trials.strangers @ weights + bias
     accept = {
         share: float(np.quantile(odds, 1 - share, method="higher"))
-        if share * strangers >= _LEAST
+        if share * strangers >= LEAST
         else None
         for share in SHARES
     }
     best, lead, log_seconds = (float(weight) for weight in weights)
     basis = "impostors" if trials.by_others else "speakers"
     return OpenSet((best, lead, log_seconds), bias, accept, strangers, basis)
-
-
-def logistic_regression(targets: _Floats, others: _Floats) -> tuple[_Floats, float]:
-    """Weights [F] and bias of calibrated log-odds at even odds (Bruemmer and du Preez 2006, Cllr).
-
-    Both kinds of trials weigh the same, however many there are. Newton's method with a small ridge,
-    so that kinds which can be told apart without an error have finite weights.
-
-    Args:
-        targets: figures [N, F] of trials whose log-odds should be positive.
-        others: of those whose log-odds should be negative.
-    """
-    together = np.concatenate([targets, others])
-    mean, deviation = together.mean(axis=0), together.std(axis=0) + 1e-9
-    scaled = np.column_stack([(together - mean) / deviation, np.ones(len(together))])
-    truth = np.repeat([1.0, 0.0], [len(targets), len(others)])
-    share = np.repeat([0.5 / len(targets), 0.5 / len(others)], [len(targets), len(others)])
-    ridge = np.diag([*[_RIDGE] * targets.shape[1], 0.0])
-    weights = np.zeros(scaled.shape[1])
-    for _ in range(_STEPS):
-        chance = 1 / (1 + np.exp(-np.clip(scaled @ weights, -30, 30)))
-        slope = scaled.T @ (share * (chance - truth)) + ridge @ weights
-        curve = (scaled * (share * chance * (1 - chance))[:, None]).T @ scaled + ridge
-        step = np.linalg.solve(curve + 1e-12 * np.eye(len(curve)), slope)
-        weights -= step * min(1.0, 5.0 / max(1e-9, float(np.abs(step).max())))
-        if float(np.abs(step).max()) < 1e-8:
-            break
-    own = weights[:-1] / deviation
-    return own, float(weights[-1] - own @ mean)
 
 
 def _trials(

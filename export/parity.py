@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias, TypedDict
+from typing import Protocol, TypeAlias, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +18,25 @@ from voxedge.audio.limits import Samples
 from voxedge.audio.windows import batches
 from voxedge.errors import ParityError
 from voxedge.inference.runtime import onnxruntime
-from voxedge.nn.speaker_net import ExportedNet
-from voxedge.train.pretrained.network import PretrainedNet
 
 #: Largest difference: of probabilities and embeddings absolute; of logits relative to their spread,
 #: since it is their differences that decide, and float32 rounds relative to a value's size.
 TOLERANCE = 1e-3
 _BATCH_SIZES = (1, 2, 3, 7)
 
-Reference: TypeAlias = ExportedNet | PretrainedNet
 _Floats: TypeAlias = npt.NDArray[np.float32]
 _Case: TypeAlias = tuple[Samples, npt.NDArray[np.int64] | None]  # pcm [B, S], lengths [B]
+
+
+class Reference(Protocol):
+    """What the graph is compared with: pcm [B, S] and lengths [B] -> the graph's outputs."""
+
+    @property
+    def window(self) -> int:
+        """W."""
+
+    def __call__(self, pcm: torch.Tensor, lengths: torch.Tensor) -> Sequence[torch.Tensor]:
+        """Logits [B, K], probabilities [B, K] and embedding [B, E]."""
 
 
 class RowSummary(TypedDict):
@@ -120,11 +128,11 @@ def check(rows: Sequence[Row]) -> None:
             )
 
 
-def summary(rows: Sequence[Row]) -> ParitySummary:
+def summary(rows: Sequence[Row], reference: str = "PyTorch") -> ParitySummary:
     """The JSON form, for the metadata."""
     cases = [row.summary() for row in rows]
     return {
-        "reference": "PyTorch",
+        "reference": reference,
         "runtime": f"onnxruntime {onnxruntime.__version__}",
         "tolerance": TOLERANCE,
         "windows": sum(row.rows for row in rows),
@@ -182,6 +190,16 @@ def _measure_case(
         (np.concatenate(a), np.concatenate(b))
         for a, b in zip(zip(*ours, strict=True), zip(*theirs, strict=True), strict=True)
     ]
+    return compare(name, pairs)
+
+
+def compare(name: str, pairs: Sequence[tuple[_Floats, _Floats]]) -> Row:
+    """The line of a case.
+
+    Args:
+        name: of the case.
+        pairs: expected and actual logits [N, K], probabilities [N, K] and embeddings [N, E].
+    """
     logits, probabilities, embedding = (float(np.abs(a - b).max()) for a, b in pairs)
     expected, actual = pairs[0]
     spread = max(1.0, float(np.sqrt(expected.var(axis=1).mean())))

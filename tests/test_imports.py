@@ -17,11 +17,13 @@ FLOORS = (
     ("errors", "files", "install", "metrics", "names", "text", "threads"),
     ("audio",),
     ("speech",),
+    ("isolation",),
     ("model_file",),
     ("nn",),
     ("inference",),
     ("gallery",),
     ("timeline",),
+    ("service",),
     ("web",),
     ("data",),
     ("evaluation",),
@@ -32,7 +34,7 @@ FLOORS = (
 )
 HEAVY = {
     *("torch", "torchvision", "torchaudio", "onnx", "onnx_ir", "matplotlib", "jinja2"),
-    *("tensorboard", "scipy", "librosa", "safetensors", "pydantic", "av"),
+    *("tensorboard", "scipy", "librosa", "safetensors", "pydantic", "av", "usearch"),
 }
 
 
@@ -140,7 +142,7 @@ def test_identifying_one_clip_loads_only_what_it_needs(workshop):
     assert not names & {"pydantic", "argparse", "rich", "importlib.metadata"}
     assert not names & {"soundfile", "soxr", "_cffi_backend", "concurrent.futures", "logging"}
     commands = {name for name in names if name.startswith("voxedge.cli.")}
-    helpers = {"app", "console", "identify", "options", "run", "signals"}
+    helpers = {"app", "console", "identify", "limit", "options", "run", "signals"}
     assert commands == {f"voxedge.cli.{name}" for name in helpers}
 
 

@@ -76,6 +76,14 @@ class TruncatedAudio(AudioError):
     code = "truncated"
 
 
+class DecodingStopped(AudioError):
+    """The process that decodes took too long or too much memory, or crashed, and was stopped: the
+    file is damaged, or made to do harm. Convert it, or leave it out.
+    """
+
+    code = "decoding_stopped"
+
+
 class OutsideLimits(AudioError):
     """The sample rate, channel count, length or size is beyond a limit. Convert the file."""
 

@@ -5,6 +5,7 @@ Shapes: N trials or clips, K classes. Rates are fractions, not percent.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypedDict
 
 import numpy as np
@@ -13,6 +14,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.floating]
 Integers = npt.NDArray[np.integer]
 Booleans = npt.NDArray[np.bool_]
+
+
+_RIDGE = 1e-3  # of logistic regression, on figures of unit deviation
+_STEPS = 50  # of Newton's method
 
 
 class IntervalDict(TypedDict):
@@ -79,6 +84,30 @@ def bootstrap(
     tail = (1 - confidence) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     return Interval(float(numbers.mean()), float(low), float(high))
+
+
+def over_speakers(values: npt.ArrayLike, speakers: Sequence[str]) -> Interval:
+    """``bootstrap`` over speakers; over the clips where there is one speaker."""
+    return bootstrap(values, speakers if len(set(speakers)) > 1 else None)
+
+
+def accepted(
+    scores: Floats, *kinds: Floats | Booleans
+) -> tuple[Floats, list[npt.NDArray[np.float64]]]:
+    """How much is accepted at each threshold, from nothing to everything.
+
+    Args:
+        scores: [N]; what reaches the threshold is accepted.
+        kinds: [N] each, how often each trial counts among the trials of a kind.
+
+    Returns:
+        The thresholds [T], the first infinite, and for each kind the sums [T].
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)  # of equal scores
+    sums = [np.concatenate([[0.0], np.cumsum(kind[order])[ends]]) for kind in kinds]
+    return np.append(np.inf, ranked[ends]), sums
 
 
 def equal_error_rate(scores: Floats, same: Booleans) -> float:
@@ -181,14 +210,39 @@ def softmax(logits: Floats) -> npt.NDArray[np.float64]:
     return result
 
 
+def logistic_regression(targets: Floats, others: Floats) -> tuple[Floats, float]:
+    """Weights [F] and bias of calibrated log-odds at even odds (Bruemmer and du Preez 2006, Cllr).
+
+    Both kinds of trials weigh the same, however many there are. Newton's method with a small ridge,
+    so that kinds which can be told apart without an error have finite weights.
+
+    Args:
+        targets: figures [N, F] of trials whose log-odds should be positive.
+        others: of those whose log-odds should be negative.
+    """
+    together = np.concatenate([targets, others])
+    mean, deviation = together.mean(axis=0), together.std(axis=0) + 1e-9
+    scaled = np.column_stack([(together - mean) / deviation, np.ones(len(together))])
+    truth = np.repeat([1.0, 0.0], [len(targets), len(others)])
+    share = np.repeat([0.5 / len(targets), 0.5 / len(others)], [len(targets), len(others)])
+    ridge = np.diag([*[_RIDGE] * targets.shape[1], 0.0])
+    weights = np.zeros(scaled.shape[1])
+    for _ in range(_STEPS):
+        chance = 1 / (1 + np.exp(-np.clip(scaled @ weights, -30, 30)))
+        slope = scaled.T @ (share * (chance - truth)) + ridge @ weights
+        curve = (scaled * (share * chance * (1 - chance))[:, None]).T @ scaled + ridge
+        step = np.linalg.solve(curve + 1e-12 * np.eye(len(curve)), slope)
+        weights -= step * min(1.0, 5.0 / max(1e-9, float(np.abs(step).max())))
+        if float(np.abs(step).max()) < 1e-8:
+            break
+    own = weights[:-1] / deviation
+    return own, float(weights[-1] - own @ mean)
+
+
 def _error_rates(scores: Floats, same: Booleans) -> tuple[Floats, Floats]:
     """Miss and false-alarm rates at each threshold, from accepting none to accepting all."""
     targets, impostors = int(same.sum()), int((~same).sum())
     if not targets or not impostors:
         raise ValueError("trials of both kinds are needed")
-    order = np.argsort(-scores, kind="stable")
-    ranked, hits = scores[order], same[order]
-    ends = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)  # last of equal scores
-    accepted = np.concatenate([[0], np.cumsum(hits)[ends]])
-    alarms = np.concatenate([[0], np.cumsum(~hits)[ends]])
-    return 1 - accepted / targets, alarms / impostors
+    _, (hits, alarms) = accepted(scores, same, ~same)
+    return 1 - hits / targets, alarms / impostors

@@ -21,7 +21,7 @@ from bench.accuracy.evaluate import Evaluated, evaluate_rivals, load_environment
 from bench.accuracy.rivals import METHODS, Name
 from bench.prepare import shared_data
 from voxedge.cli.console import answer, say, warn
-from voxedge.cli.evaluate import show_conditions
+from voxedge.cli.measures import show_conditions
 from voxedge.errors import UsageError
 from voxedge.evaluation.conditions import Environment, choose_conditions
 

@@ -10,9 +10,11 @@ import pytest
 
 from tests.conftest import SPEAKERS, write_corpus
 from tests.folders import forbid
+from tests.inference.test_open_set import resealed
 from voxedge.audio import formats
 from voxedge.cli import app
 from voxedge.errors import CorpusError, UsageError
+from voxedge.inference.open_set import OpenSet
 from voxedge.train.run import find_run
 
 
@@ -81,6 +83,45 @@ def test_what_a_labelled_folder_holds_beside_readable_clips(
     written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert [problem["path"] for problem in written["problems"]] == ["ada/phone.m4a", "dan"]
     assert len(written["clips"]) == 3
+
+
+def test_strangers_by_the_thresholds_of_a_file_and_by_their_own(type_in, workshop, tmp_path):
+    voices = {"eve": 90.0, "fay": 330.0}
+    unseen = write_corpus(tmp_path / "unseen", clips=30, speakers=voices, seconds=0.6)
+    (unseen / "eve" / "00.wav").write_bytes(b"x")
+    weights = OpenSet((0.0, 0.0, 0.0), 1.0, {0.05: 2.0, 0.01: -9.0}, 300, "speakers")
+    model = resealed(workshop / "model.onnx", tmp_path / "model.onnx", weights)
+    flags = ["--stress", "cut0.5,gain-20", "--out", tmp_path / "out", "--unseen", unseen]
+    printed = type_in("evaluate", "runs", "--model", model, *flags)
+    assert "59 clips of 2 strangers, 5 % of whom may be named" in printed.out
+    assert "eve/00.wav: left out" in printed.err
+    (row,) = (line for line in printed.out.splitlines() if "0.0 % [0.0, 0.0]  0.0 %" in line
+              and line.split()[0] == "gain-20")  # fmt: skip
+    assert "too few clips" in row  # 5 % of 59 are not three
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    found = written["measures"]["open_set"]
+    assert list(found["conditions"]) == ["clean", "cut0.5", "gain-20"]
+    clean = found["conditions"]["clean"]
+    assert list(clean["by_file"]) == ["0.1", "0.05", "0.01"]
+    assert clean["by_file"]["0.05"]["far"]["value"] == 0  # all log-odds are 1
+    assert clean["by_file"]["0.01"]["far"]["value"] == 1
+    assert clean["by_file"]["0.1"]["threshold"] == 2.0  # of the largest share that is not larger
+    assert len(written["unseen"]) == 59
+    assert {tuple(each["answers"]) for each in written["unseen"]} == {tuple(found["conditions"])}
+    page = (tmp_path / "out" / "evaluation.html").read_text()
+    assert page.count("<polyline") == 6
+    for clip in (unseen / "eve").glob("*.wav"):
+        clip.unlink()
+    shutil.copy(unseen / "fay" / "01.wav", unseen / "eve" / "one.wav")
+    alone = type_in("evaluate", "runs", "--model", model, *flags)
+    assert "no EER of embeddings" in alone.err
+    assert "31 clips of 2 strangers" in alone.out
+    (unseen / "eve").rename(unseen / "ada")
+    with pytest.raises(CorpusError, match="trained on ada"):
+        type_in("evaluate", "runs", "--model", model, *flags)
+    (unseen / "ada").rename(unseen / "eve")
+    by_network = type_in("evaluate", "runs", *flags, "--json")
+    assert json.loads(by_network.out)["open_set"]["score"] == "best_logit"
 
 
 def test_any_labelled_folder_with_a_model_file(type_in, workshop, tmp_path):

@@ -64,7 +64,11 @@ from voxedge.__main__ import main
 main()
 """
 SESSION = "import voxedge.inference.session as session\n"
-IDENTIFIER = "from voxedge.inference.identifier import Identifier\n"
+IDENTIFIER = """
+from voxedge.inference.answers import Answers
+from voxedge.inference.clips import ClipReader
+from voxedge.inference.identifier import Identifier
+"""
 
 
 def program(code: str, *arguments: str, **options) -> subprocess.Popen[str]:
@@ -81,13 +85,13 @@ def program(code: str, *arguments: str, **options) -> subprocess.Popen[str]:
         ("Importing('onnxruntime.capi._pybind_state')", 1, 0),
         (f"{SESSION}at_call(session, '_import_onnxruntime', do=make_another)", 1, 0),
         (f"{SESSION}at_call(session, '_new_session')", 1, 0),
-        (f"{IDENTIFIER}at_call(Identifier, '_hear', 9)", 1, None),
-        (f"{IDENTIFIER}at_call(Identifier, '_hear', 9)", 2, None),
+        (f"{IDENTIFIER}at_call(ClipReader, 'hear', 9)", 1, None),
+        (f"{IDENTIFIER}at_call(ClipReader, 'hear', 9)", 2, None),
         (f"{IDENTIFIER}at_call(Identifier, '_outputs')", 1, 0),
         (f"{IDENTIFIER}at_call(Identifier, '_outputs')", 2, 0),
-        (f"{IDENTIFIER}at_call(Identifier, '_answer', 4, do=Finaliser)", 2, 3),
-        (f"{IDENTIFIER}at_call(Identifier, '_answer', 4, do=swallow)", 1, 3),
-        (f"{IDENTIFIER}signum = 2; at_call(Identifier, '_answer', 4)", 2, 3),
+        (f"{IDENTIFIER}at_call(Answers, 'embedded', 4, do=Finaliser)", 2, 3),
+        (f"{IDENTIFIER}at_call(Answers, 'embedded', 4, do=swallow)", 1, 3),
+        (f"{IDENTIFIER}signum = 2; at_call(Answers, 'embedded', 4)", 2, 3),
         ("import atexit; atexit.register(stop)", 1, 20),
     ],
 )
@@ -155,9 +159,7 @@ def test_waiting_for_stdin_is_interrupted(signum, status, workshop):
 
 
 def test_a_signal_that_the_parent_ignores_stays_ignored(workshop):
-    code = (
-        f"signal.signal(2, signal.SIG_IGN); signum = 2\n{IDENTIFIER}at_call(Identifier, '_answer')"
-    )
+    code = f"signal.signal(2, signal.SIG_IGN); signum = 2\n{IDENTIFIER}at_call(Answers, 'embedded')"
     process = program(code + MAIN, "identify", "ada.wav", "--json", cwd=workshop)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

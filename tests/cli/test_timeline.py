@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from docs.make import ROOT
 from tests.conftest import RATE, records
 from tests.gallery.conftest import write_other_model, write_spectrum_model
+from tests.inference.test_open_set import resealed
 from tests.timeline.conftest import LoudnessDetector, talk, write_gallery
 from tests.timeline.test_listening import PlayedFile
 from voxedge.cli.app import run
-from voxedge.cli.timeline import clock, strip
+from voxedge.cli.timeline import _row, clock, strip
 from voxedge.inference.identifier import Identifier
+from voxedge.inference.open_set import OpenSet, probability
 from voxedge.timeline.record import Segment
 
 TURNS = (("ada", 5.0), ("ben", 4.5), ("ada", 4.5), ("cleo", 5.0))
@@ -101,6 +104,14 @@ def test_a_strip_shows_how_much_of_each_part_is_spoken(encoding, expected, monke
     assert strip(spoken, 8.0, 4) == expected
 
 
+def test_unknown_turns_beside_named_ones_have_no_probability():
+    ada = [Segment(0.0, 3.0, "ada", 0.5, 0.9), Segment(3.5, 4.5, "ada", 0.5, 0.5)]
+    assert _row(ada, named=True) == ("0:00.0", "0:04.5", "ada", "4.0 s", "0.80")
+    unknown = [Segment(4.5, 6.0, "unknown-1", 0.75)]
+    assert _row(unknown, named=True)[-1] == ""
+    assert _row(unknown, named=False)[-1] == "0.75"
+
+
 def test_times_are_rounded_as_a_whole():
     assert [clock(s) for s in (0, 59.96, 61.25, 3723.4)] == [
         "0:00.0",
@@ -125,6 +136,63 @@ def test_listening(folder, capsys, monkeypatch):
     assert "dBFS" in lines[-1]
     assert "ada" in lines[-1]
     assert run(["listen"]) == 4  # the file names nobody
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """The file that ships, to which everybody is a stranger."""
+    shipped = ROOT / "bench" / "models" / "speechocean762-200.int8.onnx"
+    never = OpenSet((0.0, 0.0, 0.0), -5.0, {0.05: 0.0, 0.01: None}, 60, "speakers")
+    return str(resealed(shipped, tmp_path_factory.mktemp("guarded") / "model.onnx", never))
+
+
+def test_strangers_to_a_model_file_are_unknown(folder, capsys, guarded):
+    words = ["timeline", "meeting.wav", "--model", guarded, "--num-speakers", "1"]
+    assert run([*words, "--json"]) == 0
+    (record,) = records(capsys.readouterr().out)
+    assert [(each["speaker"], each["known"]) for each in record["speakers"]] == [
+        ("unknown-1", False)
+    ]
+    assert run([*words, "--always-answer"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[-1] == "probability"
+    assert "unknown-1" not in lines[1]
+    assert run([*words, "--accept", "1%"]) == 2
+    assert "has no threshold for 1 % of strangers" in capsys.readouterr().err
+
+
+def test_a_microphone_hears_strangers(folder, capsys, monkeypatch, guarded):
+    monkeypatch.setattr("voxedge.timeline.inbox._TOLERANCE", 1e9)
+    for flags, named in ([], False), (["--always-answer"], True):
+        played = PlayedFile(talk(("ada", 3.0)), paced=False)
+        monkeypatch.setattr(
+            "voxedge.cli.listen.Microphone", lambda which, rate, played=played: played
+        )
+        assert run(["listen", "--model", guarded, "--json", *flags]) == 0
+        last = records(capsys.readouterr().out)[-1]
+        assert (last["speaker"] is not None) == named
+        assert (last.get("reason") == "unknown", "least_known" in last) == (not named, not named)
+        assert last["known"] == pytest.approx(probability(-5.0), abs=1e-6)
+    assert run(["listen", "--model", guarded, "--accept", "1%"]) == 2
+    assert "has no threshold" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", [["--accept", "1%"], ["--always-answer"], ["--threshold", "0.5"]])
+def test_flags_of_names_are_refused_where_there_are_none(folder, capsys, flag, guarded):
+    for without in ([], ["--model", guarded, "--no-names"]):
+        assert run(["timeline", "meeting.wav", *without, *flag]) == 2
+        assert "are of names, and there are none" in capsys.readouterr().err
+    people = ["--gallery", "people.vxg", "--always-answer"]
+    if flag != ["--always-answer"]:
+        assert run(["timeline", "meeting.wav", *people, *flag]) == 2
+        assert "goes without" in capsys.readouterr().err
+
+
+def test_of_a_gallery_the_nearest_person_is_always_named(folder, capsys):
+    people = ["timeline", "meeting.wav", "--gallery", "people.vxg", "--json", "--always-answer"]
+    assert run(people) == 0
+    (record,) = records(capsys.readouterr().out)
+    assert {each["speaker"] for each in record["speakers"]} <= {"ada", "ben"}
 
 
 def test_listing_microphones_needs_the_extra(folder, capsys, monkeypatch):

@@ -16,7 +16,7 @@ import soundfile
 from tests.conftest import RATE
 from voxedge.audio.activity import Activity
 from voxedge.gallery import file
-from voxedge.gallery.calibration import Calibration
+from voxedge.gallery.calibration import Calibration, LogOdds
 from voxedge.gallery.gallery import Gallery
 from voxedge.gallery.people import Contents, GalleryModel
 from voxedge.inference.identifier import Identifier
@@ -27,7 +27,7 @@ from voxedge.speech.segments import Segment
 
 BANDS = 80
 #: Of strangers 10 % reach 0.3, 5 % 0.4 and 2 % 0.5.
-CALIBRATION = Calibration((0.3, 0.4, 0.5), 45, 300, "a test")
+CALIBRATION = Calibration((0.3, 0.4, 0.5), 45, 300, "a test", LogOdds(10.0, -4.0))
 PITCHES = {"ada": 300.0, "ben": 900.0, "cleo": 2000.0, "dan": 3000.0}  # Hz
 
 
@@ -56,7 +56,7 @@ def speech_by_energy(samples: np.ndarray, rate: int) -> Speech:
 def tones_taken_for_speech() -> Iterator[None]:
     """Find speech by its energy, in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("voxedge.inference.identifier.find_speech", speech_by_energy)
+        patch.setattr("voxedge.inference.clips.find_speech", speech_by_energy)
         yield
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from tests.gallery.conftest import CALIBRATION
 from voxedge.errors import CorpusError, UsageError
-from voxedge.gallery import measured
-from voxedge.gallery.calibration import RATES, Calibration, measure
+from voxedge.gallery import calibration, measured
+from voxedge.gallery.calibration import RATES, Calibration, LogOdds, measure
 from voxedge.gallery.people import Contents, EnrolledClip, GalleryModel, Person
 from voxedge.gallery.thresholds import (
     leave_one_out,
@@ -51,6 +51,50 @@ def test_strangers_are_measured_against_the_mean_of_three_clips():
     assert (found.speakers, found.clips) == (9, 40)
     assert found.cosines == pytest.approx(np.quantile(cosines, [0.9, 0.95]), abs=1e-4)
     assert found.least == 0.05  # 72 pairs of speakers: 2 % of them are fewer than three
+
+
+def test_log_odds_are_of_clips_with_their_own_and_with_other_speakers():
+    """Two normal distributions of one deviation: the log-odds of Gaussians are linear."""
+    random = np.random.default_rng(0)
+    own, others = random.normal(0.55, 0.15, 4000), random.normal(0.2, 0.15, 9000)
+    found = calibration._log_odds(own.astype(np.float32), others.astype(np.float32))
+    # log N(x; 0.55, 0.15) - log N(x; 0.2, 0.15) = 15.6 x - 5.8, a little flattened by the ridge
+    assert found.scale == pytest.approx(15.6, rel=0.1)
+    assert found.of(0.375) == pytest.approx(0, abs=0.1)
+
+
+def test_a_clip_is_not_in_the_mean_of_its_own_speaker():
+    vectors = rows(9)
+    found = calibration._own_cosines(vectors, np.array([0, 0, 0, 0, 0, 1, 1, 2, 1]))
+    expected = []
+    for clip, others in ((0, [1, 2, 3]), (1, [0, 2, 3]), (4, [0, 1, 2]), (5, [6, 8])):
+        mean = vectors[others].mean(axis=0)
+        expected.append(float(vectors[clip] @ mean / np.linalg.norm(mean)))
+    assert found[[0, 1, 4, 5]] == pytest.approx(expected, abs=1e-6)
+    assert len(found) == 8  # the only clip of a speaker has no others
+
+
+def test_speakers_with_one_clip_each_have_no_log_odds():
+    assert measure(rows(9), [f"s{n}" for n in range(9)], "x").odds is None
+
+
+def test_the_prior_is_shared_by_all_people():
+    odds = LogOdds(10.0, -4.0)
+    assert odds.of(0.6) == pytest.approx(2.0)
+    assert odds.of(0.6, 8) == pytest.approx(2.0 - np.log(8))
+
+
+@pytest.mark.parametrize("values", [(0.0, 0.0), (-1.0, 0.0), (1e9, 0.0), (1.0, float("nan"))])
+def test_impossible_log_odds_are_refused(values):
+    with pytest.raises(ValueError, match="impossible"):
+        LogOdds(*values)
+
+
+def test_a_gallery_of_an_earlier_version_has_no_log_odds():
+    value = asdict(CALIBRATION)
+    assert Calibration.from_json(value) == CALIBRATION
+    del value["odds"]
+    assert Calibration.from_json(value) == replace(CALIBRATION, odds=None)
 
 
 def test_only_speakers_of_one_group_are_compared():

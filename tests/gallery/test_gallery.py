@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,6 +51,35 @@ def test_people_are_named_and_strangers_are_not(people):
     assert stranger.matches[0].cosine < stranger.threshold.cosine
 
 
+def test_probabilities_follow_from_the_cosines(people):
+    answer = people.identify(tone(PITCHES["ada"], PITCHES["ben"], seed=5), top_k=2)
+    everyone = people.identify(tone(PITCHES["ada"], PITCHES["ben"], seed=5), top_k=3).matches
+    odds = CALIBRATION.odds
+    weights = np.exp([odds.scale * match.cosine for match in everyone])
+    assert [score.speaker for score in answer.predictions] == [m.speaker for m in answer.matches]
+    assert [score.probability for score in answer.predictions] == pytest.approx(
+        (weights / weights.sum())[:2]
+    )
+    log_odds = odds.scale * answer.matches[0].cosine + odds.offset - np.log(3)
+    assert answer.known == pytest.approx(1 / (1 + np.exp(-log_odds)))
+    least = odds.scale * answer.threshold.cosine + odds.offset - np.log(3)
+    assert answer.least_known == pytest.approx(1 / (1 + np.exp(-least)))
+    record = answer.to_dict()
+    assert record["predictions"][0]["probability"] == pytest.approx(
+        answer.predictions[0].probability, abs=1e-6
+    )
+    assert {"matches", "threshold", "known", "least_known"} <= set(record)
+
+
+def test_without_log_odds_there_are_cosines_alone(people):
+    file.write(people.path, replace(people.contents, calibration=replace(CALIBRATION, odds=None)))
+    people.reload()
+    answer = people.identify(tone(PITCHES["ada"]))
+    assert (answer.speaker, answer.predictions, answer.known) == ("ada", (), None)
+    assert "predictions" not in answer.to_dict()
+    assert people.verify("ada", tone(PITCHES["ada"])).probability is None
+
+
 def test_a_cosine_is_the_one_of_the_embeddings(people, identifier):
     clip = tone(PITCHES["ada"], PITCHES["ben"], seed=5)
     answer = people.identify(clip, cosine=0.1)
@@ -60,7 +90,6 @@ def test_a_cosine_is_the_one_of_the_embeddings(people, identifier):
         assert match.cosine == pytest.approx(float(vector @ mean / np.linalg.norm(mean)), abs=1e-6)
     assert answer.threshold == (0.1, "given", None, 0)
     record = answer.to_dict()
-    assert "predictions" not in record
     assert set(record["matches"][0]) == {"speaker", "cosine"}
 
 
@@ -266,6 +295,9 @@ def test_verification(people, identifier):
     found = people.verify("ada", tone(300, seed=8))
     assert found.same
     assert found.threshold == (0.4, "strangers", 0.05, 45)  # one comparison, whoever is enrolled
+    odds = CALIBRATION.odds.scale * found.cosine + CALIBRATION.odds.offset
+    assert found.probability == pytest.approx(1 / (1 + np.exp(-odds)))
+    assert found.to_dict()["probability"] == pytest.approx(found.probability, abs=1e-6)
     assert not people.verify("ada", tone(900, seed=8)).same
     assert not people.verify("ada", tone(300, seed=8), cosine=1.0).same
     pair = verify_clips(identifier, tone(300), tone(300, seed=1), cosine=0.5)

@@ -11,7 +11,8 @@ def test_the_nearest_rows_come_first():
     random = np.random.default_rng(0)
     rows, queries = (random.normal(size=(n, 6)).astype(np.float32) for n in (50, 4))
     found = ExactIndex(rows).search(queries, 3)
-    for query, cosines, people in zip(queries, *found, strict=True):
+    np.testing.assert_allclose(found.everyone, queries @ rows.T, rtol=1e-5, atol=1e-6)
+    for query, cosines, people in zip(queries, *found[:2], strict=True):
         order = sorted(range(50), key=lambda k: -float(rows[k] @ query))
         assert people.tolist() == order[:3]
         np.testing.assert_allclose(cosines, rows[people] @ query, rtol=1e-5)

@@ -160,7 +160,7 @@ def test_noise_and_music_have_no_speaker_unless_any_sound_may_have_one(
 
 def test_a_fifth_of_a_second_is_too_little(identifier, monkeypatch):
     word = Speech((Segment(0.5, 0.7),))
-    monkeypatch.setattr(runtime, "find_speech", lambda samples, rate: word)
+    monkeypatch.setattr("voxedge.inference.clips.find_speech", lambda samples, rate: word)
     answer = identifier.identify(voice(150, 1.0, 5))
     assert (answer.speaker, answer.reason, answer.windows) == (None, "too_little_speech", 0)
     assert answer.speech_seconds == pytest.approx(0.2)

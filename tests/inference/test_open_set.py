@@ -65,10 +65,10 @@ def test_below_the_threshold_nobody_is_named(model_path, tmp_path, bias):
 
 def test_the_share_chooses_the_threshold(guarded):
     identifier = Identifier(guarded)
-    assert identifier.least_known(0.1) == probability(0.5)
-    assert identifier.least_known(0.05) == probability(2.0)
-    assert identifier.least_known(0.07) == probability(2.0)
-    assert identifier.least_known(0.01) is None
+    assert identifier.answers.least_known(0.1) == probability(0.5)
+    assert identifier.answers.least_known(0.05) == probability(2.0)
+    assert identifier.answers.least_known(0.07) == probability(2.0)
+    assert identifier.answers.least_known(0.01) is None
     for share in (0, 1, -0.1):
         with pytest.raises(UsageError, match="between 0 and 1"):
             identifier.identify(voice(200, 1.0, 1), accept=share)

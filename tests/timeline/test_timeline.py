@@ -11,6 +11,7 @@ import soundfile
 from docs.make import ROOT
 from tests.conftest import RATE
 from tests.gallery.conftest import PITCHES, tone, write_other_model
+from tests.inference.test_open_set import resealed
 from tests.timeline.conftest import LoudnessDetector, talk, write_gallery
 from voxedge.audio.load import decode
 from voxedge.errors import (
@@ -25,6 +26,7 @@ from voxedge.errors import (
 )
 from voxedge.gallery.gallery import Gallery
 from voxedge.inference.identifier import Identifier
+from voxedge.inference.open_set import OpenSet, figures, probability
 from voxedge.timeline.clustering import SpeakerCount
 from voxedge.timeline.measured import OTHERS, threshold_of
 from voxedge.timeline.naming import by_gallery, by_model
@@ -100,6 +102,44 @@ def test_a_model_that_knows_names_gives_probabilities():
     assert best.probability == pytest.approx(float(expected.max()), abs=2e-3)
     assert found.segments[0].probability == pytest.approx(best.probability)
     assert "cosine" not in found.to_dict()["segments"][0]
+
+
+@pytest.mark.parametrize("bias", [-1e3, 1e3])
+def test_strangers_to_a_model_file_are_unknown(tmp_path, bias):
+    """By its thresholds, as in ``identify``; the logits are those of windows of 1.5 s."""
+    shipped = ROOT / "bench" / "models" / "speechocean762-200.int8.onnx"
+    weights = OpenSet((0.5, 0.25, -2.0), bias, {0.05: 0.0, 0.01: None}, 60, "speakers")
+    model = Identifier(resealed(shipped, tmp_path / "model.onnx", weights), threads=1)
+    samples = talk(("ada", 4.0))
+    one = Settings(SpeakerCount(1, 1))
+    answer = (found := timeline(model, samples, by_model(model), one)).speakers[0].answer
+    always = timeline(model, samples, by_model(model, None), one)
+    nearest = always.segments[0].speaker
+    assert nearest in model.labels
+    assert answer.predictions == always.speakers[0].answer.predictions
+    assert answer.least_known == probability(0.0)
+    if bias < 0:
+        assert (found.segments[0].speaker, answer.reason) == ("unknown-1", "unknown")
+        assert "probability" not in found.to_dict()["segments"][0]
+        assert "cosine" in found.to_dict()["segments"][0]
+    else:
+        assert (found.segments[0].speaker, answer.reason) == (nearest, None)
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        by_model(model, 5.0)
+
+
+def test_how_known_a_voice_is_follows_from_its_windows(tmp_path):
+    shipped = ROOT / "bench" / "models" / "speechocean762-200.int8.onnx"
+    weights = OpenSet((0.5, 0.25, -2.0), -9.0, {0.05: 0.0}, 60, "speakers")
+    model = Identifier(resealed(shipped, tmp_path / "model.onnx", weights), threads=1)
+    samples = decode(encoded(talk(("ada", 4.0))), RATE).samples
+    cutter = SpeechWindows(RATE, LoudnessDetector())
+    windows = [*cutter.feed(samples), *cutter.finish()]
+    logits = np.mean([scores.logits for scores in model.score(windows)], axis=0)
+    seconds = np.mean([window.end - window.start for window, _ in windows])
+    found = timeline(model, talk(("ada", 4.0)), by_model(model), Settings(SpeakerCount(1, 1)))
+    odds = figures(logits[None], seconds[None])[0] @ weights.weights + weights.bias
+    assert found.speakers[0].answer.known == pytest.approx(probability(odds), abs=1e-4)
 
 
 def test_numbers_of_speakers(identifier):

@@ -48,6 +48,20 @@ class FrameSource(Protocol):
         """
 
 
+class Blocks(Protocol):
+    """The samples of a clip block by block, as ``MonoBlocks`` gives them."""
+
+    seconds: float  # decoded so far
+    warnings: list[str]
+
+    @property
+    def expected_seconds(self) -> float:
+        """The length by the header; 0 where it does not say."""
+
+    def __iter__(self) -> Iterator[Samples]:
+        """Yield the blocks [S], some of which may be empty."""
+
+
 class MonoBlocks:
     """The samples of a source, mono and at a wanted rate, block by block, and once.
 

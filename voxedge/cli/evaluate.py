@@ -6,33 +6,29 @@ torch is loaded only where a run's network itself is measured.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from voxedge.cli import console, options
+from voxedge.cli.measures import show
 from voxedge.data import sounds
 from voxedge.data.manifest import Clip, Manifest, Side, read_manifest
 from voxedge.errors import CorpusError, MissingExtra
-from voxedge.evaluation.answers import FILE, ClipProblem, Subject, ask, folder_of
+from voxedge.evaluation.answers import FILE, ClipProblem, Subject, ask, best_logit, folder_of
 from voxedge.evaluation.conditions import Environment, choose_conditions
-from voxedge.evaluation.measures import (
-    ConditionAccuracy,
-    GroupAccuracy,
-    Measures,
-    measure,
-    read_groups,
-)
+from voxedge.evaluation.measures import Measures, measure, read_groups
 from voxedge.evaluation.model import Model
+from voxedge.evaluation.open_set import SHARES, measure_open_set
 from voxedge.evaluation.page import PAGE, render
-from voxedge.evaluation.verification import verify
+from voxedge.evaluation.verification import Verification, has_pairs, require_unseen, verify
 from voxedge.files import write_text
 from voxedge.inference.identifier import Identifier
+from voxedge.inference.scoring import ClipScores
 from voxedge.install import needs_extra
-from voxedge.metrics import Interval
 from voxedge.threads import available_processors
 from voxedge.train.run import Run, find_run
 
@@ -73,7 +69,11 @@ def evaluate(
         Path | None, typer.Option(help="CSV with the column speaker, and age, gender, ...")
     ] = None,
     unseen: Annotated[
-        Path | None, typer.Option(help="Clips of people it was not trained on: EER of embeddings.")
+        Path | None,
+        typer.Option(
+            help="Clips of people it was not trained on: how often they get a name, and the EER of"
+            " embeddings."
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -108,12 +108,15 @@ def evaluate(
     else:
         subject["data"] = str(data)
     subject["split"] = split if clips[0].split else None
+    if unseen_corpus:
+        require_unseen(measured, unseen_corpus.clips)
     environment = _environment(noise, rooms, stress, measured.sample_rate)
     conditions, missing = choose_conditions(stress, environment)
     if missing:
         console.warn(f"left out for want of --noise or --rooms: {', '.join(missing)}")
     folder = out or folder.with_name(folder.name + ("-validation" if split == "validation" else ""))
     workers = available_processors() if workers is None else workers
+    score, thresholds = _strangers(measured)
     with console.Progress("evaluating") as progress:
         evaluation = ask(
             measured,
@@ -121,6 +124,7 @@ def evaluate(
             conditions,
             environment,
             subject=subject,
+            score=score,
             workers=workers,
             progress=progress.update,
         )
@@ -130,18 +134,37 @@ def evaluate(
     evaluation.write(folder / FILE, measures)  # kept even if the unseen clips cannot be used
     if unseen_corpus:
         _warn_of(_problems(unseen_corpus), f"voxedge data check {unseen}")
-        with console.Progress("verifying") as progress:
-            measures["verification"] = verify(
-                measured, unseen_corpus.clips, workers=workers, progress=progress.update
+        if has_pairs(unseen_corpus.clips):
+            measures["verification"] = _verify(measured, unseen_corpus.clips, workers)
+        else:
+            console.warn("no EER of embeddings: that takes two clips of each of two people")
+        with console.Progress("hearing strangers") as progress:
+            heard = ask(
+                measured,
+                unseen_corpus.clips,
+                conditions,
+                environment,
+                score=score,
+                strangers=True,
+                workers=workers,
+                progress=progress.update,
             )
+        _warn_of(heard.problems, f"voxedge data check {unseen}")
+        evaluation = replace(evaluation, unseen=heard.records, thresholds=thresholds)
+        measures["open_set"] = measure_open_set(evaluation)
         evaluation.write(folder / FILE, measures)
     written = _write_page(folder / PAGE, subject, measures, evaluation.problems)
     _warn_of(evaluation.problems, str(folder / FILE))
     if as_json:
         console.answer(json.dumps({"subject": subject, **measures}))
     else:
-        _show(subject, measures)
+        show(subject, measures)
     console.say(f"{folder / PAGE} and {FILE} beside it" if written else str(folder / FILE))
+
+
+def _verify(model: Model, clips: Sequence[Clip], workers: int) -> Verification:
+    with console.Progress("verifying") as progress:
+        return verify(model, clips, workers=workers, progress=progress.update)
 
 
 def _write_page(
@@ -219,6 +242,17 @@ def _measured(
     return identifier, subject, folder_of(path)
 
 
+def _strangers(
+    model: Model,
+) -> tuple[Callable[[ClipScores[Any], float], float], dict[str, float | None]]:
+    """What tells strangers, and the thresholds of a model file."""
+    answers = model.answers if isinstance(model, Identifier) else None
+    if answers is None or answers.open_set is None:
+        return best_logit, {}
+    stated = {f"{share:g}": answers.open_set.threshold(share) for share in SHARES}
+    return answers.log_odds, stated
+
+
 def _environment(noise: Path | None, rooms: Path | None, wanted: str, rate: int) -> Environment:
     """The half of the noises and rooms that training does not use."""
     choose_conditions(wanted, Environment())  # a mistyped name is refused before anything loads
@@ -227,60 +261,4 @@ def _environment(noise: Path | None, rooms: Path | None, wanted: str, rate: int)
     return Environment(
         sounds.load_noises(noise, rate, "evaluation") if noise else (),
         sounds.load_rooms(rooms, rate, "evaluation") if rooms else (),
-    )
-
-
-def _show(subject: Subject, measures: Measures) -> None:
-    split = f", {subject['split']} split" if subject["split"] else ""
-    title = f"{subject['model']} on {subject['data']}{split}: {measures['clips']} clips of"
-    show_conditions(f"{title} {measures['speakers']} speakers", measures["conditions"])
-    for column, rows in measures["groups"].items():
-        _show_groups(f"by {column}", rows)
-    _show_groups("by length", measures["by_seconds"])
-    if found := measures.get("verification"):
-        console.answer(
-            f"  unseen speakers: EER {Interval(**found['eer']).percent()}, minDCF"
-            f" {found['min_dcf']['value']:.3f} ({found['speakers']}, {found['pairs']} pairs)"
-        )
-        for shots, row in found["shots"].items():
-            clips = "a clip" if shots == "1" else f"{shots} clips"
-            console.answer(f"  named after {clips} of each: {Interval(**row).percent()}")
-    worst = [row for row in measures["confusions"] if row["answer"]][:_SHOWN]
-    if worst:
-        console.show_table(
-            "most often taken for another",
-            ["", "for", "clips", "of"],
-            [[row["speaker"], row["answer"], row["clips"], row["of"]] for row in worst],
-        )
-    unknown = measures["strangers"]
-    if unknown["mean_probability"] is not None:
-        console.warn(
-            f"{unknown['clips']} clips of {unknown['speakers']} speakers that the model does"
-            " not know are not in these figures; it gave them a name at"
-            f" {100 * unknown['mean_probability']:.0f} % on average"
-        )
-
-
-def show_conditions(title: str, conditions: Mapping[str, ConditionAccuracy]) -> None:
-    """How often a model is right, clean and under each condition, as ``measure`` gives it."""
-    console.show_table(
-        title,
-        ["", "top-1, 95 % interval", "top-5, 95 % interval", "calibration error"],
-        [
-            [
-                name,
-                Interval(**row["top1"]).percent(),
-                Interval(**row["top5"]).percent(),
-                f"{100 * row['calibration_error']:.1f} %",
-            ]
-            for name, row in conditions.items()
-        ],
-    )
-
-
-def _show_groups(title: str, rows: Sequence[GroupAccuracy]) -> None:
-    console.show_table(
-        title,
-        ["", "clips", "top-1, 95 % interval"],
-        [[row["name"], row["clips"], Interval(**row["top1"]).percent()] for row in rows],
     )

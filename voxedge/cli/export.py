@@ -14,7 +14,10 @@ from voxedge.inference.open_set import OpenSet
 from voxedge.install import needs_extra
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from voxedge.export.accuracy import AccuracyLoss
+    from voxedge.export.parity import Row
     from voxedge.export.pipeline import Exported
     from voxedge.export.student import ExportedStudent
     from voxedge.model_file.metadata import Metadata
@@ -36,7 +39,22 @@ def export(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="The corpus folder, if it moved; of a student, clips that int8 is measured on."
+            help="The corpus folder, if it moved; of a student, clips that int8 is measured on;"
+            " with --gallery, clips to compare on."
+        ),
+    ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of no run, but of people who are enrolled: their names, without training."
+        ),
+    ] = None,
+    embeddings: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="With --gallery: the model file that it belongs to.",
+            show_default="$VOXEDGE_MODEL, else model.onnx",
         ),
     ] = None,
     impostors: Annotated[
@@ -77,7 +95,8 @@ def export(
 ) -> None:
     """Write the best network of a run as ONE file: samples in, names out.
 
-    Of a student of voxedge distill: samples in, embedding out.
+    Of a student of voxedge distill: samples in, embedding out. Of a gallery: the names of its
+    people.
 
     Nothing is written if ONNX Runtime's outputs differ from PyTorch's, or if int8 or fp16 loses
     more than 0.5 points of top-1 or 0.3 of top-5 accuracy on the validation clips.
@@ -96,6 +115,18 @@ def export(
     if not model.parent.is_dir():
         raise UsageError(f"there is no folder {model.parent}")
     buffer = (input_rate, input_type, input_channels)
+    if gallery is not None:
+        of_runs = (run, impostors, source, precision, buffer)
+        if of_runs != (options.DEFAULT_RUNS, None, "", "fp32", (None, "float32", 1)):
+            raise UsageError(
+                "--gallery goes without --run, --impostors, --source, --precision and --input-...",
+                "the file has the precision and the input of its model file",
+            )
+        _export_people(gallery, embeddings, model, data, licence)
+        _also_ort(model, ort)
+        return
+    if embeddings is not None:
+        raise UsageError("--model goes with --gallery", "--run names a run")
     if (run / STUDENT).is_file():
         if buffer != (None, "float32", 1):
             raise UsageError("a student's file takes mono float32 at its own rate")
@@ -136,6 +167,29 @@ def export(
     console.say(f"next: voxedge identify CLIP{flag}")
 
 
+def _export_people(
+    path: Path, embeddings: str | None, model: Path, data: Path | None, licence: str
+) -> None:
+    """Write the people of a gallery and its model file as one file."""
+    with needs_extra("export"):
+        from voxedge.export.people import export_people
+    from voxedge.gallery.gallery import Gallery
+    from voxedge.inference.identifier import Identifier
+
+    people = Gallery(path, Identifier(embeddings, device="cpu", any_sound=True))
+    done = export_people(people, model, data=data, licence=licence, say=console.say)
+    _show_parity("parity with identify --gallery", done.parity)
+    for share, line in done.metadata.gallery["thresholds"].items():
+        if line["accept"] > float(share):
+            console.warn(
+                f"the threshold for {100 * float(share):g} % of strangers is for"
+                f" {100 * line['accept']:.3g} %: no stricter one was measured"
+            )
+    names = len(done.metadata.labels)
+    console.answer(f"{model}: {names} people, {done.bytes / 1e6:.1f} MB")
+    console.say(f"next: voxedge identify CLIP --model {model}")
+
+
 def _also_ort(model: Path, wanted: bool) -> None:
     """Write the .ort file and its list of operators, if they are wanted."""
     if wanted:
@@ -159,8 +213,15 @@ def _show_student(done: ExportedStudent) -> None:
 
 
 def _show(done: Exported) -> None:
+    _show_parity("parity with PyTorch", done.parity)
+    if done.accuracy is not None:
+        _show_accuracy(done.accuracy)
+    _show_thresholds(done.metadata)
+
+
+def _show_parity(title: str, rows: Sequence[Row]) -> None:
     console.show_table(
-        "parity with PyTorch",
+        title,
         ["", "windows", "logits", "probabilities", "embedding", "top-1", "top-5"],
         [
             [
@@ -172,12 +233,9 @@ def _show(done: Exported) -> None:
                 f"{row.top1:.1%}",
                 f"{row.top5:.1%}",
             ]
-            for row in done.parity
+            for row in rows
         ],
     )
-    if done.accuracy is not None:
-        _show_accuracy(done.accuracy)
-    _show_thresholds(done.metadata)
 
 
 def _show_thresholds(metadata: Metadata) -> None:

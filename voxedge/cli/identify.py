@@ -21,6 +21,7 @@ import typer
 from voxedge.audio.folders import ending, find, is_skipped, needs_av
 from voxedge.audio.limits import Limits
 from voxedge.cli import console, options
+from voxedge.cli.limit import Limit
 from voxedge.errors import NotAFile, SomeFilesFailed, UnreadableAudio, UsageError
 from voxedge.inference.identifier import Identifier
 from voxedge.inference.prediction import Failure, Prediction
@@ -30,7 +31,6 @@ _NAME = 32  # columns that a speaker's name may take
 _SHOWN = 5  # endings of files that are passed over
 _LIMITS = "Limits"
 _DEFAULT = Limits()
-_ANY_COSINE = -1.0  # which everybody reaches
 
 app = options.command_app()
 
@@ -43,9 +43,7 @@ def identify(
     model: options.ModelFile = None,
     gallery: options.NamingGallery = None,
     accept: options.Accept = options.DEFAULT_SHARE,
-    always_answer: Annotated[
-        bool, typer.Option("--always-answer", help="Name the nearest person, strangers included.")
-    ] = False,
+    always_answer: options.AlwaysAnswer = False,
     cosine: options.Cosine = None,
     top_k: Annotated[int, typer.Option(min=1, help="Guesses to show.")] = 5,
     batch_size: options.BatchSize = 8,
@@ -70,6 +68,14 @@ def identify(
     strict: Annotated[
         bool,
         typer.Option("--strict", help="Refuse clips that are cut off.", rich_help_panel=_LIMITS),
+    ] = False,
+    isolate: Annotated[
+        bool,
+        typer.Option(
+            "--isolate",
+            help="Decode in processes of their own, with limits on time, memory and system calls.",
+            rich_help_panel=_LIMITS,
+        ),
     ] = False,
     min_seconds: Annotated[
         float | None,
@@ -111,6 +117,7 @@ def identify(
         strict=strict,
         raw=raw,
         any_sound=any_sound,
+        isolate=isolate,
     )
     if raw and any(map(os.path.isdir, paths)):
         raise UsageError("--raw takes files, patterns and -, not folders")
@@ -118,17 +125,13 @@ def identify(
         console.warn(note)
     good, failed, worst = 0, 0, 0
     search = Search(paths, max_bytes)
+    limit = Limit(accept, cosine, always_answer)
+    answer: Callable[..., Iterator[Prediction | Failure]]
     if gallery is None:
-        share = None if always_answer else accept
-        _refuse_unmeasured(identifier, share, cosine)
-        answers = identifier.identify_many(
-            search.sources(), top_k=top_k, windows=windows, accept=share
-        )
+        answer = partial(identifier.identify_many, accept=limit.share(identifier))
     else:
-        cosine = _ANY_COSINE if always_answer else cosine
-        answers = _by_gallery(gallery, identifier, accept, cosine)(
-            search.sources(), top_k=top_k, windows=windows
-        )
+        answer = _by_gallery(gallery, identifier, limit)
+    answers = answer(search.sources(), top_k=top_k, windows=windows)
     for result in chain(answers, search.failures):
         if as_json:
             console.answer(json.dumps(result.to_dict()))
@@ -149,36 +152,14 @@ def identify(
     return worst
 
 
-def _refuse_unmeasured(identifier: Identifier, share: float | None, cosine: float | None) -> None:
-    """Refuse a share of strangers that the file has no threshold for.
-
-    Raises:
-        UsageError: it has none, or a cosine was given.
-    """
-    if cosine is not None:
-        raise UsageError("--threshold goes with --gallery", "--accept 1%")
-    if share is None or share == options.DEFAULT_SHARE or identifier.least_known(share) is not None:
-        return
-    raise UsageError(
-        f"{identifier.model_file.path.name} has no threshold for {100 * share:.3g} % of strangers:"
-        " too few clips stood for them",
-        "export it with --impostors FOLDER",
-    )
-
-
 def _by_gallery(
-    path: Path, identifier: Identifier, accept: float, cosine: float | None
+    path: Path, identifier: Identifier, limit: Limit
 ) -> Callable[..., Iterator[Prediction | Failure]]:
     """``identify_many`` of a gallery."""
-    from voxedge.gallery.gallery import Gallery
+    from voxedge.cli.naming import open_gallery
 
-    gallery = Gallery(path, identifier)
-    if gallery.threshold(accept, cosine) is None:
-        console.warn(
-            f"no threshold is known for {identifier.model_file.path.name}, so nobody is named:"
-            " --threshold COSINE, or voxedge gallery calibrate DATA"
-        )
-    return partial(gallery.identify_many, accept=accept, cosine=cosine)
+    gallery = open_gallery(path, identifier, limit)
+    return partial(gallery.identify_many, accept=limit.accept, cosine=limit.cosine)
 
 
 def _show(prediction: Prediction) -> None:
@@ -195,10 +176,12 @@ def _show(prediction: Prediction) -> None:
     rows: Sequence[tuple[str, float]] = prediction.matches or prediction.predictions
     names = [printable(name, _NAME) for name, _ in rows]
     width = max((len(name) for name in names), default=0)
-    for name, (_, value) in zip(names, rows, strict=True):
+    for row, (name, (_, value)) in enumerate(zip(names, rows, strict=True)):
         bar = console.colour("36", console.bar(value), sys.stdout)
-        figure = f"cosine {value:5.2f}" if prediction.matches else f"{100 * value:5.1f} %"
-        console.answer(f"  {name:<{width}}  {bar} {figure}")
+        figures = [f"cosine {value:5.2f}"] if prediction.matches else []
+        if prediction.predictions:
+            figures.append(f"{100 * prediction.predictions[row].probability:5.1f} %")
+        console.answer(f"  {name:<{width}}  {bar} {'  '.join(figures)}")
 
 
 def _why(prediction: Prediction) -> str:

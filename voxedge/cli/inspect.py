@@ -57,6 +57,7 @@ def _show(facts: dict[str, Any]) -> None:
         ("size", f"{facts['bytes'] / 1e6:.1f} MB, {facts['precision']}, opset {facts['opset']}"),
         *([("temperature", f"{facts['temperature']:g}")] if labels else []),
         *_threshold_rows(facts),
+        *_gallery_rows(facts),
         *([("source", facts["source"])] if facts["source"] else []),
         ("licence", facts["licence"] or "not stated"),
         ("digest", facts["digest"]),
@@ -88,6 +89,15 @@ def _threshold_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     stated = [f"{100 * share:g} %" for share, value in found.accept.items() if value is not None]
     shares = ", ".join(stated) or "none"
     return [("strangers", f"thresholds for {shares}; {found.clips} clips of {found.basis}")]
+
+
+def _gallery_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Which model file the people of a gallery were enrolled with."""
+    with suppress(KeyError, TypeError):
+        return [
+            ("gallery", f"people enrolled with the model file {facts['gallery']['model'][:16]}")
+        ]
+    return []
 
 
 def _parity_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from voxedge.cli import console, options
+from voxedge.cli.limit import Limit
 from voxedge.cli.naming import choose_namer
 from voxedge.inference.identifier import Identifier
 from voxedge.text import printable
@@ -27,6 +28,7 @@ def listen_command(
     model: options.ModelFile = None,
     gallery: options.NamingGallery = None,
     accept: options.Accept = options.DEFAULT_SHARE,
+    always_answer: options.AlwaysAnswer = False,
     cosine: options.Cosine = None,
     microphone: Annotated[
         str | None,
@@ -51,7 +53,7 @@ def listen_command(
         console.warn(note)
     if gallery is None:
         identifier.require_speakers()
-    name = choose_namer(identifier, gallery, accept, cosine)
+    name = choose_namer(identifier, gallery, Limit(accept, cosine, always_answer))
     late = 0
     for update in listen(Microphone(microphone, identifier.sample_rate), identifier, name):
         if as_json:

@@ -102,6 +102,9 @@ Accept: TypeAlias = Annotated[
     ),
 ]
 DEFAULT_SHARE = 0.05
+AlwaysAnswer: TypeAlias = Annotated[
+    bool, typer.Option("--always-answer", help="Name the nearest person, strangers included.")
+]
 Cosine: TypeAlias = Annotated[
     float | None,
     typer.Option(

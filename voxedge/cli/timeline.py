@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from voxedge.cli import console, options
+from voxedge.cli.limit import Limit
 from voxedge.cli.naming import choose_namer
 from voxedge.errors import UsageError
 from voxedge.files import atomic_write
@@ -42,6 +43,7 @@ def timeline(
         typer.Option(help="Name those who are enrolled in it; the others are unknown-1, ..."),
     ] = None,
     accept: options.Accept = options.DEFAULT_SHARE,
+    always_answer: options.AlwaysAnswer = False,
     cosine: options.Cosine = None,
     no_names: Annotated[
         bool, typer.Option("--no-names", help="Leave everybody unknown that the model file knows.")
@@ -92,7 +94,9 @@ def timeline(
     for note in identifier.notes:
         console.warn(note)
     settings = Settings(count, alike, strict=strict)
-    name = choose_namer(identifier, gallery, accept, cosine, names=not no_names)
+    name = choose_namer(
+        identifier, gallery, Limit(accept, cosine, always_answer), names=not no_names
+    )
     with console.Progress("reading") as progress:
         found = who_spoke_when(
             path,
@@ -125,8 +129,11 @@ def _count(exactly: int | None, least: int | None, most: int | None) -> SpeakerC
 
 def _show(found: Timeline) -> None:
     """The turns, then a strip for each speaker."""
-    measure = "cosine" if found.segments[0].probability is None else "probability"
-    rows = [_row(list(turn)) for _, turn in groupby(found.segments, lambda each: each.speaker)]
+    named = any(each.probability is not None for each in found.segments)
+    measure = "probability" if named else "cosine"
+    rows = [
+        _row(list(turn), named) for _, turn in groupby(found.segments, lambda each: each.speaker)
+    ]
     console.show_table("", ["from", "to", "speaker", "speech", measure], rows)
     console.answer("")
     width = shutil.get_terminal_size((_PIPE, 0)).columns - _NAME - 12
@@ -141,17 +148,20 @@ def _show(found: Timeline) -> None:
         )
 
 
-def _row(turn: list[Segment]) -> tuple[str, ...]:
-    """A turn, which ends when somebody else speaks, as a row of the table."""
+def _row(turn: list[Segment], named: bool) -> tuple[str, ...]:
+    """A turn, which ends when somebody else speaks, as a row of the table.
+
+    Where speakers are ``named`` by a model file, unknown ones have no probability.
+    """
     seconds = [each.end - each.start for each in turn]
-    scores = [each.cosine if each.probability is None else each.probability for each in turn]
-    score = sum(s * score for s, score in zip(seconds, scores, strict=True)) / sum(seconds)
+    scores = [each.probability if named else each.cosine for each in turn]
+    score = sum(s * (score or 0) for s, score in zip(seconds, scores, strict=True)) / sum(seconds)
     return (
         clock(turn[0].start),
         clock(turn[-1].end),
         turn[0].speaker,
         f"{sum(seconds):.1f} s",
-        f"{score:.2f}",
+        "" if scores[0] is None else f"{score:.2f}",
     )
 
 

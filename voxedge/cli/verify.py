@@ -54,7 +54,10 @@ def _show(first: str, second: str, found: Verification) -> None:
     origin = "given"
     if line.accept is not None:
         origin = f"for {line.accept:.2%} of strangers, measured on {line.speakers} speakers"
+    chance = found.probability
+    probability = "" if chance is None else f", one voice with {100 * chance:.1f} % probability"
     console.answer(
         f"{'the same voice' if found.same else 'another voice'}: {printable(first)} and"
-        f" {printable(second)}, cosine {found.cosine:.3f}, threshold {line.cosine:.3f} ({origin})"
+        f" {printable(second)}{probability}, cosine {found.cosine:.3f}, threshold"
+        f" {line.cosine:.3f} ({origin})"
     )

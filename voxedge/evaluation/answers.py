@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
@@ -65,6 +66,7 @@ class Answer(NamedTuple):
     rank: int  # of the true speaker, 0 being the best; K or more if the model named nobody
     windows: int
     predictions: tuple[tuple[str, float], ...]  # the best five speakers with their probabilities
+    score: float | None = None  # that one of the speakers was heard; None: nobody was named
 
     @property
     def probability(self) -> float:
@@ -83,6 +85,17 @@ class Record:
     known: bool  # the model was trained on this speaker
     answers: dict[str, Answer] = field(default_factory=dict)  # condition -> answer
 
+    def to_dict(self) -> dict[str, object]:
+        """As JSON holds it."""
+        answers = {name: _to_dict(answer) for name, answer in self.answers.items()}
+        return {**vars(self), "answers": answers}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Record:
+        """Of what ``to_dict`` made."""
+        answers = {name: _answer(answer) for name, answer in value["answers"].items()}
+        return cls(**{**value, "answers": answers})
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -92,6 +105,9 @@ class Evaluation:
     conditions: tuple[str, ...]  # the first is CLEAN
     records: tuple[Record, ...]
     problems: tuple[ClipProblem, ...] = ()
+    unseen: tuple[Record, ...] = ()  # clips of people that the model was not trained on, set apart
+    #: Least scores by which a model file names somebody, by the share of strangers; {}: none.
+    thresholds: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def known(self) -> list[Record]:
@@ -105,27 +121,19 @@ class Evaluation:
 
     def write(self, path: Path, measures: Mapping[str, object]) -> None:
         """Write the answers and the metrics that follow from them as one JSON file."""
-        clips = [
-            {
-                "path": record.path,
-                "speaker": record.speaker,
-                "seconds": record.seconds,
-                "digest": record.digest,
-                "known": record.known,
-                "answers": {name: _to_dict(answer) for name, answer in record.answers.items()},
-            }
-            for record in self.records
-        ]
         value = {
             "schema": SCHEMA,
             "subject": self.subject,
             "conditions": list(self.conditions),
             "measures": measures,
             "problems": list(self.problems),
+            "thresholds": dict(self.thresholds),
         }
-        head = json.dumps(value, indent=1)[:-2]  # without the closing brace: one line for each clip
-        lines = ",\n".join(json.dumps(clip) for clip in clips)
-        write_text(path, f'{head},\n "clips": [\n{lines}\n]}}\n')
+        text = json.dumps(value, indent=1)[:-2]  # without the closing brace: one line for each clip
+        for key, records in (("unseen", self.unseen), ("clips", self.records)):
+            lines = ",\n".join(json.dumps(record.to_dict()) for record in records)
+            text += f',\n "{key}": [\n{lines}\n]'
+        write_text(path, f"{text}}}\n")
 
     @classmethod
     def read(cls, path: Path) -> Evaluation:
@@ -138,12 +146,17 @@ class Evaluation:
             value = json.loads(path.read_text(encoding="utf-8"))
             if value["schema"] != SCHEMA:
                 raise CorpusError(f"{path} has schema {value['schema']}, not {SCHEMA}")
-            records = tuple(
-                Record(**clip | {"answers": {k: _answer(a) for k, a in clip["answers"].items()}})
-                for clip in value["clips"]
+            records, unseen = (
+                tuple(map(Record.from_dict, value.get(key, ()))) for key in ("clips", "unseen")
             )
-            conditions, problems = tuple(value["conditions"]), tuple(value["problems"])
-            return cls(value["subject"], conditions, records, problems)
+            return cls(
+                value["subject"],
+                tuple(value["conditions"]),
+                records,
+                tuple(value["problems"]),
+                unseen,
+                value.get("thresholds", {}),
+            )
         except FileNotFoundError:
             raise CorpusError(f"there is no {path}", "make one with: voxedge evaluate") from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -156,9 +169,23 @@ class _Task(NamedTuple):
     samples: Samples
 
 
+class _Key(NamedTuple):
+    record: Record
+    condition: str
+    seconds: float  # after it was degraded
+
+
 def folder_of(place: Path) -> Path:
     """Return the folder for the evaluation of a run (its folder) or of a model file."""
     return place / _FOLDER if place.is_dir() else place.with_name(f"{place.stem}-{_FOLDER}")
+
+
+def best_logit(scores: ClipScores[Any], _seconds: float) -> float:
+    """What tells strangers where nothing was calibrated: the maximum logit score.
+
+    From Vaze et al. 2022, "Open-set recognition: a good closed-set classifier is all you need".
+    """
+    return float(scores.logits.max())
 
 
 def ask(
@@ -168,12 +195,14 @@ def ask(
     environment: Environment | None = None,
     *,
     subject: Subject | None = None,
+    score: Callable[[ClipScores[Any], float], float] = best_logit,
+    strangers: bool = False,
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Run a model on labelled clips, clean and under each condition.
 
-    Clips of speakers that the model was not trained on are only run clean.
+    Clips of speakers that the model was not trained on are only run clean, but with ``strangers``.
 
     Args:
         model: what to evaluate.
@@ -181,6 +210,8 @@ def ask(
         conditions: in addition to clean.
         environment: the noises and rooms that the conditions need.
         subject: description of the model and the clips, for the file.
+        score: of a clip's scores and seconds; the higher, the less like a stranger's.
+        strangers: whether clips of other speakers are degraded as well.
         workers: threads that decode and degrade.
         progress: called with (clips done, all clips).
 
@@ -189,7 +220,6 @@ def ask(
         NonFiniteOutput: the model returned NaN.
     """
     class_of = _classes(model.labels)
-    sounds = environment or Environment()
     records: list[Record] = []
     problems: list[ClipProblem] = []
 
@@ -202,23 +232,29 @@ def ask(
             else:
                 record = _record(clip, audio, class_of(clip.speaker) is not None)
                 records.append(record)
-                for condition in (None, *conditions) if record.known else (None,):
+                for condition in (None, *conditions) if record.known or strangers else (None,):
                     yield _Task(record, condition, audio.samples)
 
-    def degrade(task: _Task) -> tuple[tuple[Record, str], Samples]:
-        record, condition, samples = task
-        if condition is None:
-            return (record, CLEAN), samples
-        return (record, condition.name), condition(samples, model.sample_rate, sounds)
-
+    degrade = partial(_degrade, model.sample_rate, environment or Environment())
     for scores in model.score(ordered_map(degrade, tasks(), workers)):
-        record, name = scores.key
-        record.answers[name] = _ranked(scores, model.labels, class_of(record.speaker), record)
+        record, name, seconds = scores.key
+        answer = _ranked(scores, model.labels, class_of(record.speaker), record)
+        if scores.windows:
+            answer = answer._replace(score=round(score(scores, seconds), 6))
+        record.answers[name] = answer
     if not records:
         first = problems[0]["message"] if problems else "there are none"
         raise CorpusError(f"no clip can be used: {first}")
     names = (CLEAN, *(condition.name for condition in conditions))
     return Evaluation(subject or {}, names, tuple(records), tuple(problems))
+
+
+def _degrade(rate: int, environment: Environment, task: _Task) -> tuple[_Key, Samples]:
+    record, condition, samples = task
+    if condition is not None:
+        samples = condition(samples, rate, environment)
+    name = CLEAN if condition is None else condition.name
+    return _Key(record, name, len(samples) / rate), samples
 
 
 def _classes(labels: Sequence[str]) -> Callable[[str], int | None]:
@@ -256,10 +292,17 @@ def _to_dict(answer: Answer) -> dict[str, object]:
         "rank": answer.rank,
         "probability": answer.probability,
         "windows": answer.windows,
+        "score": answer.score,
         "predictions": [list(prediction) for prediction in answer.predictions],
     }
 
 
 def _answer(value: Mapping[str, Any]) -> Answer:
     predictions = tuple((str(name), float(p)) for name, p in value["predictions"])
-    return Answer(int(value["rank"]), int(value["windows"]), predictions)
+    score = value.get("score")  # which files of 0.2.0 lack
+    return Answer(
+        int(value["rank"]),
+        int(value["windows"]),
+        predictions,
+        None if score is None else float(score),
+    )

@@ -17,8 +17,9 @@ from voxedge.data.table import read_table
 from voxedge.errors import CorpusError
 from voxedge.evaluation.answers import Evaluation, Record
 from voxedge.evaluation.conditions import CLEAN, CONDITIONS
+from voxedge.evaluation.open_set import OpenSetMeasures
 from voxedge.evaluation.verification import Verification
-from voxedge.metrics import BinDict, IntervalDict, bootstrap, calibration_error, reliability
+from voxedge.metrics import BinDict, IntervalDict, calibration_error, over_speakers, reliability
 from voxedge.names import as_text, speaker_name
 
 _SECONDS = (0, 1, 2, 3, 5, 10, 20)  # lower edges of the bins of clip length
@@ -85,6 +86,7 @@ class Measures(_Measures, total=False):
     """All metrics of an evaluation; those other than ``conditions`` are of the clean clips."""
 
     verification: Verification  # of the embeddings of unseen speakers
+    open_set: OpenSetMeasures  # unseen speakers among those that the model knows
 
 
 def measure(evaluation: Evaluation, groups: Groups | None = None) -> Measures:
@@ -169,12 +171,11 @@ def confidences_of(
 
 def _accuracy(records: Sequence[Record], name: str = CLEAN) -> Accuracy:
     speakers = [record.speaker for record in records]
-    clusters = speakers if len(set(speakers)) > 1 else None  # of one speaker, resample the clips
     ranks = np.array([record.answers[name].rank for record in records])
     return {
         "clips": len(records),
-        "top1": bootstrap(ranks < 1, clusters).as_dict(),
-        "top5": bootstrap(ranks < 5, clusters).as_dict(),
+        "top1": over_speakers(ranks < 1, speakers).as_dict(),
+        "top5": over_speakers(ranks < 5, speakers).as_dict(),
     }
 
 

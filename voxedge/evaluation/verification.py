@@ -6,6 +6,7 @@ about voices in general. Shapes: C clips, E embedding, K speakers, P pairs of cl
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, TypeAlias, TypedDict
 
@@ -88,10 +89,7 @@ def verify(
         CorpusError: the model was trained on one of the speakers, or fewer than two speakers have
             two usable clips each.
     """
-    known = {*model.labels, *map(speaker_name, model.labels)}
-    trained_on = sorted({clip.speaker for clip in clips} & known)
-    if trained_on:
-        raise CorpusError(f"the model was trained on {trained_on[0]}: not an unseen speaker")
+    require_unseen(model, clips)
     embedded = _embed(model, clips, workers, progress)
     cosines = embedded.vectors @ embedded.vectors.T
     upper = np.triu_indices(len(cosines), 1)
@@ -108,6 +106,23 @@ def verify(
         "eer": eer,
         "min_dcf": min_dcf,
     }
+
+
+def require_unseen(model: Model, clips: Sequence[Clip]) -> None:
+    """Refuse clips of people that a model was trained on.
+
+    Raises:
+        CorpusError: it was trained on one of them.
+    """
+    known = {*model.labels, *map(speaker_name, model.labels)}
+    trained_on = sorted({clip.speaker for clip in clips} & known)
+    if trained_on:
+        raise CorpusError(f"the model was trained on {trained_on[0]}: not an unseen speaker")
+
+
+def has_pairs(clips: Sequence[Clip]) -> bool:
+    """Whether there are two speakers with two clips each, which ``verify`` needs."""
+    return sum(count > 1 for count in Counter(clip.speaker for clip in clips).values()) > 1
 
 
 def _embed(

@@ -21,6 +21,7 @@ import numpy as np
 from voxedge.errors import GalleryError, GalleryNotFound
 from voxedge.files import atomic_write
 from voxedge.gallery.calibration import Calibration
+from voxedge.gallery.neighbours import keep_own
 from voxedge.gallery.people import Contents, EnrolledClip, GalleryModel, Person
 from voxedge.install import DISTRIBUTION
 from voxedge.names import is_blank, lookalikes
@@ -118,8 +119,8 @@ def read(path: Path) -> Contents:
 def write(path: Path, contents: Contents) -> None:
     """Replace a gallery's file as a whole; to be called under its lock.
 
-    What a killed process left of an earlier version is deleted: it may hold people who were removed
-    since.
+    What a killed process left of an earlier version is deleted, and so is an index of other people:
+    they may hold people who were removed since.
 
     Raises:
         OSError: the disk is full, or the folder read-only; the old file is as it was.
@@ -131,6 +132,7 @@ def write(path: Path, contents: Contents) -> None:
         if leftover.fullmatch(other.name):
             with suppress(OSError):
                 other.unlink()
+    keep_own(contents.means, path)
 
 
 def _contents(header: dict[str, Any], body: bytes) -> Contents:

@@ -26,9 +26,11 @@ from voxedge.gallery import changes, file
 from voxedge.gallery.calibration import Calibration, measure
 from voxedge.gallery.embed import EmbeddedClip, hear, one_embedding
 from voxedge.gallery.enrolment import Enrolment
+from voxedge.gallery.neighbours import open_index
 from voxedge.gallery.people import Contents, Floats, GalleryModel, Person, new_name
-from voxedge.gallery.recognition import Recogniser, recogniser
-from voxedge.gallery.thresholds import DEFAULT_ACCEPT, threshold
+from voxedge.gallery.recognition import Recogniser, recogniser, require_people
+from voxedge.gallery.search import Index
+from voxedge.gallery.thresholds import DEFAULT_ACCEPT, log_odds, threshold
 from voxedge.gallery.verification import Verification, compared, decided, given
 from voxedge.inference.identifier import Identifier
 from voxedge.inference.prediction import Failure, Prediction, Threshold
@@ -48,15 +50,20 @@ class Gallery:
         path: the gallery's file; the first ``enroll`` makes it.
         model: the model file, or one that is open; by default ``$VOXEDGE_MODEL``, else
             ``model.onnx``. It is opened when a clip is to be embedded.
+        say: gets a line before what takes minutes: the index of more than 100,000 people.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str] = DEFAULT_GALLERY,
         model: Identifier | str | os.PathLike[str] | None = None,
+        *,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.path = Path(path)
         self._model = model
+        self._say = say
+        self._index: Index | None = None  # of the contents' people
         self._contents: Contents | None = None
         self._recognisers: dict[tuple[int, float, float | None], Recogniser] = {}
 
@@ -90,7 +97,7 @@ class Gallery:
 
     def reload(self) -> None:
         """Read the file again when it is next needed."""
-        self._contents = None
+        self._contents = self._index = None
         self._recognisers.clear()
 
     def enroll(
@@ -191,12 +198,18 @@ class Gallery:
         Raises:
             EmptyGallery: nobody is enrolled.
             ForeignModel: the gallery was made with another model file.
+            MissingExtra: there are more than 100,000 people, and usearch is not installed.
         """
         asked = (top_k, accept, cosine)
         if asked not in self._recognisers:
-            self._require_own_model(self.contents)
+            self.require_own_model()
+            require_people(self.contents, self.path.name)
             line = self.threshold(accept, cosine)
-            self._recognisers[asked] = recogniser(self.contents, line, top_k, self.path.name)
+            if self._index is None:
+                self._index = open_index(self.contents.means, self.path, self._say)
+            self._recognisers[asked] = recogniser(
+                self.contents, self._index, line, top_k, self.path.name
+            )
         return self._recognisers[asked]
 
     def threshold(
@@ -232,7 +245,8 @@ class Gallery:
         person = self.contents.person(name)
         line = decided(self.contents, accept, cosine)
         embedded = one_embedding(self.identifier, source, sample_rate)
-        return compared(person.mean, embedded.vector, line, (embedded.speech_seconds,))
+        odds, seconds = log_odds(self.contents), (embedded.speech_seconds,)
+        return compared(person.mean, embedded.vector, line, odds, seconds)
 
     def remove(self, name: str) -> None:
         """Remove a person: the file is written anew without name, embeddings and samples.
@@ -328,6 +342,14 @@ class Gallery:
     def _own_model(self) -> GalleryModel:
         opened = self.identifier
         return GalleryModel.of(opened.metadata, opened.model_file.path.name)
+
+    def require_own_model(self) -> None:
+        """Refuse to go on with another model file than the gallery's.
+
+        Raises:
+            ForeignModel: it is another one.
+        """
+        self._require_own_model(self.contents)
 
     def _require_own_model(self, contents: Contents) -> None:
         own = self._own_model()

@@ -7,7 +7,7 @@ Voice and SMC, each compared with its own kind. The thresholds were judged on th
 
 from __future__ import annotations
 
-from voxedge.gallery.calibration import Calibration
+from voxedge.gallery.calibration import Calibration, LogOdds
 from voxedge.gallery.people import GalleryModel
 
 _CORPUS = "speechocean762, Common Voice and SMC"
@@ -16,14 +16,14 @@ _CORPUS = "speechocean762, Common Voice and SMC"
 #: to fold.
 BY_SOURCE = {
     "CAM++ by 3D-Speaker, iic/speech_campplus_sv_zh_en_16k-common_advanced": Calibration(
-        (0.3641, 0.4084, 0.4619, 0.4972, 0.5305), 45, 366, _CORPUS
+        (0.3641, 0.4084, 0.4619, 0.4972, 0.5305), 45, 366, _CORPUS, LogOdds(20.15, -9.42)
     ),
 }
 #: By the digest of a trained model file.
 BY_DIGEST = {
     # bench/models/speechocean762-200.int8.onnx
     "27ee1e96291814d4cfd97b70a8878027bbdfb520fc4e6b72dd2abddcf225d055": Calibration(
-        (0.4558, 0.504, 0.5482, 0.5761, 0.6098), 45, 366, _CORPUS
+        (0.4558, 0.504, 0.5482, 0.5761, 0.6098), 45, 366, _CORPUS, LogOdds(14.07, -6.265)
     ),
 }
 

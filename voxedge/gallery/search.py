@@ -1,5 +1,8 @@
 """Search for the people whose embeddings are nearest to a clip's.
 
+Up to 100,000 people all are compared, which is exact. Beyond, ``neighbours.py`` proposes people,
+and those alone are compared.
+
 Shapes: Q clips, E embedding, P people, k people that are wanted.
 """
 
@@ -12,12 +15,16 @@ import numpy.typing as npt
 
 from voxedge.gallery.people import Floats
 
+#: People up to whom all are compared: 7 ms a clip on one core, 192 values each.
+EXACT_UP_TO = 100_000
+
 
 class Found(NamedTuple):
     """The nearest people of each clip, the nearest first."""
 
     cosines: Floats  # [Q, k]
     people: npt.NDArray[np.intp]  # [Q, k], rows of the index
+    everyone: Floats | None = None  # [Q, P], the cosines with all rows, if all were compared
 
 
 class Index(Protocol):
@@ -41,11 +48,11 @@ class ExactIndex:
         """See ``Index``. Of equal cosines the person who was enrolled first comes first."""
         cosines = embeddings @ self._rows.T
         k = min(k, len(self._rows))
-        people = np.stack([_largest(row, k) for row in cosines])
-        return Found(np.take_along_axis(cosines, people, axis=1), people)
+        people = np.stack([largest(row, k) for row in cosines])
+        return Found(np.take_along_axis(cosines, people, axis=1), people, cosines)
 
 
-def _largest(values: Floats, k: int) -> npt.NDArray[np.intp]:
+def largest(values: Floats, k: int) -> npt.NDArray[np.intp]:
     """The places of the ``k`` largest values [P], in order, without sorting all of them."""
     least = np.partition(values, len(values) - k)[len(values) - k]
     candidates = np.flatnonzero(values >= least)

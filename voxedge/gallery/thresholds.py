@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from voxedge.errors import UsageError
-from voxedge.gallery.calibration import Calibration
+from voxedge.gallery.calibration import Calibration, LogOdds
 from voxedge.gallery.measured import calibration_of
 from voxedge.gallery.people import Contents
 from voxedge.inference.prediction import Threshold
@@ -63,6 +63,12 @@ def leave_one_out(embeddings: npt.NDArray[np.float32]) -> npt.NDArray[np.float64
 def calibration(contents: Contents) -> Calibration | None:
     """The gallery's own, else what is known of its model."""
     return contents.calibration or calibration_of(contents.model)
+
+
+def log_odds(contents: Contents) -> LogOdds | None:
+    """What makes a cosine a probability; None where it was not measured."""
+    known = calibration(contents)
+    return known.odds if known else None
 
 
 def threshold(contents: Contents, accept: float = DEFAULT_ACCEPT) -> Threshold | None:

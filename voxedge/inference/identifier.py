@@ -10,27 +10,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from voxedge.audio import load as audio
-from voxedge.audio.arrays import from_array
 from voxedge.audio.limits import Limits, Samples
-from voxedge.audio.load import Source
-from voxedge.audio.raw import RawFormat
+from voxedge.audio.load import Audio, Source
 from voxedge.audio.windows import Batch, Policy, as_buffer
-from voxedge.errors import ModelError, NonFiniteOutput, NoSpeakers, UsageError, VoxedgeError
+from voxedge.errors import ModelError, NonFiniteOutput, NoSpeakers, UsageError
+from voxedge.inference.answers import Answers
+from voxedge.inference.clips import Clip, ClipReader, is_one_clip, speech_of
 from voxedge.inference.fixed_batches import PREPARING, RunSession, in_few_sizes
-from voxedge.inference.open_set import ACCEPT, OpenSet, probability
-from voxedge.inference.prediction import Failure, Prediction, Score
+from voxedge.inference.open_set import ACCEPT, OpenSet
+from voxedge.inference.prediction import Failure, Prediction
 from voxedge.inference.scoring import ClipScores, Key, Outputs, score_clips
 from voxedge.inference.session import PROVIDERS, check_interface, open_session
 from voxedge.model_file.reader import read_model
-from voxedge.speech.clip import Speech, find_speech
+from voxedge.speech.clip import Speech
 from voxedge.speech.segments import Segment
 from voxedge.threads import available_processors, ordered_map
 
@@ -39,9 +37,6 @@ MODEL_VARIABLE = "VOXEDGE_MODEL"
 
 _MAX_BATCH, _MAX_THREADS = 4_096, 1_024  # a mistyped number must not exhaust the machine
 _PARALLEL_FROM = 16  # batches: with fewer, opening a second session takes longer than it saves
-
-_FILES = (str, os.PathLike, bytes, bytearray, memoryview)  # and file objects
-_NO_SAMPLES = np.zeros(0, np.float32)
 
 
 class Identifier:
@@ -59,6 +54,8 @@ class Identifier:
         strict: refuse cut-off and over-long clips instead of warning.
         raw: how to read files, if they are samples without a header: ``s16le,16000,1``.
         any_sound: name somebody after noise and music as well: no speech is looked for.
+        isolate: decode files in processes of their own, as many as ``threads``, with limits on
+            time, memory and system calls (``voxedge.isolation``): for files of strangers.
 
     Raises:
         ModelError: the file is missing, or is not safe to run.
@@ -77,22 +74,25 @@ class Identifier:
         strict: bool = False,
         raw: str | None = None,
         any_sound: bool = False,
+        isolate: bool = False,
     ) -> None:
         if not 1 <= batch_size <= _MAX_BATCH:
             raise UsageError(f"batch_size must be 1 to {_MAX_BATCH}, not {batch_size}")
         if threads is not None and not 1 <= threads <= _MAX_THREADS:
             raise UsageError(f"threads must be 1 to {_MAX_THREADS}, not {threads}")
         self.batch_size = batch_size
-        self.any_sound = any_sound
         self.threads = threads or available_processors()
         self.model_file = read_model(os.fspath(model or default_model()))
         self.metadata = self.model_file.metadata
-        self.open_set = OpenSet.from_metadata(self.metadata.thresholds)
-        self._limits = _limits_of_model(limits, self.metadata.min_seconds)
-        self._strict = strict
-        self._raw = None if raw is None else RawFormat.parse(raw)
+        open_set = OpenSet.from_metadata(self.metadata.thresholds)
+        self._reader = ClipReader(
+            self.metadata, limits, strict, raw, any_sound, self.threads if isolate else 0
+        )
         session, self.notes = self._open(device, self.threads)
         self.providers: tuple[str, ...] = tuple(session.get_providers())
+        self.answers = Answers(
+            self.metadata, self.model_file.path.name, self.providers[0], open_set
+        )
         self._run_session: RunSession = session.run
         if self.providers[0] in PREPARING:
             self._run_session = in_few_sizes(session.run, batch_size)
@@ -155,7 +155,7 @@ class Identifier:
             NoSpeakers: the file gives embeddings only.
             ModelError: the model fails on this clip.
         """
-        clip = _Clip(source, sample_rate)
+        clip = Clip(source, sample_rate)
         (answer,) = self._identify([clip], top_k, windows, 0, accept)
         if isinstance(answer, Failure):
             raise answer.error
@@ -176,12 +176,12 @@ class Identifier:
         batches, and only a few clips are in memory at a time. A clip that cannot be used yields a
         ``Failure`` with its ``path`` and ``error``.
         """
-        if _is_one_clip(sources):
+        if is_one_clip(sources):
             raise UsageError(
                 f"identify_many takes several clips, not a {type(sources).__name__}",
                 "pass a list of them",
             )
-        clips = (_Clip(source, None) for source in sources)
+        clips = (Clip(source) for source in sources)
         workers = self.threads if workers is None else workers
         return self._identify(clips, top_k, windows, workers, accept)
 
@@ -193,7 +193,7 @@ class Identifier:
         windows: Policy = "all",
     ) -> Prediction:
         """As ``identify``, but nobody is named: the embedding of one clip, by any model file."""
-        (answer,) = self._answers([_Clip(source, sample_rate)], 0, windows, workers=0)
+        (answer,) = self._answers([Clip(source, sample_rate)], windows, workers=0)
         if isinstance(answer, Failure):
             raise answer.error
         return answer
@@ -202,8 +202,8 @@ class Identifier:
         self, sources: Iterable[Source], *, windows: Policy = "all", workers: int | None = None
     ) -> Iterator[Prediction | Failure]:
         """As ``identify_many``, but nobody is named."""
-        clips = (_Clip(source, None) for source in sources)
-        return self._answers(clips, 0, windows, self.threads if workers is None else workers)
+        clips = (Clip(source) for source in sources)
+        return self._answers(clips, windows, self.threads if workers is None else workers)
 
     def run(self, pcm: Samples, lengths: npt.NDArray[np.int64] | None = None) -> Outputs:
         """Run the model on mono samples [B, S] at ``sample_rate`` Hz.
@@ -238,7 +238,7 @@ class Identifier:
 
     def find_speech(self, samples: Samples) -> Speech | None:
         """Find the speech of samples [S] at ``sample_rate`` Hz; None with ``any_sound``."""
-        return None if self.any_sound else find_speech(samples, self.sample_rate)
+        return self._reader.find_speech(samples)
 
     def _outputs(
         self, run_session: RunSession, pcm: Samples, lengths: npt.NDArray[np.int64] | None
@@ -274,22 +274,9 @@ class Identifier:
                     self._run_on_one_thread = self._run_session
             return self._run_on_one_thread
 
-    def least_known(self, share: float) -> float | None:
-        """The probability ``known`` below which a clip is nobody's.
-
-        None if the file has no threshold for that share of strangers: then everybody gets a name.
-
-        Raises:
-            UsageError: no share between 0 and 1.
-        """
-        if not 0 < share < 1:
-            raise UsageError(f"accept must be between 0 and 1, not {share}")
-        odds = self.open_set.threshold(share) if self.open_set else None
-        return None if odds is None else probability(odds)
-
     def _identify(
         self,
-        clips: Iterable[_Clip],
+        clips: Iterable[Clip],
         top_k: int,
         policy: Policy,
         workers: int,
@@ -298,129 +285,46 @@ class Identifier:
         if top_k < 1:
             raise UsageError(f"top_k must be at least 1, not {top_k}")
         self.require_speakers()
-        least = None if accept is None else self.least_known(accept)
-        for answer in self._answers(clips, top_k, policy, workers):
-            if least is None or isinstance(answer, Failure) or answer.known is None:
-                yield answer
-            elif answer.known < least:
-                yield replace(answer, speaker=None, reason="unknown", least_known=least)
-            else:
-                yield replace(answer, least_known=least)
+        if accept is not None:
+            self.answers.least_known(accept)  # a mistyped share is refused before anything is heard
+        return self._answers(clips, policy, workers, top_k, accept)
 
     def _answers(
-        self, clips: Iterable[_Clip], top_k: int, policy: Policy, workers: int
+        self,
+        clips: Iterable[Clip],
+        policy: Policy,
+        workers: int,
+        top_k: int = 0,
+        accept: float | None = None,
     ) -> Iterator[Prediction | Failure]:
         """Yield the answers, which name nobody if ``top_k`` is 0."""
         if policy not in ("all", "first"):
             raise UsageError(f"windows: all or first, not {policy!r}")
-        heard = ordered_map(self._hear, clips, workers)
-        for scores in self.score(heard, policy, _ClipFacts.segments):
-            yield self._answer(scores, top_k)
+        heard = ordered_map(self._reader.hear, clips, workers)
+        for scores in self.score(heard, policy, speech_of):
+            clip = scores.key
+            if isinstance(clip, Failure):
+                yield clip
+                continue
+            try:
+                answer = self.answers.embedded(scores, clip)
+            except NonFiniteOutput as error:
+                yield Failure(clip.path, error)
+                continue
+            if top_k and scores.windows:
+                answer = self.answers.named(answer, scores, top_k, accept)
+            yield answer
 
-    def decode(self, source: Source | npt.ArrayLike, sample_rate: int | None = None) -> audio.Audio:
+    def decode(self, source: Source | npt.ArrayLike, sample_rate: int | None = None) -> Audio:
         """Decode a clip as this model needs it, and within its limits: see ``identify``.
 
         Raises:
             AudioError: one of its kinds, for a clip that cannot be used.
             UsageError: a rate of what is not samples.
         """
-        own = self.sample_rate
-        if isinstance(source, _FILES) or hasattr(source, "read"):
-            if sample_rate is not None:
-                raise UsageError(
-                    "sample_rate is that of samples in an array; a file has its own",
-                    "for a file of samples without a header: Identifier(model, raw=...)",
-                )
-            file: Any = source
-            return audio.decode(file, own, self._limits, self._strict, self._raw)
-        return from_array(source, own if sample_rate is None else sample_rate, own, self._limits)
-
-    def _hear(self, clip: _Clip) -> tuple[_ClipFacts, Samples]:
-        """Decode a clip and find its speech; without enough of it there are no samples to score."""
-        path = "-"
-        try:
-            if isinstance(clip.source, str | os.PathLike):
-                path = audio.path_text(clip.source)
-            decoded = self.decode(clip.source, clip.sample_rate)
-        except VoxedgeError as error:
-            return _ClipFacts(path, error=error), _NO_SAMPLES
-        speech = self.find_speech(decoded.samples)
-        facts = _ClipFacts(path, decoded.seconds, decoded.warnings, speech=speech)
-        return facts, _NO_SAMPLES if speech and speech.unfit else decoded.samples
-
-    def _answer(self, scores: ClipScores[_ClipFacts], top_k: int) -> Prediction | Failure:
-        clip = scores.key
-        if clip.error is not None:
-            return Failure(clip.path, clip.error)
-        answer = Prediction(
-            path=clip.path,
-            seconds=clip.seconds,
-            speaker=None,
-            predictions=(),
-            windows=scores.windows,
-            model=self.model_file.path.name,
-            provider=self.providers[0],
-            warnings=clip.warnings,
-            speech_seconds=clip.speech.seconds if clip.speech else None,
-        )
-        if scores.windows == 0:
-            return replace(answer, reason=(clip.speech and clip.speech.unfit) or "no_speech")
-        probabilities, embedding = scores.probabilities, scores.embedding
-        if not (np.isfinite(probabilities).all() and np.isfinite(embedding).all()):
-            return Failure(clip.path, NonFiniteOutput("the model's answer is not a number"))
-        if not top_k:
-            return replace(answer, embedding=embedding)
-        best = np.argsort(-probabilities, kind="stable")[:top_k]
-        predictions = tuple(Score(self.labels[k], float(probabilities[k])) for k in best)
-        return replace(
-            answer,
-            speaker=predictions[0].speaker,
-            predictions=predictions,
-            embedding=embedding,
-            known=self._known(scores.logits, clip.seconds),
-        )
-
-    def _known(self, logits: npt.NDArray[np.floating], seconds: float) -> float | None:
-        """The probability, at even odds, that a clip of logits [K] is by one of the speakers."""
-        if self.open_set is None:
-            return None
-        length = np.array([min(seconds, self.metadata.window_seconds)])
-        (odds,) = self.open_set.log_odds(logits[None], length)
-        return probability(float(odds))
+        return self._reader.decode(source, sample_rate)
 
 
 def default_model() -> str:
     """The model file that is used where none is named."""
     return os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
-
-
-class _Clip(NamedTuple):
-    source: Any  # as for ``Identifier.identify``
-    sample_rate: int | None
-
-
-class _ClipFacts(NamedTuple):
-    """What a prediction says about a clip, beside its scores."""
-
-    path: str
-    seconds: float = 0.0
-    warnings: tuple[str, ...] = ()
-    error: VoxedgeError | None = None
-    speech: Speech | None = None  # None: it was not looked for
-
-    def segments(self) -> Sequence[Segment] | None:
-        """Of speech."""
-        return self.speech.segments if self.speech else None
-
-
-def _limits_of_model(limits: Limits | None, min_seconds: float) -> Limits:
-    """The caller's limits, except that the model's minimum length holds where it is longer."""
-    if limits is None:
-        return Limits(min_seconds=min_seconds)
-    return replace(limits, min_seconds=max(limits.min_seconds, min_seconds))
-
-
-def _is_one_clip(sources: object) -> bool:
-    """Whether these are not clips, although they may be iterable: a path, a file, an array [S]."""
-    one = isinstance(sources, _FILES) or hasattr(sources, "read")
-    return one or not isinstance(sources, Iterable) or getattr(sources, "ndim", 2) == 1

@@ -22,6 +22,8 @@ from voxedge.errors import ModelError
 SHARES = (0.1, 0.05, 0.01, 0.001)
 #: Of them, unless another one is asked for.
 ACCEPT = 0.05
+#: Strangers' clips that a threshold has to let through: fewer are chance, and there is none.
+LEAST = 3
 #: Speakers behind the best one whose mean logit it is compared with.
 RIVALS = 5
 

@@ -35,7 +35,7 @@ class ThresholdRecord(TypedDict):
 
 
 class _Guesses(TypedDict):
-    """``predictions`` of a model that names speakers; the others of a gallery."""
+    """``matches`` and ``threshold`` are a gallery's; it has the others if it is calibrated."""
 
     predictions: NotRequired[list[ScoreRecord]]
     known: NotRequired[float]
@@ -114,7 +114,8 @@ class Prediction:
     path: str
     seconds: float
     speaker: str | None  # the best one; None where there is a ``reason``
-    predictions: tuple[Score, ...]  # of a model that names speakers, best first
+    #: Of a model that names speakers, or of a calibrated gallery; best first.
+    predictions: tuple[Score, ...]
     windows: int  # over which the answer is averaged
     model: str  # name of the model file
     provider: str  # ONNX Runtime's execution provider
@@ -128,7 +129,7 @@ class Prediction:
     matches: tuple[Match, ...] | None = None  # of a gallery, best first; None: there was none
     threshold: Threshold | None = None  # of the gallery
     speech_seconds: float | None = None  # of the clip; None: they were not looked for
-    #: Probability, at even odds, that the clip is by one of the file's speakers; None: not known.
+    #: Probability, at even odds, that the clip is by one of the speakers; None: not known.
     known: float | None = None
     least_known: float | None = None  # below it nobody is named; None: somebody always is
 
@@ -151,19 +152,17 @@ class Prediction:
         return record
 
     def _guesses(self) -> _Guesses:
+        guesses: _Guesses = {}
         if self.matches is not None:
-            return {
-                "matches": [
-                    {"speaker": m.speaker, "cosine": round(m.cosine, 6)} for m in self.matches
-                ],
-                "threshold": self.threshold and self.threshold.to_dict(),
-            }
-        guesses: _Guesses = {
-            "predictions": [
+            guesses["matches"] = [
+                {"speaker": m.speaker, "cosine": round(m.cosine, 6)} for m in self.matches
+            ]
+            guesses["threshold"] = self.threshold and self.threshold.to_dict()
+        if self.predictions or self.matches is None:
+            guesses["predictions"] = [
                 {"speaker": name, "probability": round(probability, 6)}
                 for name, probability in self.predictions
             ]
-        }
         if self.known is not None:
             guesses["known"] = round(self.known, 6)
         if self.least_known is not None:

@@ -38,6 +38,9 @@ class Outputs(NamedTuple):
     logits: npt.NDArray[np.float32]  # [B, K]
     probabilities: npt.NDArray[np.float32]  # [B, K]
     embedding: npt.NDArray[np.float32]  # [B, E], unit length
+    #: [B, K] of a file that names the people of a gallery, whose logits are proportional to them;
+    #: of others empty.
+    cosines: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
 
 
 def average_over_windows(
@@ -146,6 +149,7 @@ class _Pending(Generic[Key]):
     key: Key
     windows: int
     rows: list[_Row] = field(default_factory=list)
+    by_people: bool = False  # whether logits are proportional to cosines with people
 
     @property
     def complete(self) -> bool:
@@ -159,6 +163,9 @@ class _Pending(Generic[Key]):
             average_over_windows(np.stack(values), only, 1)[0]
             for values in zip(*self.rows, strict=True)
         )
+        if self.by_people:  # as a gallery does: of the mean embedding, at unit length
+            logits = logits / max(float(np.linalg.norm(embedding)), _MIN_NORM)
+            (probabilities,) = softmax(logits[None])
         return ClipScores(self.key, self.windows, probabilities, unit_length(embedding), logits)
 
 
@@ -212,7 +219,9 @@ def score_clips(
     def compute(batch: Batch[_Pending[Key]]) -> Iterator[tuple[_Pending[Key], _Row]]:
         if not batch.keys:
             return iter(())
-        outputs = run(batch)
+        *outputs, cosines = run(batch)
+        for pending in batch.keys:
+            pending.by_people = cosines.size > 0
         return zip(batch.keys, zip(*outputs, strict=True), strict=True)
 
     for results in ordered_map(compute, batches(), workers):

@@ -48,20 +48,31 @@ class InputDescription(TypedDict, total=False):
     channels: int  # interleaved
 
 
+class GalleryDescription(TypedDict):
+    """What a file that names the people of a gallery says of it."""
+
+    model: str  # digest of the model file of embeddings
+    scale: float  # logits are cosines times it
+    offset: float  # log-odds, at even odds, that a clip is a person's: its logit plus this
+    thresholds: dict[str, Any]  # by share of strangers: ``ThresholdRecord``
+
+
 @dataclass(frozen=True)
 class Metadata:
     """What a voxedge model file says about itself.
 
     Schema 1 is a file that names speakers. Schema 2 may also be one without labels: it gives
-    embeddings only, has no logits and no probabilities, and its temperature means nothing.
+    embeddings only, has no logits and no probabilities, and its temperature means nothing. Or it
+    names the people of a ``gallery``: then ``cosines`` are an output, and a clip of several windows
+    is answered by the mean of their embeddings, as a gallery answers it.
 
     A reader reads every schema up to its own and refuses a newer one. It ignores the keys that it
     does not know. So a field that is added to a schema has a default, with which the files that
     lack it keep their meaning; a change that an old reader must not overlook is a new schema.
 
-    ``frontend``, ``parity``, ``metrics`` and ``training`` are for people and reports: no answer
-    depends on them, and what another program wrote there is not checked. ``thresholds`` is checked
-    by ``voxedge.inference.open_set``, which uses it.
+    ``frontend``, ``parity``, ``metrics``, ``training`` and what is in ``gallery`` are for people
+    and reports: no answer depends on them, and what another program wrote there is not checked.
+    ``thresholds`` is checked by ``voxedge.inference.open_set``, which uses it.
     """
 
     labels: tuple[str, ...]  # the speakers, in class order; none: embeddings only
@@ -79,12 +90,14 @@ class Metadata:
     training: dict[str, Any] = field(default_factory=dict)  # recipe, data, versions
     licence: str = ""
     source: str = ""  # of a network that was trained elsewhere
+    gallery: dict[str, Any] = field(default_factory=dict)  # ``GalleryDescription``; {}: none
     digest: str = DIGEST_BLANK
     schema: int = 1
 
     def __post_init__(self) -> None:
         least = 0 if self.schema >= 2 and not self.labels else 2
         require(len(self.labels) >= least, "fewer than two labels")
+        require(not self.gallery or (self.schema >= 2 and self.names_speakers), "gallery")
         require(len(set(self.labels)) == len(self.labels), "the same label twice")
         require(all(self.labels), "an empty label")
         require(MIN_RATE <= self.sample_rate <= MAX_RATE, f"sample_rate {self.sample_rate}")
@@ -119,7 +132,8 @@ class Metadata:
         """The graph's outputs and how many values of each a window has."""
         classes = len(self.labels)
         named = {"logits": classes, "probabilities": classes} if self.names_speakers else {}
-        return {**named, "embedding": self.embedding_dim}
+        people = {"cosines": classes} if self.gallery else {}
+        return {**named, "embedding": self.embedding_dim, **people}
 
     @property
     def window(self) -> int:

@@ -44,6 +44,12 @@ class Inbox:
         self._since: float | None = None  # when counting began
         self._counted = 0  # frames since then
 
+    @property
+    def full(self) -> bool:
+        """Whether half of what is held at most has not been taken."""
+        with self._changed:
+            return self._held > _HELD / 2 * self._rate
+
     def put(self, samples: Samples) -> None:
         """Take in the next samples [S] of the device; the oldest go if there are too many."""
         with self._changed:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from voxedge.audio.limits import Samples, check_values
 from voxedge.audio.resample import Resampler
-from voxedge.errors import NonFiniteOutput
 from voxedge.gallery.enrolment import LEAST_SPEECH
+from voxedge.inference.answers import Heard
 from voxedge.inference.identifier import Identifier
 from voxedge.inference.prediction import MatchRecord, Prediction, ScoreRecord
 from voxedge.speech.detector import FRAME_SECONDS, SpeechDetector
@@ -23,7 +23,7 @@ from voxedge.speech.network import RATE
 from voxedge.speech.segments import THRESHOLD
 from voxedge.timeline.inbox import Inbox
 from voxedge.timeline.microphone import Device
-from voxedge.timeline.naming import Namer
+from voxedge.timeline.naming import Namer, Voice
 from voxedge.timeline.windows import Detector
 
 EVERY = 0.4  # seconds between two updates
@@ -40,6 +40,8 @@ class UpdateRecord(TypedDict):
     speaker: str | None
     reason: NotRequired[str]
     predictions: NotRequired[list[ScoreRecord]]
+    known: NotRequired[float]
+    least_known: NotRequired[float]
     matches: NotRequired[list[MatchRecord]]
     late: int
 
@@ -73,6 +75,10 @@ class Update(NamedTuple):
             record["matches"] = guesses["matches"]
         elif answer.predictions:
             record["predictions"] = guesses["predictions"]
+            if "known" in guesses:
+                record["known"] = guesses["known"]
+            if "least_known" in guesses:
+                record["least_known"] = guesses["least_known"]
         return record
 
 
@@ -96,6 +102,7 @@ def listen(
     Raises:
         MicrophoneError: the device fails, is silent, or has another rate than it says.
         BadSamples: samples are NaN or far outside [-1, 1].
+        NonFiniteOutput: the model's answer is NaN or infinite.
     """
     inbox = Inbox(device.rate, clock)
     window = _RollingWindow(device.rate, model.sample_rate, detector or SpeechDetector())
@@ -155,19 +162,8 @@ def _answer(samples: Samples | None, model: Identifier, name: Namer) -> Predicti
     (scores,) = model.score([(None, samples)])
     if not scores.windows:
         return None
-    if not np.isfinite(scores.embedding).all():
-        raise NonFiniteOutput("the model's answer is not a number")
-    embedded = Prediction(
-        path="",
-        seconds=len(samples) / model.sample_rate,
-        speaker=None,
-        predictions=(),
-        windows=scores.windows,
-        model=model.model_file.path.name,
-        provider=model.providers[0],
-        embedding=scores.embedding,
-    )
-    return name(embedded, scores.probabilities)
+    seconds = len(samples) / model.sample_rate
+    return name(Voice(model.answers.embedded(scores, Heard(seconds)), scores, seconds))
 
 
 def _level(samples: Samples) -> float:

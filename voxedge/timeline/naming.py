@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TypeAlias
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, NamedTuple, TypeAlias
 
 from voxedge.gallery.gallery import Gallery
 from voxedge.gallery.thresholds import DEFAULT_ACCEPT
 from voxedge.inference.identifier import Identifier
-from voxedge.inference.prediction import Prediction, Score
+from voxedge.inference.open_set import ACCEPT
+from voxedge.inference.prediction import Prediction
+from voxedge.inference.scoring import ClipScores
 
-#: From the embedding of all windows of a speaker, and the mean [C] of their probabilities, to the
-#: answer; ``Prediction.speaker`` stays None for somebody unknown.
-Namer: TypeAlias = Callable[[Prediction, npt.NDArray[np.float64]], Prediction]
+
+class Voice(NamedTuple):
+    """A speaker without a name."""
+
+    embedded: Prediction
+    scores: ClipScores[Any]  # means over all windows
+    seconds: float  # of each piece of sound that was scored; the mean
+
+
+#: ``Prediction.speaker`` stays None for somebody unknown.
+Namer: TypeAlias = Callable[[Voice], Prediction]
 
 _TOP = 3  # guesses that are kept
 
 
-def nobody(embedded: Prediction, _probabilities: npt.NDArray[np.float64]) -> Prediction:
+def nobody(voice: Voice) -> Prediction:
     """Leave everybody unknown."""
-    return embedded
+    return voice.embedded
 
 
 def by_gallery(
@@ -42,20 +48,26 @@ def by_gallery(
         UsageError: an impossible share or cosine.
     """
     recognise = gallery.recogniser(_TOP, accept, cosine)
-    return lambda embedded, _probabilities: recognise(embedded)
+    return lambda voice: recognise(voice.embedded)
 
 
-def by_model(model: Identifier) -> Namer:
-    """Name the speakers that a model file was trained on: the most probable one, as ``identify``.
+def by_model(model: Identifier, accept: float | None = ACCEPT) -> Namer:
+    """Name the speakers that a model file was trained on, as ``identify`` does.
+
+    Args:
+        model: the file.
+        accept: share of strangers who may be named, if the file has a threshold for it; None
+            names somebody in any case.
 
     Raises:
         NoSpeakers: it gives embeddings only.
+        UsageError: no share between 0 and 1.
     """
     model.require_speakers()
+    if accept is not None:
+        model.answers.least_known(accept)
 
-    def name(embedded: Prediction, probabilities: npt.NDArray[np.float64]) -> Prediction:
-        best = np.argsort(-probabilities, kind="stable")[:_TOP]
-        scores = tuple(Score(model.labels[c], float(probabilities[c])) for c in best)
-        return replace(embedded, speaker=scores[0].speaker, predictions=scores)
+    def name(voice: Voice) -> Prediction:
+        return model.answers.named(voice.embedded, voice.scores, _TOP, accept, voice.seconds)
 
     return name

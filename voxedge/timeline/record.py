@@ -53,7 +53,7 @@ class Segment(NamedTuple):
     speaker: str
     #: Of the segment's windows with the mean of the speaker's in this recording; no probability.
     cosine: float
-    #: The mean over the segment's windows, of a model file that names speakers.
+    #: The mean over the segment's windows, of one of a model file's own speakers.
     probability: float | None = None
 
     def to_dict(self) -> SegmentRecord:

@@ -16,16 +16,17 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from voxedge.audio.decoder import MonoBlocks
+from voxedge.audio.decoder import Blocks
 from voxedge.audio.limits import Limits, Samples
 from voxedge.audio.load import Source, path_text, stream
 from voxedge.errors import NonFiniteOutput, NoSpeech
+from voxedge.inference.answers import Heard
 from voxedge.inference.identifier import Identifier
 from voxedge.inference.prediction import Prediction
-from voxedge.inference.scoring import unit_length
+from voxedge.inference.scoring import ClipScores, unit_length
 from voxedge.timeline.clustering import SpeakerCount, cluster, means_of, require_scipy
 from voxedge.timeline.measured import threshold_of
-from voxedge.timeline.naming import Namer, nobody
+from voxedge.timeline.naming import Namer, Voice, nobody
 from voxedge.timeline.record import Segment, Speaker, Timeline
 from voxedge.timeline.segments import Spoken, spoken_segments
 from voxedge.timeline.windows import Detector, SpeechWindows, Window
@@ -42,6 +43,7 @@ class Embedded(NamedTuple):
     windows: tuple[Window, ...]  # N
     embeddings: npt.NDArray[np.float32]  # [N, E], unit length
     probabilities: npt.NDArray[np.float16]  # [N, C]
+    logits: npt.NDArray[np.float32]  # [N, C]
 
 
 @dataclass(frozen=True)
@@ -79,14 +81,36 @@ def who_spoke_when(
         NonFiniteOutput: an embedding is NaN or infinite.
         MissingExtra: SciPy is not installed.
     """
-    require_scipy()
     settings = settings or Settings()
     path = path_text(source) if isinstance(source, str | os.PathLike) else "-"
     with stream(source, model.sample_rate, settings.limits, settings.strict) as blocks:
-        cutter = SpeechWindows(model.sample_rate, detector)
-        embedded = embed(_windows(blocks, cutter, progress), model)
-        if not embedded.windows:
-            raise NoSpeech(f"no speech in {blocks.seconds:.1f} s of audio")
+        return timeline_of(
+            blocks, model, name, settings, path=path, detector=detector, progress=progress
+        )
+
+
+def timeline_of(
+    blocks: Blocks,
+    model: Identifier,
+    name: Namer = nobody,
+    settings: Settings | None = None,
+    *,
+    path: str = "-",
+    detector: Detector | None = None,
+    progress: Progress | None = None,
+) -> Timeline:
+    """Find out who spoke when in a recording that is being decoded: see ``who_spoke_when``.
+
+    Args:
+        blocks: samples at the model's rate; the limits and ``strict`` are the decoder's.
+        path: of the recording, for the answer.
+    """
+    require_scipy()
+    settings = settings or Settings()
+    cutter = SpeechWindows(model.sample_rate, detector)
+    embedded = embed(_windows(blocks, cutter, progress), model)
+    if not embedded.windows:
+        raise NoSpeech(f"no speech in {blocks.seconds:.1f} s of audio")
     speakers, segments = describe(embedded, model, name, settings)
     return Timeline(
         path=path,
@@ -125,7 +149,7 @@ def describe(
 
 
 def _windows(
-    blocks: MonoBlocks, cutter: SpeechWindows, progress: Progress | None
+    blocks: Blocks, cutter: SpeechWindows, progress: Progress | None
 ) -> Iterator[tuple[Window, Samples]]:
     for block in blocks:
         yield from cutter.feed(block)
@@ -143,6 +167,7 @@ def embed(windows: Iterable[tuple[Window, Samples]], model: Identifier) -> Embed
     found: list[Window] = []
     embeddings: list[npt.NDArray[np.float32]] = []
     probabilities: list[npt.NDArray[np.float16]] = []
+    logits: list[npt.NDArray[np.float32]] = []
     for scores in model.score(windows):
         if not scores.windows:
             continue
@@ -151,12 +176,11 @@ def embed(windows: Iterable[tuple[Window, Samples]], model: Identifier) -> Embed
         found.append(scores.key)
         embeddings.append(scores.embedding)
         probabilities.append(scores.probabilities.astype(np.float16))
-    empty = np.zeros((0, 0))
-    return Embedded(
-        tuple(found),
-        np.stack(embeddings) if found else empty.astype(np.float32),
-        np.stack(probabilities) if found else empty.astype(np.float16),
-    )
+        logits.append(scores.logits.astype(np.float32))
+    if not found:
+        empty = np.zeros((0, 0), np.float32)
+        return Embedded((), empty, empty.astype(np.float16), empty)
+    return Embedded(tuple(found), np.stack(embeddings), np.stack(probabilities), np.stack(logits))
 
 
 def _answer(
@@ -168,17 +192,14 @@ def _answer(
 ) -> Prediction:
     """Who the speaker of some windows is, as of one long clip."""
     windows = [window for window, mine in zip(embedded.windows, own, strict=True) if mine]
-    pooled = Prediction(
-        path="",
-        seconds=sum(window.end - window.start for window in windows),
-        speaker=None,
-        predictions=(),
-        windows=len(windows),
-        model=model.model_file.path.name,
-        provider=model.providers[0],
-        embedding=unit_length(mean),
+    seconds = sum(window.end - window.start for window in windows)
+    probabilities, logits = (
+        each[own].mean(axis=0, dtype=np.float64)
+        for each in (embedded.probabilities, embedded.logits)
     )
-    return name(pooled, embedded.probabilities[own].mean(axis=0, dtype=np.float64))
+    scores = ClipScores(None, len(windows), probabilities, unit_length(mean), logits)
+    pooled = model.answers.embedded(scores, Heard(seconds))
+    return name(Voice(pooled, scores, seconds / len(windows)))
 
 
 def _of_one_name(answers: Sequence[Prediction]) -> list[list[int]]:
