@@ -112,6 +112,7 @@ CHECKS: dict[str, Check] = {
     "voxedge enroll ben recordings/ben/ --keep-clips": RUN,
     "voxedge identify clip.wav --gallery people.vxg": RUN,
     "voxedge verify ada clip.wav --gallery people.vxg": Check("run", "--threshold 0.5"),
+    "pip install '.[cpu,search]'": PARSE,
     "voxedge gallery list": RUN,
     "voxedge gallery check": RUN,
     "voxedge gallery export people.npz": RUN,

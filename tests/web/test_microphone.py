@@ -31,6 +31,8 @@ def test_the_microphone_is_named_live_and_at_the_end(url, guarded, tmp_path, pit
         page.get_by_role("button", name="Record", exact=True).click()
         page.locator("#live-answer h3", has_text=expected).wait_for()
         live = json.loads(page.locator("#live-answer").get_attribute("data-answer"))
+        level = page.locator("#live-level").evaluate("e => e.style.getPropertyValue('--value')")
+        assert float(level) > 0.3
         assert len(live["guesses"]) == len(SPEAKERS)
         page.wait_for_timeout(1_500)
         page.get_by_role("button", name="Stop").click()

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import RATE, SPEAKERS, voice
+from tests.conftest import RATE, SPEAKERS, voice, voxedge
 from tests.gallery.conftest import write_other_model
 from tests.web.conftest import STRANGER, hear, opened, served, values
 from voxedge.gallery import file
-from voxedge.gallery.calibration import Calibration
+from voxedge.gallery.calibration import Calibration, LogOdds
 from voxedge.gallery.gallery import Gallery
 from voxedge.gallery.people import Contents, GalleryModel
 from voxedge.inference.identifier import Identifier
 from voxedge.web.site import write_site
 
 #: Of strangers 10 % reach 0.5 and 5 % 0.6: between the cosines of these voices.
-CALIBRATION = Calibration((0.5, 0.6), 45, 300, "a test")
+CALIBRATION = Calibration((0.5, 0.6), 45, 300, "a test", LogOdds(14.0, -8.0))
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +87,27 @@ def test_people_of_a_gallery_are_named_as_by_voxedge(
         assert (answer["speaker"], answer["reason"]) == (expected.speaker, expected.reason)
         cosines = {match.speaker: match.cosine for match in expected.matches}
         assert values(answer) == pytest.approx(cosines, abs=1e-3)
+        assert answer["known"] == pytest.approx(expected.known, abs=1e-3)
         assert answer["least"] == pytest.approx(expected.threshold.cosine, abs=1e-6)
     assert heard["ada3.wav"]["speaker"] == "ada"
     assert "unknown" in {answer["reason"] for answer in heard.values()}
+
+
+def test_a_file_of_a_gallery_answers_as_it_does_in_voxedge(
+    browser, calibrated, guarded, clips, tmp_path
+):
+    options = ("--gallery", calibrated, "--model", guarded)
+    done = voxedge("export", "people.onnx", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    write_site(tmp_path / "site", tmp_path / "people.onnx")
+    paths = [clips / "ada.wav", clips / "talk.wav", clips / "stranger.wav"]
+    with served(tmp_path / "site") as url, opened(browser, url) as page:
+        heard = hear(page, *paths)
+    for expected in Identifier(tmp_path / "people.onnx").identify_many(list(map(str, paths))):
+        answer = heard[expected.path.rpartition("/")[2]]
+        assert (answer["speaker"], answer["reason"]) == (expected.speaker, expected.reason)
+        assert answer["windows"] == expected.windows
+        assert values(answer) == pytest.approx(dict(expected.predictions), abs=1e-3)
 
 
 def test_enrolled_in_the_page_read_by_voxedge(browser, gallery_url, guarded, takes, tmp_path):
