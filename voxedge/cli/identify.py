@@ -29,7 +29,7 @@ from voxedge.text import printable
 
 _NAME = 32  # columns that a speaker's name may take
 _SHOWN = 5  # endings of files that are passed over
-_LIMITS = "Limits"
+_LIMITS, _JOB = "Limits", "Batch jobs"
 _DEFAULT = Limits()
 
 app = options.command_app()
@@ -58,6 +58,23 @@ def identify(
     ] = None,
     any_sound: options.AnySound = False,
     as_json: options.Json = False,
+    engine: Annotated[
+        Literal["here", "ray"],
+        typer.Option(help="This process, or Ray Data's workers.", rich_help_panel=_JOB),
+    ] = "here",
+    out: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of the answers in Parquet, and of the state.", rich_help_panel=_JOB
+        ),
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(min=0, help="At the same time.", show_default="CPUs", rich_help_panel=_JOB),
+    ] = 0,
+    gpus: Annotated[
+        float, typer.Option(min=0, help="Of each worker; 0.5: two share one.", rich_help_panel=_JOB)
+    ] = 0.0,
     raw: Annotated[
         str | None,
         typer.Option(
@@ -106,6 +123,12 @@ def identify(
     ] = _DEFAULT.max_bytes,
 ) -> int:
     """Say who speaks in each clip: a speaker of the model file, or a person of a gallery."""
+    if engine == "ray":
+        from voxedge.cli.job import run_job
+
+        return run_job(paths, out, model, None if always_answer else accept, workers, gpus, device)
+    if out is not None or workers or gpus:
+        raise UsageError("--out, --workers and --gpus are for batch jobs", "--engine ray")
     least = min_seconds or 0.0  # the model file's own minimum holds in any case
     limits = Limits(min_rate, max_rate, max_channels, max_seconds, max_bytes, least)
     identifier = Identifier(

@@ -38,11 +38,17 @@ class NeighbourIndex:
     Args:
         graph: of the rows, as ``build`` makes it.
         rows: [P, E], of unit length.
+        looked_at: rows that a search looks at; the more, the fewer are missed.
     """
 
-    def __init__(self, graph: Any, rows: Floats) -> None:  # noqa: ANN401 - usearch.index.Index
+    def __init__(
+        self,
+        graph: Any,  # noqa: ANN401 - usearch.index.Index
+        rows: Floats,
+        looked_at: int = _EXPANSION_SEARCH,
+    ) -> None:
         self._graph, self._rows = graph, rows
-        graph.expansion_search = _EXPANSION_SEARCH
+        graph.expansion_search = looked_at
 
     def search(self, embeddings: Floats, k: int) -> Found:
         """See ``Index``: now and then one of the nearest is missed."""
@@ -107,13 +113,18 @@ def open_neighbours(
     return NeighbourIndex(built, rows)
 
 
-def build(rows: Floats) -> Any:  # noqa: ANN401 - usearch.index.Index
-    """The graph of rows [P, E] of unit length, which it holds in eight bits a value."""
+def build(rows: Floats, neighbours: int = _CONNECTIVITY) -> Any:  # noqa: ANN401 - usearch.index.Index
+    """The graph of rows [P, E] of unit length, which it holds in eight bits a value.
+
+    Args:
+        rows: of the people.
+        neighbours: of a row; the more, the fewer are missed, and the larger the graph.
+    """
     graph = _usearch_index()(
         ndim=rows.shape[1],
         metric="ip",
         dtype="i8",
-        connectivity=_CONNECTIVITY,
+        connectivity=neighbours,
         expansion_add=_EXPANSION_ADD,
     )
     graph.add(np.arange(len(rows)), rows, threads=available_processors())
