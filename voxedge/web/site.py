@@ -102,7 +102,8 @@ def _probe(identifier: Identifier) -> npt.NDArray[np.float32]:
     for _ in range(identifier.metadata.window):
         state = (1_664_525 * state + 1_013_904_223) % (1 << 32)
         values.append(state / (1 << 32) - 0.5)
-    return identifier.run(np.array([values], np.float32)).embedding[0]
+    embedding: npt.NDArray[np.float32] = identifier.run(np.array([values], np.float32)).embedding[0]
+    return embedding
 
 
 def _people(path: Path, model: ModelFile) -> Contents:
