@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 RUNTIME := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
+BROWSER := $(if $(shell command -v chromium chromium-browser google-chrome 2>/dev/null),.venv/browser)
 DATA   := $(or $(VOXEDGE_DATA),../shared/data)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench model base lint docs-check clean
+.PHONY: help setup demo test bench model base web lint docs-check clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -20,8 +21,13 @@ setup: .venv/ready  ## make .venv and install voxedge into it, with all that dev
 demo: setup  ## speak a small corpus, train on it, export, identify unheard clips (2 to 3 minutes)
 	@$(BIN)/python -m voxedge.demo build/demo
 
-test: setup  ## run the tests
+test: setup $(BROWSER)  ## run the tests
 	@$(BIN)/python -m pytest -q -n logical --dist loadfile
+
+.venv/browser: .venv/ready  # what drives Chromium in the tests of the page, where Chromium is
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[browser]' || \
+		echo "Playwright could not be installed: the tests of the page are skipped."
+	@touch $@
 
 bench: .venv/rivals  ## measure all that BENCHMARKS.md holds, beside the rivals, and write it (about 18 minutes on 2 cores)
 	@$(BIN)/python -m bench
@@ -43,6 +49,11 @@ base: setup  ## distil the base network from CAM++ (hours, resumable; needs the 
 	@$(BIN)/voxedge distill $(sort $(wildcard $(DATA)/voices/*_*/)) --by-clip $(DATA)/speechocean762/known \
 		--by-clip $(DATA)/arabic_commands --teacher build/base/campplus.onnx --out build/base/distilled \
 		--set augment.noise_folder=$(DATA)/noise --set augment.rooms_folder=$(DATA)/rir $(DISTILL)
+
+web: setup  ## build the page of voxedge web from voxedge/web/source (needs Node 20 or later, and npm)
+	@rm -rf build/web && mkdir -p build && cp -r voxedge/web/source build/web
+	@cd build/web && npm ci --silent --no-audit --no-fund && npm run --silent build
+	@$(BIN)/python -m voxedge.web.pack voxedge/web/source build/web
 
 lint: setup  ## ruff and mypy
 	@$(BIN)/ruff check .

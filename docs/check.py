@@ -148,6 +148,10 @@ CHECKS: dict[str, Check] = {
     "voxedge listen --list": PARSE,
     "voxedge listen --gallery people.vxg": PARSE,
     "voxedge listen --gallery people.vxg --microphone 2 --json > answers.ndjson": PARSE,
+    # web.md
+    "voxedge web model.onnx --out site/": RUN,
+    "voxedge web model.onnx --serve": PARSE,  # until Ctrl-C
+    "voxedge web model.onnx --gallery people.vxg --serve": PARSE,
     # distill.md
     "voxedge distill voices data --teacher campplus.onnx --out runs/student": PARSE,
     "voxedge train --recipe base --init runs/student/student.safetensors": PARSE,

@@ -23,7 +23,7 @@ FLOORS = (
     ("inference",),
     ("gallery",),
     ("timeline",),
-    ("jobs", "service"),
+    ("jobs", "service", "web"),
     ("data",),
     ("evaluation",),
     ("train",),
@@ -111,6 +111,7 @@ def loaded_by(code: str) -> set[str]:
     [
         *("inference.identifier", "inference.doctor", "gallery.gallery", "train.recipe"),
         *("cli.app", "evaluation.page", "timeline.timeline", "timeline.listening"),
+        *("web.site", "web.server"),
     ],
 )
 def test_importing_a_module_loads_nothing_heavy(module):

@@ -23,7 +23,8 @@ from voxedge.install import foreign_distribution, foreign_warning
 #: The commands, in the order of the help: each is the ``app`` of the module of its name.
 COMMANDS = (
     *("train", "distill", "export", "fold", "identify", "enroll", "gallery", "verify"),
-    *("timeline", "listen", "serve", "evaluate", "compare", "tune", "data", "inspect", "doctor"),
+    *("timeline", "listen", "web", "serve", "evaluate", "compare", "tune", "data", "inspect"),
+    "doctor",
 )
 
 

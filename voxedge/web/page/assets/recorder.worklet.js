@@ -1,0 +1,1 @@
+const e=2048;var t=class extends AudioWorkletProcessor{block=new Float32Array(e);filled=0;process([t]){let n=t[0]?.length??0;for(let r=0;r<n;r++){let n=0;for(let e of t)n+=e[r];this.block[this.filled++]=n/t.length,this.filled===e&&(this.port.postMessage(this.block,[this.block.buffer]),this.block=new Float32Array(e),this.filled=0)}return!0}};registerProcessor(`recorder`,t);
