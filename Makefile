@@ -52,7 +52,7 @@ base: setup  ## distil the base network from CAM++ (hours, resumable; needs the 
 
 web: setup  ## build the page of voxedge web from voxedge/web/source (needs Node 20 or later, and npm)
 	@rm -rf build/web && mkdir -p build && cp -r voxedge/web/source build/web
-	@cd build/web && npm ci --silent --no-audit --no-fund && npm run --silent build
+	@cd build/web && npm ci --loglevel error --no-audit --no-fund && npm run --silent build
 	@$(BIN)/python -m voxedge.web.pack voxedge/web/source build/web
 
 lint: setup  ## ruff and mypy
