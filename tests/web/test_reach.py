@@ -39,10 +39,16 @@ def test_all_is_done_with_the_keyboard(browser, url, clips):
             page.keyboard.press("Tab")
             seen.append(page.evaluate("document.activeElement.id || document.activeElement.value"))
         assert seen[:4] == ["speakers", "record", "choose-files", "choose-folder"]
+        # Not every Chromium opens a file dialog for a key that a test presses: the click on the
+        # hidden input, which the key makes, is what is looked for.
+        page.evaluate(
+            "document.getElementById('files').onclick = (event) => {"
+            " event.preventDefault(); window.wasAsked = true; }"
+        )
         page.locator("#choose-files").focus()
-        with page.expect_file_chooser() as chooser:
-            page.keyboard.press("Space")
-        chooser.value.set_files(str(clips / "ben.wav"))
+        page.keyboard.press("Space")
+        page.wait_for_function("window.wasAsked")
+        page.locator("#files").set_input_files(str(clips / "ben.wav"))
         page.locator("#answers-list .answer").wait_for()
         assert page.locator("#said").inner_text().startswith("ben.wav: ben, ")
         outline = "getComputedStyle(document.activeElement).outlineStyle"

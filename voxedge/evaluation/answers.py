@@ -36,6 +36,7 @@ SCHEMA = 1
 FILE = "evaluation.json"
 _FOLDER = "evaluation"
 _KEPT = 5  # predictions of an answer
+_LEAST_PROBABILITY = 1e-300  # whose logarithm is finite
 
 
 class Subject(TypedDict, total=False):
@@ -183,9 +184,12 @@ def folder_of(place: Path) -> Path:
 def best_logit(scores: ClipScores[Any], _seconds: float) -> float:
     """What tells strangers where nothing was calibrated: the maximum logit score.
 
-    From Vaze et al. 2022, "Open-set recognition: a good closed-set classifier is all you need".
+    From Vaze et al. 2022, "Open-set recognition: a good closed-set classifier is all you need". A
+    rival that gives no logits is judged by the logarithm of its largest probability.
     """
-    return float(scores.logits.max())
+    if scores.logits.size:
+        return float(scores.logits.max())
+    return float(np.log(max(scores.probabilities.max(), _LEAST_PROBABILITY)))
 
 
 def ask(

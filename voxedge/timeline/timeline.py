@@ -81,6 +81,7 @@ def who_spoke_when(
         NonFiniteOutput: an embedding is NaN or infinite.
         MissingExtra: SciPy is not installed.
     """
+    require_scipy()  # said before the recording is read
     settings = settings or Settings()
     path = path_text(source) if isinstance(source, str | os.PathLike) else "-"
     with stream(source, model.sample_rate, settings.limits, settings.strict) as blocks:
