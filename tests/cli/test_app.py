@@ -11,11 +11,11 @@ import pytest
 
 import voxedge as package
 from tests.conftest import records, voxedge
-from voxedge.cli.app import COMMANDS
+from voxedge.cli.app import COMMANDS, run
 from voxedge.cli.run import without_debug
 
 
-def test_exit_codes(workshop, tmp_path):
+def test_exit_codes(workshop, tmp_path, monkeypatch, capsys):
     (tmp_path / "bad.wav").write_bytes(b"nothing")
     model = ["--model", workshop / "model.onnx"]
     cases = [
@@ -37,12 +37,18 @@ def test_exit_codes(workshop, tmp_path):
         (["export", "no/such/folder/model.onnx"], 2),
         (["export", "/proc/model.onnx", "--run", workshop / "runs"], 1),
     ]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("VOXEDGE_MODEL", raising=False)
     for arguments, code in cases:
+        found = run([str(word) for word in arguments])
+        printed = capsys.readouterr().err
+        assert found == code, (arguments, printed)
+        assert "Traceback" not in printed
+        if code:
+            assert printed.strip(), arguments
+    for arguments, code in cases[:2]:
         done = voxedge(*arguments, cwd=tmp_path)
         assert done.returncode == code, (arguments, done.stderr)
-        assert "Traceback" not in done.stderr
-        if code:
-            assert done.stderr.strip(), arguments
 
 
 def test_debug_shows_the_traceback(tmp_path):

@@ -42,8 +42,12 @@ def test_all_is_done_with_the_keyboard(browser, url, clips):
         # Not every Chromium opens a file dialog for a key that a test presses: the click on the
         # hidden input, which the key makes, is what is looked for.
         page.evaluate(
-            "document.getElementById('files').onclick = (event) => {"
-            " event.preventDefault(); window.wasAsked = true; }"
+            """() => {
+                document.getElementById('files').onclick = (event) => {
+                    event.preventDefault();
+                    window.wasAsked = true;
+                };
+            }"""
         )
         page.locator("#choose-files").focus()
         page.keyboard.press("Space")
