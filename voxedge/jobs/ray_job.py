@@ -199,7 +199,11 @@ def _report(job: RayJob) -> JobReport:
     seen: set[int] = set()
     clips = failed = 0
     for file in sorted((job.out / ANSWERS).glob("*.parquet")):
-        table = pq.read_table(file)
+        try:
+            table = pq.read_table(file)
+        except pa.ArrowInvalid:  # cut off by a kill: its rows were computed anew
+            file.unlink()
+            continue
         new = []
         for path in table[ID].to_pylist():
             key = int.from_bytes(blake2b(path.encode(), digest_size=8).digest())
