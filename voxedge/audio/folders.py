@@ -75,7 +75,7 @@ def is_skipped(name: str) -> bool:
 
 
 def ending(path: str) -> str:
-    """The ending of a file's name, as people are told of it."""
+    """The ending of a file's name, as messages show it."""
     return os.path.splitext(path)[1].lower() or "without an ending"  # noqa: PTH122
 
 

@@ -138,8 +138,8 @@ def evaluate(
             measures["verification"] = _verify(measured, unseen_corpus.clips, workers)
         else:
             console.warn("no EER of embeddings: that takes two clips of each of two people")
-        with console.Progress("hearing strangers") as progress:
-            heard = ask(
+        with console.Progress("scoring strangers") as progress:
+            strangers = ask(
                 measured,
                 unseen_corpus.clips,
                 conditions,
@@ -149,8 +149,8 @@ def evaluate(
                 workers=workers,
                 progress=progress.update,
             )
-        _warn_of(heard.problems, f"voxedge data check {unseen}")
-        evaluation = replace(evaluation, unseen=heard.records, thresholds=thresholds)
+        _warn_of(strangers.problems, f"voxedge data check {unseen}")
+        evaluation = replace(evaluation, unseen=strangers.records, thresholds=thresholds)
         measures["open_set"] = measure_open_set(evaluation)
         evaluation.write(folder / FILE, measures)
     written = _write_page(folder / PAGE, subject, measures, evaluation.problems)
