@@ -137,9 +137,14 @@ def make_people(count: int, random: np.random.Generator) -> Floats:
 
 def make_clips(people: Floats, count: int, random: np.random.Generator) -> Floats:
     """Embeddings of clips of people who are drawn: [count, 192], unit length."""
+    return make_clips_of(people[random.integers(len(people), size=count)], random)
+
+
+def make_clips_of(people: Floats, random: np.random.Generator) -> Floats:
+    """A clip of each person: [P, 192], unit length."""
     variance = np.exp(-np.arange(_DIM) / _DECAY)
-    noise = random.normal(size=(count, _DIM)) * np.sqrt(variance / variance.sum() * _NOISE)
-    return _unit(people[random.integers(len(people), size=count)] + noise)
+    noise = random.normal(size=people.shape) * np.sqrt(variance / variance.sum() * _NOISE)
+    return _unit(people + noise)
 
 
 def _unit(rows: npt.NDArray[np.float64]) -> Floats:

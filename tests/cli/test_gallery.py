@@ -104,7 +104,7 @@ def test_refused_enrolments(people, capsys):
     assert record["reports"][2]["reason"] == "another_voice"
     assert "3.wav does not sound like the other clips of dan" in err
     assert run(["enroll", "eve", "ada/3.wav"]) == 3
-    assert "eve sounds like ada" in capsys.readouterr().err
+    assert "eve was not enrolled: the voice sounds like ada (cosine 1.00)" in capsys.readouterr().err
     assert run(["enroll", "Ada", "ada/3.wav"]) == 2
     assert run(["enroll", "dan", "silent.wav"]) == 3
     assert run(["enroll", "dan", "missing.wav"]) == 3

@@ -7,6 +7,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from voxedge.errors import UsageError
+
 DEFAULT_DATA = Path("data")
 DEFAULT_RUNS = Path("runs")
 
@@ -34,6 +36,26 @@ def share(text: str | float) -> float:
     if not 0 < value < 1:
         raise typer.BadParameter(f"{words!r} is no share: 5%, or 0.05")
     return value
+
+
+def gallery_file(text: str | Path) -> Path:
+    """The file of a gallery, and no URL of a published one."""
+    if "://" in str(text):
+        raise typer.BadParameter(
+            "what is published in a database is not changed there: name the gallery's file, and"
+            " export it again"
+        )
+    return Path(text)
+
+
+def require_gallery(trust: Path | None) -> None:
+    """Refuse a key where there is no gallery that it could be of.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if trust is not None:
+        raise UsageError("--trust is of a gallery", "--gallery people.vxg")
 
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object a line, on stdout.")]
@@ -84,12 +106,22 @@ ModelFile: TypeAlias = Annotated[
 AnySound: TypeAlias = Annotated[
     bool, typer.Option("--any-sound", help="Also noise and music: do not look for speech.")
 ]
-GalleryFile: TypeAlias = Annotated[Path, typer.Option("--gallery", help="The gallery's file.")]
+GalleryFile: TypeAlias = Annotated[
+    Path, typer.Option("--gallery", parser=gallery_file, help="The gallery's file.")
+]
 DEFAULT_PEOPLE = Path("people.vxg")
 NamingGallery: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--gallery",
+        metavar="FILE|URL",
+        help="Name those who are enrolled in it, in place of the model's own speakers.",
+    ),
+]
+Trust: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--gallery", help="Name those who are enrolled in it, in place of the model's own speakers."
+        "--trust", metavar="PUBKEY", help="Refuse a gallery that is not signed by this key."
     ),
 ]
 Accept: TypeAlias = Annotated[
