@@ -169,7 +169,7 @@ def read(path: Path, trust: Path | None = None) -> Contents:
         raise GalleryError(f"{path} cannot be read: {reason}") from None
     if len(data) > _MAX_FILE:
         raise GalleryError(f"{path} is larger than {_MAX_FILE >> 30} GiB")
-    return decode(data, path.name, trust=trust, path=path if mapped else None)
+    return decode(data, path.name, trust=trust, path=path.resolve() if mapped else None)
 
 
 def write(path: Path, contents: Contents, sign: signature.Sign | None = None) -> None:

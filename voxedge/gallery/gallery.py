@@ -154,7 +154,7 @@ class Gallery(Naming):
             require_people(len(contents.people), self.path.name)
             line = self.threshold(accept, cosine)
             if self._index is None:
-                self._index = open_index(contents.means, self.path, self._say)
+                self._index = open_index(contents.means, self.path.resolve(), self._say)
             search = search_of(self._index, contents.names)
             self._recognisers[asked] = recogniser(
                 search, len(contents.people), line, log_odds(contents), top_k

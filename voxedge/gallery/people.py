@@ -144,6 +144,8 @@ class StoredPeople(Sequence[Person]):
     def __getitem__(self, number: int | slice) -> Person | tuple[Person, ...]:
         if isinstance(number, slice):
             return tuple(self[n] for n in range(*number.indices(len(self))))
+        number = range(len(self))[number]
+        number = range(len(self))[number]
         first, last = self._bounds[number], self._bounds[number + 1]
         return Person(self.names[number], tuple(map(self._table.clip, range(first, last))))
 
