@@ -71,7 +71,7 @@ def imported(
             f"both galleries have other clips of {_listed([each.name for each in joined])}",
             "--join takes them for the same people; if they are not, voxedge gallery rename",
         )
-    changed = _joined(contents, joined, force)
+    changed = _joined(contents, joined, name, force)
     if not force:
         _require_new_voices(changed, added, name)
     changed = replace(
@@ -90,8 +90,8 @@ def _without(person: Person, mine: Person) -> Person:
     return Person(person.name, tuple(clips))
 
 
-def _joined(contents: Contents, people: Sequence[Person], force: bool) -> Contents:
-    """The contents with more clips of people.
+def _joined(contents: Contents, people: Sequence[Person], name: str, force: bool) -> Contents:
+    """The contents with more clips of people, who are of the gallery of a name.
 
     Raises:
         AnotherVoice: they are of another voice than the person's clips; it names who.
@@ -104,7 +104,7 @@ def _joined(contents: Contents, people: Sequence[Person], force: bool) -> Conten
     unlike = [] if force else [p.name for p in whole if p.name in more and odd_ones(contents, p)]
     if unlike:
         raise AnotherVoice(
-            f"in the other gallery another voice has the same name: {_listed(unlike)}",
+            f"in {name} another voice has the same name: {_listed(unlike)}",
             "voxedge gallery rename one of the two; --force joins them all the same",
         )
     return replace(contents, people=whole)

@@ -43,6 +43,7 @@ class PgvectorStore:
                 f"{self._shown} names no table in small letters",
                 "postgresql://user@host/database#people",
             )
+        self._looked_at = 0  # what the connection is set to
         self._error = psycopg.Error
         with self._asked():
             self._connection: Any = psycopg.connect(address, autocommit=True)
@@ -100,9 +101,12 @@ class PgvectorStore:
             "SELECT name, -(embedding <#> %(row)s::vector) FROM {}"
             " ORDER BY embedding <#> %(row)s::vector LIMIT %(k)s"
         ).format(sql.Identifier(self._table))
-        look = sql.SQL("SET LOCAL hnsw.ef_search = {}").format(sql.Literal(max(k, _LOOKED_AT)))
-        with self._asked(), self._connection.transaction():
-            self._connection.execute(look)
+        look = max(k, _LOOKED_AT)
+        with self._asked():
+            if look != self._looked_at:
+                statement = sql.SQL("SET hnsw.ef_search = {}").format(sql.Literal(look))
+                self._connection.execute(statement)
+                self._looked_at = look
             found = self._connection.execute(nearest, {"row": _text(embedding), "k": k}).fetchall()
         return [(str(name), float(cosine)) for name, cosine in found]
 
