@@ -160,8 +160,9 @@ def test_on_the_command_line(people, url, tmp_path, spectrum_model, capsys, monk
     assert (record["speaker"], record["matches"][0]["speaker"]) == ("ada", "ada")
     assert run(["identify", clip, "--gallery", url, "--trust", "key.pem"]) == 2
     assert run(["gallery", "export", url, *gallery, "--sign", "key.pem"]) == 2
+    assert run(["verify", "ada", clip, "--gallery", url]) == 2
     assert run(["gallery", "remove", "ada", "--gallery", url]) == 2
-    assert "what is published in a database is not changed" in capsys.readouterr().err
+    assert "give the file that it was exported from" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -42,8 +42,8 @@ def gallery_file(text: str | Path) -> Path:
     """The file of a gallery, and no URL of a published one."""
     if "://" in str(text):
         raise typer.BadParameter(
-            "what is published in a database is not changed there: name the gallery's file, and"
-            " export it again"
+            "a gallery in a database can only be named by (identify, timeline, listen): give the"
+            " file that it was exported from"
         )
     return Path(text)
 
@@ -107,7 +107,7 @@ AnySound: TypeAlias = Annotated[
     bool, typer.Option("--any-sound", help="Also noise and music: do not look for speech.")
 ]
 GalleryFile: TypeAlias = Annotated[
-    Path, typer.Option("--gallery", parser=gallery_file, help="The gallery's file.")
+    Path, typer.Option("--gallery", parser=gallery_file, metavar="FILE", help="The gallery's file.")
 ]
 DEFAULT_PEOPLE = Path("people.vxg")
 NamingGallery: TypeAlias = Annotated[

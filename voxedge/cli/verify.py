@@ -26,7 +26,10 @@ def verify(
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="A clip.")],
     gallery: Annotated[
-        Path | None, typer.Option(help="A is a person who is enrolled in it.")
+        Path | None,
+        typer.Option(
+            parser=options.gallery_file, metavar="FILE", help="A is a person who is enrolled in it."
+        ),
     ] = None,
     trust: options.Trust = None,
     model: options.ModelFile = None,
