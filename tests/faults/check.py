@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from voxedge import Identifier
 from voxedge.audio.limits import Limits
 from voxedge.audio.load import Audio, Source, decode
-from voxedge.errors import AudioError
+from voxedge.errors import AudioError, ModelError
 
 _SECONDS = 10.0  # of processor time: only a hang takes longer; speed is measured in bench
 MEGABYTES = 300
@@ -44,6 +45,19 @@ def refused(
     assert type(caught.value) is error
     assert caught.value.exit_code == 3
     assert "\n" not in str(caught.value)
+
+
+def model_refused(
+    path: Path, message: str | None = None, error: type[ModelError] = ModelError
+) -> str:
+    """The model file is refused when it is opened, in time, by this error, with exit code 4."""
+    start = time.process_time()
+    with pytest.raises(ModelError, match=message) as caught:
+        Identifier(path, threads=1)
+    assert time.process_time() - start < 2 * _SECONDS
+    assert type(caught.value) is error
+    assert caught.value.exit_code == 4
+    return str(caught.value)
 
 
 def cut_off(data: bytes) -> Audio:
