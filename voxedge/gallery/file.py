@@ -119,13 +119,14 @@ def read(path: Path) -> Contents:
 def write(path: Path, contents: Contents) -> None:
     """Replace a gallery's file as a whole; to be called under its lock.
 
+    A new one is its owner's alone (0600): embeddings are biometric data. Another keeps its mode.
     What a killed process left of an earlier version is deleted, and so is an index of other people:
     they may hold people who were removed since.
 
     Raises:
         OSError: the disk is full, or the folder read-only; the old file is as it was.
     """
-    with atomic_write(path) as file:
+    with atomic_write(path, like=path) as file:
         file.write(encode(contents))
     leftover = re.compile(rf"\.{re.escape(path.name)}\.\w{{8}}")
     for other in path.parent.iterdir():

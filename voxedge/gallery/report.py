@@ -113,7 +113,7 @@ def export(contents: Contents, path: Path) -> None:
     clips = [(person.name, clip) for person in contents.people for clip in person.clips]
     names = [name for name, _ in clips]
     rows = np.stack([clip.embedding for _, clip in clips]) if clips else np.zeros((0, 0))
-    with atomic_write(path) as file:
+    with atomic_write(path, like=path) as file:
         if suffix == ".npz":
             people = {"people": np.array(contents.names), "means": contents.means}
             of_clips = {"names": np.array(names), "embeddings": rows}
