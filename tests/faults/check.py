@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pytest
@@ -79,31 +80,41 @@ def same(audio: Audio, expected: np.ndarray, tolerance: float = 0.0) -> None:
 
 _MEASURE = """
 import json, sys, time
+from voxedge import Identifier
 from voxedge.audio.load import decode
-from voxedge.errors import AudioError
+from voxedge.errors import VoxedgeError
 def peak():  # getrusage would count what the parent held before it became this process
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
-for path in sys.argv[1:]:
+for path in sys.argv[2:]:
     start = time.process_time()
     try:
-        audio = decode(path, 16_000)
-        result = ["ok", audio.seconds, list(audio.warnings)]
-    except AudioError as error:
+        if sys.argv[1] == "model":
+            result = ["ok", Identifier(path, threads=1).metadata.window_seconds, []]
+        else:
+            audio = decode(path, 16_000)
+            result = ["ok", audio.seconds, list(audio.warnings)]
+    except VoxedgeError as error:
         result = [error.code, 0.0, [str(error)]]
     print(json.dumps([*result, time.process_time() - start, peak()]))
 """
 
 
-def measured(*paths: Path) -> list[tuple[str, float, list[str], float, float]]:
-    """Files decoded in a fresh process, one after the other.
+class Cost(NamedTuple):
+    """What a file came to, in a process of its own."""
 
-    Each as code (``ok`` for audio), seconds, warnings, processor seconds, and the peak so far in
-    megabytes of the whole process.
-    """
-    command = [sys.executable, "-c", _MEASURE, *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+    code: str  # ``ok`` for audio or a model
+    seconds: float  # of audio, or of the model's window
+    warnings: list[str]
+    spent: float  # seconds of processor time
+    peak: float  # megabytes of the whole process so far
+
+
+def measured(*paths: Path, kind: Literal["clip", "model"] = "clip") -> list[Cost]:
+    """Clips decoded, or model files opened, in a fresh process, one after the other."""
+    command = [sys.executable, "-c", _MEASURE, kind, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    return [Cost(*json.loads(line)) for line in done.stdout.splitlines()]
 
 
 def voxedge(
