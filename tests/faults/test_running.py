@@ -112,7 +112,7 @@ print(resident() - before)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_grow_with_the_number_of_runs(small_file):
-    """Clips of mixed sizes, one in twenty of them broken; ten minutes of it: ``make soak``."""
+    """Clips of mixed sizes, one in twenty of them broken."""
     command = [sys.executable, "-c", MEMORY, str(small_file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert float(done.stdout) < 2  # MB; pages come in steps
