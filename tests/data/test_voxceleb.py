@@ -169,7 +169,7 @@ def test_the_manifest_is_read_back_as_it_was_written(corpus, tmp_path):
             "test": 4,
         }
         assert {clip.session for clip in read.clips} == {line.split("/")[1] for line in official()}
-        assert all(clip.path.read_bytes() == WAV for clip in read.clips)
+        assert all(clip.source.read_bytes() == WAV for clip in read.clips)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems want text for names")
@@ -177,7 +177,7 @@ def test_a_folder_whose_name_is_not_utf8(tmp_path):
     root = build(tmp_path / os.fsdecode(b"caf\xe9"), official())
     for manifest in (None, tmp_path / "elsewhere.csv"):
         read = read_manifest(arrange_voxceleb1(root, manifest=manifest).manifest)
-        assert all(clip.path.read_bytes() == WAV for clip in read.clips)
+        assert all(clip.source.read_bytes() == WAV for clip in read.clips)
 
 
 def test_audio_and_manifest_behind_symbolic_links(corpus, tmp_path):

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from voxedge.cli import console, options
+from voxedge.data.shards import CLIPS_PER_SHARD
 from voxedge.errors import SomeFilesFailed, UsageError
 from voxedge.text import printable
+from voxedge.threads import available_processors
 from voxedge.train.recipe_sections import DataRecipe
 
 if TYPE_CHECKING:
@@ -40,6 +42,48 @@ def check(
     else:
         _show(report)
     return SomeFilesFailed.exit_code if report["problems"] else 0
+
+
+@app.command()
+def pack(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="A corpus of any kind, or the URL of a folder of folders."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the shards; goes on where it was.")],
+    clips_per_shard: Annotated[
+        int, typer.Option(min=1, help="Clips of the corpus in one tar file.")
+    ] = CLIPS_PER_SHARD,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Threads that read and decode.", show_default="as many as processors"
+        ),
+    ] = None,
+) -> int:
+    """Pack a corpus into tar files (WebDataset's shards), to train on many clips from few files."""
+    from voxedge.data.pack import pack as pack_corpus
+
+    with console.Progress("packing") as progress:
+        report = pack_corpus(
+            data,
+            out,
+            clips_per_shard=clips_per_shard,
+            workers=workers or available_processors(),
+            progress=progress.update,
+        )
+    for each in report.left_out[:_SHOWN]:
+        console.warn(f"{each['name']}: left out: {each['message']}")
+    if len(report.left_out) > _SHOWN:
+        console.warn(f"and {len(report.left_out) - _SHOWN} more: voxedge data check lists them")
+    console.answer(
+        f"{out}: {report.clips} clips in {report.shards} shard{'s' * (report.shards != 1)},"
+        f" {report.bytes / 1e6:,.1f} MB; {len(report.left_out)} left out"
+    )
+    console.say(f"next: voxedge train {out}")
+    return SomeFilesFailed.exit_code if report.left_out else 0
 
 
 @app.command()

@@ -16,7 +16,8 @@ import typer
 from voxedge.cli import console, options
 from voxedge.cli.measures import show
 from voxedge.data import sounds
-from voxedge.data.manifest import Clip, Manifest, Side, read_manifest
+from voxedge.data.clips import Clip, Manifest, Side
+from voxedge.data.manifest import read_manifest
 from voxedge.errors import CorpusError, MissingExtra
 from voxedge.evaluation.answers import FILE, ClipProblem, Subject, ask, best_logit, folder_of
 from voxedge.evaluation.conditions import Environment, choose_conditions
