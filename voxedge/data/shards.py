@@ -185,16 +185,16 @@ def scan(shard: Path) -> Index:
     """
     rows: list[Row] = []
     abouts: dict[str, About] = {}
-    places: dict[str, tuple[int, int]] = {}
+    places: dict[str, tuple[str, int, int]] = {}  # ending, offset, bytes
     try:
         for member, content in _members(shard):
             key, ending = _key(member.name)
             if content is not None:
                 abouts[key] = json.loads(content)
             elif ending in _AUDIO:
-                places[key] = member.offset_data, member.size
+                places[key] = ending, member.offset_data, member.size
             if key in abouts and key in places:
-                offset, size = places.pop(key)
+                ending, offset, size = places.pop(key)
                 about = abouts.pop(key)
                 if not isinstance(about.get("speaker"), str):
                     raise CorpusError(f"{shard}: {key}.json names no speaker")
