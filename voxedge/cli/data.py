@@ -91,6 +91,10 @@ def voxceleb1(
     dataset_dir: Annotated[Path, typer.Option(help="Holds wav/ and iden_split.txt.")],
     download: Annotated[bool, typer.Option("--download", help="Fetch it first.")] = False,
     n_speakers: Annotated[int | None, typer.Option(help="Only the first so many.")] = None,
+    without: Annotated[
+        Path | None,
+        typer.Option(help="A list of trials, whose speakers are left out: veri_test2.txt."),
+    ] = None,
     resplit: Annotated[bool, typer.Option("--resplit", help="Make a new split.")] = False,
     train_size: Annotated[float | None, typer.Option(help="With --resplit; 0.6.")] = None,
     val_size: Annotated[float | None, typer.Option(help="With --resplit; 0.2.")] = None,
@@ -100,7 +104,8 @@ def voxceleb1(
     seed: Annotated[int | None, typer.Option(help="With --resplit; 0.")] = None,
 ) -> None:
     """Write a manifest of VoxCeleb1's identification split, or of a new one."""
-    from voxedge.data.voxceleb import NewSplit, arrange_voxceleb1
+    from voxedge.data.resplit import NewSplit
+    from voxedge.data.voxceleb import arrange_voxceleb1
 
     options = {"train_size": train_size, "val_size": val_size, "split_by": split_by, "seed": seed}
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
@@ -110,6 +115,7 @@ def voxceleb1(
     report = arrange_voxceleb1(
         dataset_dir,
         n_speakers=n_speakers,
+        without=without,
         new_split=NewSplit(**given) if resplit else None,
         download=download,
     )
