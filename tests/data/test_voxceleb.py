@@ -185,5 +185,5 @@ def test_speakers_of_trials_are_left_out(corpus, tmp_path):
     assert sorted(by_speaker(report.manifest)) == ["id10001", "id10003"]
     assert report.absent_speakers == ()
     trials.write_text(trials.read_text().replace("id10002", "id99999"))
-    with pytest.raises(UsageError, match="none of the speakers of .* is in the list of VoxCeleb1"):
+    with pytest.raises(UsageError, match=r"none of the speakers of .* is in the list of VoxCeleb1"):
         arrange_voxceleb1(corpus, without=trials)

@@ -37,10 +37,12 @@ def read_manifest(source: Path) -> Manifest:
         CorpusError: it is missing, malformed, or has no clips; or names of speakers look alike.
         MissingExtra: it is Parquet, and pyarrow is not installed.
     """
+    if is_kaldi(source):
+        return read_kaldi(source)
     if read := _WITHIN.get(_kind(source)):
         return read(source)
     if os.path.isdir(source):  # noqa: PTH112 - unlike Path's, no error where it may not be seen
-        return read_kaldi(source) if is_kaldi(source) else read_folder(source)
+        return read_folder(source)
     if os.path.isfile(source):  # noqa: PTH113
         return _read_csv(source)
     raise CorpusError(
