@@ -129,7 +129,8 @@ def _resident() -> float:
 
 
 def _peak() -> float:
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, 1)
+    """MB at most: ``ru_maxrss`` is in KiB on Linux."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1)
 
 
 if __name__ == "__main__":
