@@ -56,8 +56,7 @@ def evaluate(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Any labelled folder or CSV, without RUN; with RUN where its corpus lies, if it"
-            " moved."
+            help="Any labelled corpus, without RUN; with RUN where its corpus lies, if it moved."
         ),
     ] = None,
     split: Annotated[
