@@ -129,6 +129,14 @@ CHECKS: dict[str, Check] = {
     "voxedge identify recordings/ --engine ray --out answers/": PARSE,
     "voxedge identify clips.parquet --engine ray --out answers/": PARSE,
     "voxedge identify s3://bucket/clips/ --engine ray --out answers/": PARSE,
+    "voxedge data pack data --out shards": RUN,
+    "voxedge train shards": Check("slow", "--epochs 2 --image-size 48"),
+    "voxedge train 'shards/{0000..0099}.tar'": PARSE,
+    "voxedge data pack s3://bucket/recordings/ --out shards": PARSE,
+    "voxedge data voxceleb1 --dataset-dir D": PARSE,
+    "voxedge train D/voxceleb1.csv --recipe voxceleb1": PARSE,
+    "voxedge data voxceleb1 --dataset-dir D --without veri_test2.txt": PARSE,
+    "voxedge evaluate --trials veri_test2.txt --data D/wav --model model.onnx": PARSE,
     # serve.md: tests/service asks a service what these ask
     **dict.fromkeys(
         (
