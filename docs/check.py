@@ -122,6 +122,26 @@ CHECKS: dict[str, Check] = {
     "voxedge gallery rename ben benjamin": RUN,
     "voxedge gallery remove benjamin": RUN,
     "pip install '.[cpu,search]'": PARSE,
+    # tests/cli/test_gallery.py and tests/gallery import, sign and publish
+    **dict.fromkeys(
+        (
+            "voxedge gallery import other.vxg",
+            "voxedge gallery import other.vxg --join",
+            "voxedge gallery import a.vxg b.vxg --gallery all.vxg",
+            "openssl genpkey -algorithm ed25519 -out key.pem",
+            "openssl pkey -in key.pem -pubout -out public.pem",
+            "pip install '.[cpu,sign]'",
+            "voxedge gallery export fleet.vxg --sign key.pem",
+            "voxedge identify clip.wav --gallery fleet.vxg --trust public.pem",
+            "pip install '.[cpu,pgvector]'",
+            "voxedge gallery export 'postgresql://voxedge@localhost/voices#people'",
+            "voxedge identify clip.wav --gallery 'postgresql://voxedge@localhost/voices#people'",
+            "pip install '.[cpu,qdrant]'",
+            "voxedge gallery export qdrant:///var/lib/voxedge/people",
+            "voxedge identify clip.wav --gallery qdrant://localhost:6333/people",
+        ),
+        PARSE,
+    ),
     "voxedge gallery calibrate strangers/": PARSE,  # which are two
     "voxedge identify clip.wav --gallery people.vxg --accept 1%": PARSE,
     "voxedge verify ada clip.wav --gallery people.vxg --threshold 0.5": PARSE,
@@ -252,7 +272,7 @@ def parse(line: str) -> None:
                 _parse_module(module, arguments)
             case ["pip", "install", requirement]:
                 _parse_requirement(requirement)
-            case ["cat", _]:
+            case ["cat", _] | ["openssl", *_]:
                 pass
             case _:
                 _require(False, f"{words[0]} is not a program that is known here")

@@ -56,6 +56,26 @@ def one_corpus(arguments: Sequence[Path] | None) -> Path:
     return folders.pop() / f"{{{','.join(path.stem for path in arguments)}}}.tar"
 
 
+def gallery_file(text: str | Path) -> Path:
+    """The file of a gallery, and no URL of a published one."""
+    if "://" in str(text):
+        raise typer.BadParameter(
+            "a gallery in a database can only be named by (identify, timeline, listen): give the"
+            " file that it was exported from"
+        )
+    return Path(text)
+
+
+def require_gallery(trust: Path | None) -> None:
+    """Refuse a key where there is no gallery that it could be of.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if trust is not None:
+        raise UsageError("--trust is of a gallery", "--gallery people.vxg")
+
+
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object a line, on stdout.")]
 Corpus: TypeAlias = Annotated[Path, typer.Argument(metavar="DATA", help=_CORPUS)]
 CorpusOrShards: TypeAlias = Annotated[
@@ -106,12 +126,22 @@ ModelFile: TypeAlias = Annotated[
 AnySound: TypeAlias = Annotated[
     bool, typer.Option("--any-sound", help="Also noise and music: do not look for speech.")
 ]
-GalleryFile: TypeAlias = Annotated[Path, typer.Option("--gallery", help="The gallery's file.")]
+GalleryFile: TypeAlias = Annotated[
+    Path, typer.Option("--gallery", parser=gallery_file, metavar="FILE", help="The gallery's file.")
+]
 DEFAULT_PEOPLE = Path("people.vxg")
 NamingGallery: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--gallery",
+        metavar="FILE|URL",
+        help="Name those who are enrolled in it, in place of the model's own speakers.",
+    ),
+]
+Trust: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--gallery", help="Name those who are enrolled in it, in place of the model's own speakers."
+        "--trust", metavar="PUBKEY", help="Refuse a gallery that is not signed by this key."
     ),
 ]
 Accept: TypeAlias = Annotated[
