@@ -90,7 +90,7 @@ def decode(data: bytes, name: str = "the gallery") -> Contents:
     header, _, body = rest.partition(b"\n")
     try:
         return _contents(json.loads(header), body)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise GalleryError(f"{name} is refused: {error}") from None
 
 
