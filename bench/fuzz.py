@@ -21,7 +21,7 @@ import typer
 from bench import cli
 from bench.campaigns import FUZZING, ROOT, FuzzRecord
 from bench.machine import describe_machine
-from tests.fuzz.targets import TARGETS
+from tests.fuzz.table import TARGETS
 from voxedge.errors import MissingExtra, VoxedgeError
 from voxedge.files import write_json
 from voxedge.install import install_command

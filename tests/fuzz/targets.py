@@ -10,10 +10,10 @@ import json
 import math
 import tempfile
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -34,15 +34,6 @@ from voxedge.train.recipe import Recipe, load
 
 _SHARE_SEARCHED = 8  # of so many clips one is searched for speech, which takes milliseconds
 _LIMITS = Limits(max_seconds=60.0)
-
-
-class Target(NamedTuple):
-    """A function that is fuzzed."""
-
-    run: Callable[[bytes], object]
-    seeds: Callable[[], Iterable[bytes]] = tuple
-    words: tuple[str, ...] = ()  # that inputs may hold
-    longest: int = 1 << 14  # bytes of an input
 
 
 @cache
@@ -191,41 +182,6 @@ def read_recipe(data: bytes) -> None:
     assert Recipe.from_dict(tomllib.loads(recipe.to_toml())) == recipe
 
 
-def ask(data: bytes) -> None:
-    """A service answers every request in JSON, and none with an internal error."""
-    from tests.fuzz.service import ask as ask_service
-
-    ask_service(data)
-
-
 def galleries() -> Iterable[bytes]:
     """Galleries that were made with the minimal model."""
     return seeds.galleries(read_model(model_path()).metadata.digest)
-
-
-TARGETS: dict[str, Target] = {
-    "identify": Target(
-        identify,
-        seeds.audio,
-        (
-            *("RIFF", "RIFX", "RF64", "WAVE", "fmt ", "data", "LIST", "INFO", "ds64", "fact"),
-            *("fLaC", "OggS", "OpusHead", "ID3", "FORM", "AIFF", "COMM", "SSND", "caff", "ftyp"),
-        ),
-        1 << 15,
-    ),
-    "model": Target(open_model, seeds.models, ("pcm", "lengths", "logits", "Loop", "voxedge")),
-    "metadata": Target(
-        read_metadata, seeds.metadata, ("labels", "schema", "Infinity", "NaN", "1e999", "null")
-    ),
-    "gallery": Target(read_gallery, galleries, ("people", "clips", "samples", "odds", "1e999")),
-    "manifest": Target(read_table, seeds.manifests, ("path", "speaker", "session", "split")),
-    "recipe": Target(read_recipe, seeds.recipes, ("true", "inf", "nan", "[[", "'''", "0x", "1e9")),
-    "service": Target(
-        ask,
-        seeds.requests,
-        (
-            *("POST /", "GET /", "DELETE /", "raw=", "top_k=", "accept=", "multipart/form-data"),
-            *("boundary=", "Content-Disposition: form-data; name=", "%00", "name=", "--x"),
-        ),
-    ),
-}

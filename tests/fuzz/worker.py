@@ -10,7 +10,7 @@ import sys
 import atheris
 
 with atheris.instrument_imports(include=["voxedge"]):
-    from tests.fuzz.targets import TARGETS
+    from tests.fuzz.table import TARGETS
 
 
 def main() -> None:

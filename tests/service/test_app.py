@@ -96,14 +96,6 @@ def test_refusals_say_why(client, path, body, expected):
     assert error_of(client.post(path, content=body)) == expected
 
 
-def test_an_address_that_is_not_utf_8_is_answered():
-    """What a server passes on of ``GET /people?\\xff``."""
-    from tests.fuzz.service import ask
-
-    assert ask(b"GET /people?\xff\n\n")[0] == 200
-    assert ask(b"GET /\xff\n\n")[0] == 404
-
-
 def test_forms_that_are_none_are_refused(client):
     headers = {"content-type": "multipart/form-data; boundary=x"}
     for body in (b"", b"--x\r\nnonsense", b"--x\r\n\r\n\r\n--x--\r\n"):
