@@ -36,7 +36,7 @@ Outcome: TypeAlias = dict[str, Any] | str
 
 _ROUND = 200  # clips
 _BAD = 0.05  # share of them
-_WARM_UP = 0.2  # of the time: pools, caches and allocators fill
+_WARM_UP = 0.3  # of the time: pools, caches and allocators fill
 _SETTLING = 0.5  # seconds in which a service closes what its clients have closed
 _TOLERANCE = 1e-3  # of probabilities, between batches of different sizes
 _MOST_GROWTH = 1.0  # MiB in 1,000 runs
