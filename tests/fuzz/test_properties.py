@@ -39,7 +39,8 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 
 @few
 @given(riffs())
-def test_any_riff_is_answered_or_refused(data):
+def test_any_riff(data):
+    """It is answered or refused."""
     targets.identify(data)
 
 
@@ -79,7 +80,7 @@ def taken(array: np.ndarray, rate: int) -> np.ndarray | type[Exception]:
 
 @few
 @given(arrays(), st.one_of(st.sampled_from([8_000, 16_000]), st.integers(-1, MAX_RATE + 1)))
-def test_any_array_is_taken_as_its_copy_is(array, rate):
+def test_any_array(array, rate):
     """Strides, byte order and write protection change nothing; nor is the array changed."""
     before = array.tobytes()
     native = array.dtype.newbyteorder("=")
@@ -110,7 +111,8 @@ objects = st.dictionaries(words, json_values, max_size=3)
     free=st.fixed_dictionaries(dict.fromkeys(("frontend", "metrics", "training"), objects)),
     licence=words,
 )
-def test_metadata_are_read_back(labels, channels, free, **values):
+def test_any_metadata(labels, channels, free, **values):
+    """They are read back as they are written, and written so again."""
     metadata = Metadata(
         tuple(labels),
         input={"channels": channels, "dtype": "int16"},
@@ -148,7 +150,8 @@ def calibrations(draw) -> Calibration:
     names=st.lists(words.filter(lambda name: not is_blank(name)), max_size=4, unique=True),
     data=st.data(),
 )
-def test_a_gallery_is_read_back(names, data):
+def test_any_gallery(names, data):
+    """It is read back as it was written, names of any characters included."""
     assume(not lookalikes(names))
     theirs = st.lists(clips(), min_size=1, max_size=3).map(tuple)
     contents = Contents(
@@ -177,7 +180,7 @@ rows = st.lists(st.tuples(words, words, words), min_size=1, max_size=5)
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),
     side=st.sampled_from(["", *SIDES]),
 )
-def test_a_table_of_clips_is_read_back(rows, delimiter, end, encoding, side):
+def test_any_table(rows, delimiter, end, encoding, side):
     """Every row is a clip with its speaker, or the table is refused for a reason."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator=end)
@@ -215,7 +218,8 @@ SETTINGS = {setting.key: setting.hint for setting in recipe_settings()}
     name=st.one_of(st.just("mine"), words),
     data=st.data(),
 )
-def test_a_recipe_is_read_back(key, name, data):
+def test_any_recipe(key, name, data):
+    """Its values are refused, or read back from TOML as they were written."""
     changes = {each: data.draw(values(SETTINGS[each])) for each in key}
     try:
         recipe = Recipe.from_dict(Recipe().with_values(changes).to_dict() | {"name": name})

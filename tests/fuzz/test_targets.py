@@ -11,7 +11,7 @@ from tests.fuzz.table import TARGETS
 _DAMAGED = 25  # of each target; make fuzz tries thousands
 
 
-@pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if target.seeds()])
+@pytest.mark.parametrize("name", [name for name in TARGETS if not name.startswith("any-")])
 def test_right_and_damaged_inputs_are_answered_or_refused(name):
     target, chance = TARGETS[name], random.Random(name)
     seeds = list(target.seeds())

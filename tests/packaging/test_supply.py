@@ -50,18 +50,26 @@ def code_of_data(tree: ast.AST) -> Iterator[tuple[int, str]]:
             names += [alias.name for alias in node.names]
             if bad := _UNPICKLES & {name.partition(".")[0] for name in names}:
                 yield node.lineno, f"imports {bad}"
-        elif isinstance(node, ast.Call):
-            called = node.func
-            given = {word.arg: ast.unparse(word.value) for word in node.keywords}
-            name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
-            whole = ast.unparse(called)
-            is_shell = whole.startswith(("os.", "subprocess.")) and name in _SHELLS
-            if is_shell or (isinstance(called, ast.Name) and name in _EVALUATES):
-                yield node.lineno, whole
-            elif given.get("shell") == "True" or given.get("allow_pickle", "False") != "False":
-                yield node.lineno, f"{whole}({given})"
-            elif whole == "torch.load" and given.get("weights_only") != "True":
-                yield node.lineno, "torch.load without weights_only=True"
+        elif isinstance(node, ast.Call) and (what := _as_code(node)):
+            yield node.lineno, what
+
+
+def _as_code(call: ast.Call) -> str | None:
+    """A call that makes code of data, in words."""
+    called = call.func
+    name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
+    given = {word.arg: word.value for word in call.keywords}
+    is_plain = isinstance(called, ast.Name) and name in _EVALUATES
+    is_shell = name in _SHELLS and ast.unparse(called).startswith(("os.", "subprocess."))
+    if is_plain or is_shell:
+        return ast.unparse(called)
+    for word in ("shell", "allow_pickle"):
+        if word in given and ast.unparse(given[word]) != "False":
+            return f"{name} with {word}"
+    if name == "load" and ast.unparse(called) == "torch.load":
+        safe = "weights_only" in given and ast.unparse(given["weights_only"]) == "True"
+        return None if safe else "torch.load without weights_only=True"
+    return None
 
 
 @pytest.mark.parametrize(
