@@ -29,7 +29,7 @@ class SoakFigures(TypedDict):
     bad_files: int  # of the runs
     wrong: int  # answers that differ from those of a serial run
     mib: tuple[float, float]  # after the warm-up, and at the end
-    mib_per_1000_runs: float  # slope of a straight line
+    mib_per_1000_runs: float  # median slope of all pairs of rounds
     descriptors: tuple[int, int]  # least and most, at the ends of rounds
     threads: tuple[int, int]
 

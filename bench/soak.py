@@ -20,6 +20,7 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 import numpy as np
 import psutil
 import typer
+from scipy.stats import theilslopes
 
 from bench import cli
 from bench.campaigns import ROOT, SOAK, SoakFigures, SoakRecord
@@ -40,6 +41,7 @@ _WARM_UP = 0.3  # of the time: pools, caches and allocators fill
 _SETTLING = 0.5  # seconds in which a service closes what its clients have closed
 _TOLERANCE = 1e-3  # of probabilities, between batches of different sizes
 _MOST_GROWTH = 1.0  # MiB in 1,000 runs
+_ENOUGH = 3_000  # runs, to tell growth from caches and allocators that fill
 _SECONDS = (0.3, 0.8, 1.5, 2.9, 3.1, 4.5, 7.0, 15.0)
 _FORMATS = (("WAV", "PCM_16"), ("FLAC", "PCM_16"), ("OGG", "OPUS"), ("MP3", None), ("WAV", "ULAW"))
 _PACKAGES = (
@@ -175,7 +177,7 @@ def faults(figures: SoakFigures) -> Iterator[str]:
     """What a program did wrong, or holds more and more of."""
     if figures["wrong"]:
         yield f"{figures['wrong']} of {figures['runs']} answers are wrong"
-    if figures["mib_per_1000_runs"] >= _MOST_GROWTH:
+    if figures["mib_per_1000_runs"] >= _MOST_GROWTH and figures["runs"] >= _ENOUGH:
         yield f"memory grows by {figures['mib_per_1000_runs']} MiB in 1,000 runs"
     for name, (least, most) in (
         ("descriptors", figures["descriptors"]),
@@ -252,9 +254,12 @@ def held(processes: Sequence[psutil.Process]) -> Held:
 
 
 def slope(samples: Sequence[tuple[int, Held]]) -> float:
-    """MiB in 1,000 runs, of the straight line that fits best."""
+    """MiB in 1,000 runs: the median slope of all pairs (Theil 1950, Sen 1968).
+
+    An allocator's single step of some MiB does not move it; what grows from round to round does.
+    """
     runs, mib = np.array([(runs, each.mib) for runs, each in samples]).T
-    return 1_000 * float(np.polyfit(runs, mib, 1)[0])
+    return 1_000 * float(theilslopes(mib, runs).slope)
 
 
 def span(values: Sequence[int]) -> tuple[int, int]:
