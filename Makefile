@@ -29,7 +29,7 @@ test: setup $(BROWSER)  ## run the tests
 		echo "Playwright could not be installed: the tests of the page are skipped."
 	@touch $@
 
-bench: .venv/rivals  ## measure all that BENCHMARKS.md holds, beside the rivals, and write it (about 18 minutes on 2 cores)
+bench: .venv/rivals $(BROWSER)  ## measure all that BENCHMARKS.md holds, beside the rivals, and write it (about 18 minutes on 2 cores)
 	@$(BIN)/python -m bench
 
 .venv/rivals: .venv/ready  # Resemblyzer's own dependencies would compile a C module

@@ -150,6 +150,16 @@ class Files(TypedDict):
     figures: dict[str, Timing]
 
 
+class Places(TypedDict):
+    """An entry of the suite ``places``."""
+
+    device: str
+    precision: str
+    threads: int
+    missing: dict[str, str]
+    figures: dict[str, Timing]
+
+
 class Cost(TypedDict):
     """What one process took for so many clips, seconds or classes."""
 
@@ -223,6 +233,7 @@ class Suites(TypedDict, total=False):
     growth: list[Growth]
     latency: list[Latency]
     parity: list[Parity]
+    places: list[Places]
     process: list[Process]
     sizes: list[Sizes]
     training: list[Training]

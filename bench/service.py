@@ -75,7 +75,7 @@ def main(
     windows = list(_windows(identifier, files))
     rates: dict[str, list[float]] = {"session": [], "library": [], "service": []}
     latencies: list[float] = []
-    with running(model) as (port, process):
+    with running_service(model) as (port, process):
         ask(port, bodies[:20], clients)
         for _ in range(_ROUNDS):
             rates["session"].append(len(bodies) / _timed_session(identifier, windows))
@@ -141,8 +141,8 @@ def _timed_session(identifier: Identifier, windows: list[np.ndarray]) -> float:
 
 
 @contextmanager
-def running(model: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    """A service on a free port."""
+def running_service(model: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    """A service on a free port, once it is ready: the port, and its process."""
     command = [sys.executable, "-m", "voxedge", "serve", "--model", str(model), "--port", "0"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=os.environ)
     assert process.stderr

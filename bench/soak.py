@@ -25,7 +25,7 @@ from scipy.stats import theilslopes
 from bench import cli
 from bench.campaigns import ROOT, SOAK, SoakFigures, SoakRecord
 from bench.machine import describe_machine
-from bench.service import ask, running
+from bench.service import ask, running_service
 from tests.conftest import voice
 from tests.faults import make
 from voxedge.errors import AudioError, VoxedgeError
@@ -110,7 +110,7 @@ def soak_library(identifier: Identifier, clips: Clips, threads: int, seconds: fl
 
 def soak_service(model: Path, clips: Clips, threads: int, seconds: float) -> SoakFigures:
     """Soak a service, from this process."""
-    with running(model) as (port, started):
+    with running_service(model) as (port, started):
         service = psutil.Process(started.pid)
 
         def answer(chosen: Sequence[int]) -> list[Outcome]:

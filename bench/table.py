@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from bench.alternate import IN_A_ROW, ratio
 from bench.bench_files import DECODING
 from bench.bench_latency import TURNS
+from bench.bench_places import TITLES as PLACES
 from bench.bench_training import SEED_TRAINER
 from bench.bench_training import TITLES as TRAINING_TITLES
 from bench.contestants import CONTESTANTS, SEED, SEED_EAGER, SEED_EXPORTED
@@ -19,6 +20,7 @@ from bench.results import (
     Installed,
     Latency,
     Machine,
+    Places,
     Record,
     Results,
     Suites,
@@ -46,6 +48,7 @@ def render(results: Results) -> str:
         *(_section(*part) for part in _latency(suites)),
         _section("The machine's ceiling", _ceiling(suites), _CEILING_NOTE),
         _section("Process start to answer, one clip", _process(suites), _PROCESS_NOTE),
+        _section("One answer in other places", *_places(suites)),
         _section("From files", _files(suites), _FILES_NOTE),
         *(_section(*part) for part in _growth(suites)),
         *(_section(*part) for part in _parity(suites)),
@@ -71,6 +74,12 @@ _CEILING_NOTE = (
 _PROCESS_NOTE = (
     "Files in the system's cache. Peak: resident memory as the system counts it. A bare script"
     " imports NumPy and ONNX Runtime, opens the file and runs it once."
+)
+_PLACES_NOTE = (
+    "From a WAV file of one window to the name, the model loaded before; in brackets the multiple"
+    " of the first row. The example for Node does not look for speech first; the others do. The"
+    " page's time is what it says itself. The service decodes in another process, and answers over"
+    " loopback."
 )
 _FILES_NOTE = (
     "`Identifier.identify_many` on recordings of mixed lengths, compressed unless the row says"
@@ -174,6 +183,17 @@ def _process(suites: Suites) -> list[Row]:
             peak = f"{timing['peak_bytes'] / 1e6:.0f}"
             rows.append((title, f"{timing['median']:.2f}{multiple}", peak))
     return rows
+
+
+def _places(suites: Suites) -> tuple[list[Row], str]:
+    rows: list[Row] = []
+    notes: list[str] = []
+    for entry in suites.get("places", []):
+        rows += [(f"{entry['precision']}, {_threads(entry)}", "ms")]
+        rows += [(PLACES[name], _time(entry["figures"], name)) for name in entry["figures"]]
+        missing = entry["missing"].items()
+        notes += ["", *(f"- {PLACES[name]} is left out: {why}." for name, why in missing)]
+    return rows, "\n".join([_PLACES_NOTE, *notes]).rstrip()
 
 
 def _files(suites: Suites) -> list[Row]:
@@ -289,7 +309,7 @@ def _installed(found: Installed) -> list[Row]:
     return [("", "MB"), *((name, f"{packages[name] / 1e6:.1f}") for name in largest_first)]
 
 
-def _threads(entry: Latency | Ceiling) -> str:
+def _threads(entry: Latency | Ceiling | Places) -> str:
     return f"{entry['threads']} thread{'s' * (entry['threads'] > 1)}"
 
 

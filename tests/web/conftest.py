@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import pytest
 import soundfile
 import soxr
 
+from bench.chromium import chromium, why_no_browser
 from tests.conftest import RATE, SPEAKERS, voice
 from tests.inference.test_open_set import resealed
 from voxedge.inference.identifier import Identifier
@@ -28,28 +28,20 @@ os.environ["PW_EXPERIMENTAL_SERVICE_WORKER_NETWORK_EVENTS"] = "1"
 
 STRANGER = 240.0  # Hz, of a voice that the model file does not know
 TIMEOUT = 120_000  # ms: processors may be busy with other tests
-_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-def find_chromium() -> str:
-    """The path of Chromium; skips where it, or the library that drives it, is missing."""
-    found = os.environ.get("VOXEDGE_CHROMIUM") or next(filter(None, map(shutil.which, _NAMES)), "")
-    if not found:
-        pytest.skip("no Chromium for the page (install it, or set VOXEDGE_CHROMIUM)")
-    pytest.importorskip("playwright", reason="no Playwright (the extra browser)")
-    return found
+def require_browser() -> None:
+    """Skip where Chromium, or the library that drives it, is missing."""
+    if problem := why_no_browser():
+        pytest.skip(problem)
 
 
 @contextmanager
 def launched(*arguments: str) -> Iterator[Any]:
     """A browser of its own, with arguments."""
-    path = find_chromium()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox", *arguments])
+    require_browser()
+    with chromium(*arguments) as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +101,7 @@ def values(answer: dict[str, Any]) -> dict[str, float]:
 @pytest.fixture(scope="session")
 def guarded(model_path, tmp_path_factory) -> Path:
     """The model file with a threshold between its voices and a stranger's."""
-    find_chromium()
+    require_browser()
     identifier = Identifier(model_path)
 
     def least(pitches) -> list[float]:
