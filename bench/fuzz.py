@@ -14,6 +14,8 @@ import sys
 import time
 from datetime import date
 from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -28,7 +30,7 @@ from voxedge.install import install_command
 
 BUILD = ROOT / "build" / "fuzz"
 _SLOWEST = 20  # seconds for one input: more is a hang
-_MEMORY = 3_000  # MiB; above it the process is stopped
+_MOST_MEMORY = 3_000  # MiB; above it the process is stopped
 _PACKAGES = (
     *("voxedge-speaker", "atheris", "hypothesis", "onnxruntime", "numpy", "soundfile", "soxr"),
     *("av", "fastapi", "starlette"),
@@ -81,21 +83,21 @@ def fuzz(name: str, seconds: int) -> tuple[int, list[str]]:
     for number, seed in enumerate(target.seeds()):
         (corpus / f"seed-{number}").write_bytes(seed)
     words = BUILD / f"{name}.dict"
-    words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
+    words.write_text("# of libFuzzer\n" + "".join(f'"{_escaped(word)}"\n' for word in target.words))
     before = set(BUILD.glob(f"{name}-*"))
     options = (
-        *(f"-max_total_time={seconds}", f"-timeout={_SLOWEST}", f"-rss_limit_mb={_MEMORY}"),
+        *(f"-max_total_time={seconds}", f"-timeout={_SLOWEST}", f"-rss_limit_mb={_MOST_MEMORY}"),
         *(f"-max_len={target.longest}", f"-artifact_prefix={BUILD / name}-", f"-dict={words}"),
         *("-print_final_stats=1", str(corpus)),
     )
     log = BUILD / f"{name}.log"
-    with log.open("wb") as output:
+    with log.open("wb") as output, TemporaryDirectory(dir=_memory()) as folder:
         done = subprocess.run(
             [sys.executable, "-m", "tests.fuzz.worker", name, *options],
             cwd=ROOT,
             stdout=output,
             stderr=output,
-            env=os.environ | {"ORT_DISABLE_TELEMETRY": "1"},
+            env=os.environ | {"ORT_DISABLE_TELEMETRY": "1", "TMPDIR": folder},
             check=False,
         )
     text = log.read_text(errors="replace")
@@ -104,6 +106,12 @@ def fuzz(name: str, seconds: int) -> tuple[int, list[str]]:
     if done.returncode and not failed:
         failed = [str(log.relative_to(ROOT))]
     return int(executed[1]) if executed else 0, failed
+
+
+def _memory() -> Path | None:
+    """Where files need no disk; libFuzzer ends a process without its own cleaning up."""
+    shared = Path("/dev/shm")
+    return shared if shared.is_dir() else None
 
 
 def _escaped(word: str) -> str:

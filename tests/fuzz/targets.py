@@ -39,9 +39,7 @@ _LIMITS = Limits(max_seconds=60.0)
 @cache
 def folder() -> Path:
     """A folder for the files of this process."""
-    shared_memory = Path("/dev/shm")
-    place = shared_memory if shared_memory.is_dir() else None
-    made = tempfile.TemporaryDirectory(prefix="voxedge-fuzz-", dir=place)
+    made = tempfile.TemporaryDirectory(prefix="voxedge-fuzz-")
     _KEPT.append(made)
     return Path(made.name)
 
