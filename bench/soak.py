@@ -20,7 +20,6 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 import numpy as np
 import psutil
 import typer
-from scipy.stats import theilslopes
 
 from bench import cli
 from bench.campaigns import ROOT, SOAK, SoakFigures, SoakRecord
@@ -259,7 +258,8 @@ def slope(samples: Sequence[tuple[int, Held]]) -> float:
     An allocator's single step of some MiB does not move it; what grows from round to round does.
     """
     runs, mib = np.array([(runs, each.mib) for runs, each in samples]).T
-    return 1_000 * float(theilslopes(mib, runs).slope)
+    first, second = np.triu_indices(len(runs), 1)
+    return 1_000 * float(np.median((mib[second] - mib[first]) / (runs[second] - runs[first])))
 
 
 def span(values: Sequence[int]) -> tuple[int, int]:
