@@ -65,6 +65,11 @@ CHECKS: dict[str, Check] = {
     "make bench": PARSE,  # tests/bench has a quick one
     "make model": PARSE,
     "make docs-check": PARSE,
+    # campaigns.md
+    "make fuzz": PARSE,
+    "make soak": PARSE,
+    "make audit": PARSE,
+    "make sbom": PARSE,
     "python -m docs.make": PARSE,
     "python -m pytest -q tests/nn/test_losses.py": _IN_CLONE,
     "pip install '.[cpu]'": Check("slow", _INSTALL, where="repository"),

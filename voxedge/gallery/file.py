@@ -134,7 +134,7 @@ def decode(
     means = means_of if path is None else partial(open_means, path, checksum)
     try:
         contents = _contents(header, rest[len(header) :], means)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise GalleryError(f"{name} is refused: {error}") from None
     return contents if path is not None else contents.in_memory()
 
