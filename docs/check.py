@@ -65,6 +65,11 @@ CHECKS: dict[str, Check] = {
     "make bench": PARSE,  # tests/bench has a quick one
     "make model": PARSE,
     "make docs-check": PARSE,
+    # campaigns.md
+    "make fuzz": PARSE,
+    "make soak": PARSE,
+    "make audit": PARSE,
+    "make sbom": PARSE,
     "python -m docs.make": PARSE,
     "python -m pytest -q tests/nn/test_losses.py": _IN_CLONE,
     "pip install '.[cpu]'": Check("slow", _INSTALL, where="repository"),
@@ -149,6 +154,14 @@ CHECKS: dict[str, Check] = {
     "voxedge identify recordings/ --engine ray --out answers/": PARSE,
     "voxedge identify clips.parquet --engine ray --out answers/": PARSE,
     "voxedge identify s3://bucket/clips/ --engine ray --out answers/": PARSE,
+    "voxedge data pack data --out shards": RUN,
+    "voxedge train shards": Check("slow", "--epochs 2 --image-size 48"),
+    "voxedge train 'shards/{0000..0099}.tar'": PARSE,
+    "voxedge data pack s3://bucket/recordings/ --out shards": PARSE,
+    "voxedge data voxceleb1 --dataset-dir D": PARSE,
+    "voxedge train D/voxceleb1.csv --recipe voxceleb1": PARSE,
+    "voxedge data voxceleb1 --dataset-dir D --without veri_test2.txt": PARSE,
+    "voxedge evaluate --trials veri_test2.txt --data D/wav --model model.onnx": PARSE,
     # serve.md: tests/service asks a service what these ask
     **dict.fromkeys(
         (

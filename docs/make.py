@@ -1,13 +1,15 @@
 """Write the tables of the documents that come from the code: ``python -m docs.make``.
 
 A table stands between two comments, ``<!-- table: NAME -->`` and ``<!-- end -->``, and NAME says
-what it lists: ``recipe``, ``conditions``, ``errors``, ``flags COMMAND`` or ``modules FOLDER``. So
-defaults, help texts and error codes have one source; a test fails where a document is behind.
+what it lists: ``recipe``, ``conditions``, ``errors``, ``flags COMMAND``, ``modules FOLDER``,
+``cases GROUP``, bad input and its tests, or ``campaign NAME``, a record of bench/. So defaults,
+help texts, error codes and figures have one source; a test fails where a document is behind.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
@@ -16,6 +18,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from typer.main import get_command
 
+from tests.faults.cases import read_cases
 from voxedge.errors import Interrupted, VoxedgeError
 from voxedge.evaluation.conditions import CONDITIONS
 from voxedge.files import write_text
@@ -50,6 +53,10 @@ def table(name: str) -> str:
         return _markdown(["argument or flag", "default", "meaning"], _flags(words))
     if kind == "modules":
         return _markdown(["file", "what it is for"], _modules(ROOT.joinpath(*words)))
+    if kind == "cases":
+        return _markdown(["case", "outcome", "tests"], _cases(" ".join(words)))
+    if kind == "campaign":
+        return _markdown(["", "last campaign"], _campaign(*words))
     return {"recipe": _recipe, "conditions": _conditions, "errors": _errors}[kind]()
 
 
@@ -73,6 +80,44 @@ def _modules(folder: Path) -> Iterator[tuple[str, str]]:
         text = (ast.get_docstring(tree) or "").split("\n\n")[0].replace("``", "`")
         if path.name != "__init__.py" or len(tree.body) > 1:
             yield f"`{path.name}`", re.split(r"(?<=\.) ", " ".join(text.split()))[0]
+
+
+def _cases(group: str) -> Iterator[tuple[str, str, str]]:
+    """Cases of bad input; their tests by file, each with its parameters."""
+    for case in read_cases()[group]:
+        named: dict[str, list[str]] = {}
+        for test in case.tests:
+            function, _, parameter = test.rstrip("]").partition("[")
+            named.setdefault(function, []).extend([parameter] if parameter else [])
+        yield case.title, case.outcome, "; ".join(map(_test, named, named.values()))
+
+
+def _test(test: str, parameters: Sequence[str]) -> str:
+    """A link to a test's file: ``test_paths.py: what is not there is not found``."""
+    file, _, name = test.partition("::")
+    path = f"../tests/{file if '/' in file else f'faults/{file}'}"
+    words = name.removeprefix("test_").replace("_", " ")
+    shown = f"[{words}]({path})"
+    return f"{shown}: {', '.join(parameters)}" if parameters else shown
+
+
+def _campaign(name: str) -> Iterator[tuple[str, str]]:
+    """What a record in bench/ says: a campaign's figures, then the machine's."""
+    record = json.loads((ROOT / "bench" / f"{name}.json").read_text(encoding="utf-8"))
+    machine = record.pop("machine")
+    for key, value in record.items():
+        yield key.replace("_", " "), _figures(value)
+    for key in ("processor", "cores", "system", "python", "versions"):
+        yield key, _figures(machine[key])
+
+
+def _figures(value: object) -> str:
+    """A value of a record in words."""
+    if isinstance(value, dict):
+        return "; ".join(f"{k.replace('_', ' ')} {_figures(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return " to ".join(map(_figures, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _conditions() -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import stat
 import threading
 import time
 
@@ -28,6 +29,32 @@ def test_what_cannot_be_written_is_named_as_it_was_asked_for(tmp_path):
     with pytest.raises(FileNotFoundError) as caught, atomic_write(path):
         pass
     assert caught.value.filename == str(path)
+
+
+def test_a_private_file_is_its_owners_alone_and_one_that_was_shared_stays_so(tmp_path):
+    path = tmp_path / "people.vxg"
+    for mode in (0o600, 0o640):
+        with atomic_write(path, like=path) as file:
+            file.write(b"embeddings")
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        path.chmod(0o640)
+    with atomic_write(tmp_path / "index", like=path) as file:
+        file.write(b"more of them")
+    assert stat.S_IMODE((tmp_path / "index").stat().st_mode) == 0o640
+
+
+def test_a_group_that_is_not_the_users_shuts_the_file(tmp_path, monkeypatch):
+    path = tmp_path / "people.vxg"
+    path.write_bytes(b"old")
+    path.chmod(0o660)
+
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("voxedge.files.os.chown", refused)
+    with atomic_write(path, like=path) as file:
+        file.write(b"new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_lock_is_held_by_one_at_a_time_and_leaves_no_file(tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,10 +20,15 @@ _POLL = 0.02  # seconds between two attempts to lock a file
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+def atomic_write(path: Path, like: Path | None = None) -> Iterator[IO[bytes]]:
     """Yield a binary file that becomes ``path`` when the block ends without an exception.
 
     After an exception the old file is as it was, and the temporary one is deleted.
+
+    Args:
+        path: the file.
+        like: of files that not everybody may read: group and permissions are taken from this file,
+            often ``path`` itself; where it is missing, the owner alone may read and write.
 
     Raises:
         OSError: the folder is missing or read-only, or the disk is full.
@@ -36,14 +42,29 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(temporary).chmod(0o666 & ~umask)  # mkstemp's 0600 would lock out other users
+        Path(temporary).chmod(_public_mode() if like is None else _mode_of(like, temporary))
         Path(temporary).replace(path)
     except BaseException:
         with suppress(OSError):
             Path(temporary).unlink()
         raise
+
+
+def _public_mode() -> int:
+    """What the umask says: mkstemp's 0600 would lock out other users."""
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def _mode_of(like: Path, temporary: str) -> int:
+    """The permissions of ``like``, whose group the temporary file gets; 0600 without it."""
+    try:
+        found = like.stat()
+        os.chown(temporary, -1, found.st_gid)
+    except OSError:  # there is no such file, or its group is not one of this user's
+        return 0o600
+    return stat.S_IMODE(found.st_mode) & 0o666
 
 
 @contextmanager

@@ -92,8 +92,8 @@ def test_any_batch_and_any_length_give_pytorchs_outputs(run, session, batch, sam
     np.testing.assert_array_equal(whole[0], full[0])
 
 
-def test_the_reference_evaluator_agrees(run, model_path):
-    """A third, independent implementation: ONNX's own."""
+def test_the_reference_evaluator_agrees(run, model_path, session):
+    """PyTorch, ONNX Runtime, and a third, independent implementation: ONNX's own."""
     from onnx.reference import ReferenceEvaluator
     from onnx.reference.op_run import OpRun
 
@@ -108,6 +108,7 @@ def test_the_reference_evaluator_agrees(run, model_path):
     with torch.inference_mode():
         ours = load_net(run)(torch.from_numpy(pcm), torch.tensor([RATE]))[0].numpy()
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
+    np.testing.assert_allclose(session.run(["logits"], feeds)[0], theirs, atol=1e-3)
 
 
 def test_the_metadata_is_complete(run, model_path):
@@ -147,25 +148,6 @@ def test_of_folders_only_the_names_are_recorded():
     }
 
 
-def test_the_same_run_gives_the_same_bytes(run, model_path, tmp_path):
-    export_run(run, tmp_path / "again.onnx")
-    assert (tmp_path / "again.onnx").read_bytes() == model_path.read_bytes()
-
-
-def test_parity_beyond_tolerance_writes_nothing_and_keeps_the_old_file(run, tmp_path):
-    def shift_bias(model: ir.Model) -> bool:
-        bias = model.graph.initializers["net.bypass.linear.bias"]
-        bias.const_value = ir.tensor(bias.const_value.numpy() + np.float32(0.1))
-        return True
-
-    path = tmp_path / "model.onnx"
-    path.write_bytes(b"the old one")
-    with pytest.raises(ParityError, match=r"logits differ by \d"):
-        export_run(run, path, passes=(*PASSES, shift_bias))
-    assert path.read_bytes() == b"the old one"
-    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
-
-
 def test_the_parity_gate_refuses_changed_answers():
     good = parity.Row("case", 10, 1e-6, 1e-7, 1e-7, 1.0, 1.0)
     parity.check([good])
@@ -184,20 +166,6 @@ def test_logits_may_differ_relative_to_their_spread_and_nothing_else_may():
     ):
         with pytest.raises(ParityError, match=r"of logits 4\.0e-03"):
             parity.check([wrong])
-
-
-def test_a_full_disk_leaves_the_old_model(run, tmp_path, monkeypatch):
-    path = tmp_path / "model.onnx"
-    path.write_bytes(b"the old one")
-
-    def full(_handle):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("voxedge.files.os.fsync", full)
-    with pytest.raises(OSError, match="No space"):
-        export_run(run, path)
-    assert path.read_bytes() == b"the old one"
-    assert [p.name for p in tmp_path.iterdir()] == ["model.onnx"]
 
 
 def test_an_unfinished_run_is_not_exported(run, tmp_path):
@@ -307,12 +275,6 @@ def test_int32_indices_are_not_cast_to_int64(operator):
 def test_int8_indices_are_cast_to_int64():
     model = index_graph("GatherElements", TensorProto.INT8)  # not allowed as an index
     assert not narrow_indices(model)
-
-
-def test_every_pass_does_nothing_the_second_time(model_path):
-    model = ir.from_proto(onnx.load(model_path))
-    model.metadata_props.clear()
-    assert [apply(model) for apply in PASSES] == [False] * len(PASSES)
 
 
 # The workshop's model is a resnet18; a resnet34 has the same blocks.

@@ -8,13 +8,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pytest
 
+from voxedge import Identifier
 from voxedge.audio.limits import Limits
 from voxedge.audio.load import Audio, Source, decode
-from voxedge.errors import AudioError
+from voxedge.errors import AudioError, ModelError
 
 _SECONDS = 10.0  # of processor time: only a hang takes longer; speed is measured in bench
 MEGABYTES = 300
@@ -46,6 +48,19 @@ def refused(
     assert "\n" not in str(caught.value)
 
 
+def model_refused(
+    path: Path, message: str | None = None, error: type[ModelError] = ModelError
+) -> str:
+    """The model file is refused when it is opened, in time, by this error, with exit code 4."""
+    start = time.process_time()
+    with pytest.raises(ModelError, match=message) as caught:
+        Identifier(path, threads=1)
+    assert time.process_time() - start < 2 * _SECONDS
+    assert type(caught.value) is error
+    assert caught.value.exit_code == 4
+    return str(caught.value)
+
+
 def cut_off(data: bytes) -> Audio:
     """Audio that is cut off is decoded with a warning, and refused with ``strict``."""
     audio = decoded(data)
@@ -65,31 +80,41 @@ def same(audio: Audio, expected: np.ndarray, tolerance: float = 0.0) -> None:
 
 _MEASURE = """
 import json, sys, time
+from voxedge import Identifier
 from voxedge.audio.load import decode
-from voxedge.errors import AudioError
+from voxedge.errors import VoxedgeError
 def peak():  # getrusage would count what the parent held before it became this process
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM"))
-for path in sys.argv[1:]:
+for path in sys.argv[2:]:
     start = time.process_time()
     try:
-        audio = decode(path, 16_000)
-        result = ["ok", audio.seconds, list(audio.warnings)]
-    except AudioError as error:
+        if sys.argv[1] == "model":
+            result = ["ok", Identifier(path, threads=1).metadata.window_seconds, []]
+        else:
+            audio = decode(path, 16_000)
+            result = ["ok", audio.seconds, list(audio.warnings)]
+    except VoxedgeError as error:
         result = [error.code, 0.0, [str(error)]]
     print(json.dumps([*result, time.process_time() - start, peak()]))
 """
 
 
-def measured(*paths: Path) -> list[tuple[str, float, list[str], float, float]]:
-    """Files decoded in a fresh process, one after the other.
+class Cost(NamedTuple):
+    """What a file came to, in a process of its own."""
 
-    Each as code (``ok`` for audio), seconds, warnings, processor seconds, and the peak so far in
-    megabytes of the whole process.
-    """
-    command = [sys.executable, "-c", _MEASURE, *map(str, paths)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
+    code: str  # ``ok`` for audio or a model
+    seconds: float  # of audio, or of the model's window
+    warnings: list[str]
+    spent: float  # seconds of processor time
+    peak: float  # megabytes of the whole process so far
+
+
+def measured(*paths: Path, kind: Literal["clip", "model"] = "clip") -> list[Cost]:
+    """Clips decoded, or model files opened, in a fresh process, one after the other."""
+    command = [sys.executable, "-c", _MEASURE, kind, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    return [Cost(*json.loads(line)) for line in done.stdout.splitlines()]
 
 
 def voxedge(

@@ -96,10 +96,16 @@ def watchdog(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watchdog]:
     dog.close()
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a test writes the model file that it breaks."""
+    return tmp_path / "model.onnx"
+
+
 @pytest.fixture(scope="session")
 def traced_model() -> ir.Model:
     """The graph that an export writes, of an untrained network."""
-    values = {"frontend.image_size": 32, "frontend.window_seconds": 1.0}
+    values = {"frontend.image_size": 32, "frontend.window_seconds": 1.0, "model.width": 0.25}
     net = build_net(Recipe().with_values(values), len(make.LABELS))
     model = trace(ExportedNet(net, 1.0))
     for apply in PASSES:

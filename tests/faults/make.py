@@ -17,6 +17,7 @@ from voxedge.model_file.seal import seal
 RATE = 16_000
 UNKNOWN = 0xFFFFFFFF
 LABELS = ("ada", "ben", "cleo", "dan", "eve")
+Change = Callable[[onnx.ModelProto], object]  # of a graph, before it is sealed
 
 
 def sound(seconds: float = 1.0, rate: int = RATE, seed: int = 7) -> np.ndarray:
@@ -62,6 +63,16 @@ def riff(*chunks: bytes, magic: bytes = b"RIFF", size: int | None = None) -> byt
     body = b"WAVE" + b"".join(chunks)
     order = ">" if magic == b"RIFX" else "<"
     return magic + struct.pack(order + "I", len(body) if size is None else size) + body
+
+
+def ds64(data_bytes: int) -> bytes:
+    """The 64-bit sizes of an RF64 file."""
+    return chunk(b"ds64", struct.pack("<QQQI", (data_bytes + 80) % 2**64, data_bytes, 0, 0))
+
+
+def rf64(*chunks: bytes) -> bytes:
+    """An RF64 file, whose own size is in its ds64 chunk."""
+    return riff(*chunks, magic=b"RF64", size=UNKNOWN)
 
 
 def pcm16(samples: np.ndarray, order: str = "<") -> bytes:
@@ -124,6 +135,20 @@ def metadata(**changes) -> Metadata:
     return Metadata(**(values | changes))
 
 
+TEXT = metadata().to_json()
+
+
+def varint(value: int) -> bytes:
+    """A number as protobuf writes it."""
+    low = bytes([value & 0x7F | (0x80 if value > 0x7F else 0)])
+    return low + varint(value >> 7) if value > 0x7F else low
+
+
+def field(tag: int, body: bytes) -> bytes:
+    """A protobuf field that holds bytes."""
+    return varint(tag) + varint(len(body)) + body
+
+
 def small_graph(classes: int = len(LABELS)) -> onnx.ModelProto:
     """A minimal graph with the interface of the model file: loudness -> logits."""
     node = helper.make_node
@@ -168,13 +193,11 @@ def small_graph(classes: int = len(LABELS)) -> onnx.ModelProto:
 def sealed(model: onnx.ModelProto, text: str | None = None) -> bytes:
     """The model with metadata and a correct digest, so that only its content is wrong."""
     entry = model.metadata_props.add()
-    entry.key, entry.value = KEY, metadata().to_json() if text is None else text
+    entry.key, entry.value = KEY, TEXT if text is None else text
     return seal(model.SerializeToString())
 
 
-def small_model(
-    change: Callable[[onnx.ModelProto], object] = lambda _: None, text: str | None = None
-) -> bytes:
+def small_model(change: Change = lambda _: None, text: str | None = None) -> bytes:
     """A sealed model file, its graph changed first."""
     model = small_graph()
     change(model)

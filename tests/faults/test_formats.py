@@ -158,18 +158,11 @@ def test_broken_adpcm_never_hangs_or_crashes(subtype, watchdog):
         assert answer.split()[0] not in ("HANGS", "CRASHED", "BUG"), bytes(broken[:90]).hex()
 
 
-def test_extremes_cost_neither_time_nor_memory(tmp_path):
-    """One process decodes them all; 44,101 Hz has no small ratio to 16,000."""
-    files = {
-        "ok": riff(fmt(rate=44_101), chunk(b"data", pcm16(sound(60.0, 44_101)))),
-        "outside_limits": riff(fmt(rate=1), chunk(b"data", bytes(10_000_000))),
-        "unreadable": riff(fmt(), *[chunk(b"JUNK", b"x")] * 70_000),
-    }
-    paths = []
-    for code, data in files.items():
-        paths.append(tmp_path / f"{code}.wav")
-        paths[-1].write_bytes(data)
-    for path, (code, _, _, seconds, peak) in zip(paths, measured(*paths), strict=True):
-        assert code == path.stem
-        assert seconds < 20
-        assert peak < MEGABYTES
+def test_a_rate_of_44101_hz_takes_less_than_two_seconds(tmp_path):
+    """It has no small ratio to 16,000. A minute of it, in a process of its own."""
+    path = tmp_path / "clip.wav"
+    path.write_bytes(riff(fmt(rate=44_101), chunk(b"data", pcm16(sound(60.0, 44_101)))))
+    (cost,) = measured(path)
+    assert (cost.code, cost.seconds) == ("ok", 60.0)
+    assert cost.spent < 2
+    assert cost.peak < MEGABYTES

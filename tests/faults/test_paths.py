@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
-import signal
 import socket
 import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -259,31 +257,3 @@ def test_a_call_that_makes_no_sense_is_a_usage_error(arguments, tmp_path, clip, 
     assert done.returncode == 2
     assert done.stdout == b""
     assert b"Traceback" not in done.stderr
-
-
-def read_one_line(folder: Path, model: Path) -> tuple[bytes, bytes, int]:
-    """``voxedge identify --json ... | head -1``: the line, stderr, and the exit code."""
-    command = [sys.executable, "-m", "voxedge", "identify", "--json", "--model", str(model)]
-    with subprocess.Popen(
-        [*command, "--any-sound", *["clip.wav"] * 3_000],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        line = process.stdout.readline()
-        process.stdout.close()
-        noise = process.stderr.read()
-    return line, noise, process.returncode
-
-
-def test_a_reader_that_leaves_early_gets_a_whole_line_and_no_noise(tmp_path, clip, small_file):
-    line, noise, _ = read_one_line(tmp_path, small_file)
-    assert line.endswith(b"\n")
-    assert json.loads(line)["path"] == "clip.wav"
-    assert noise == b""
-
-
-def test_a_reader_that_leaves_early_ends_the_process_like_the_signal(tmp_path, clip, small_file):
-    assert read_one_line(tmp_path, small_file)[2] == 128 + signal.SIGPIPE

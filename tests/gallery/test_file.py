@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
+import stat
 import subprocess
 import sys
 
@@ -15,7 +17,7 @@ import pytest
 from docs.check import ROOT, code_blocks
 from tests.gallery.conftest import CALIBRATION
 from voxedge.errors import GalleryError, GalleryNotFound
-from voxedge.gallery import file
+from voxedge.gallery import file, report
 from voxedge.gallery.people import Contents, EnrolledClip, GalleryModel, Person
 
 MODEL = GalleryModel("ab" * 32, "net.onnx", "a paper", 16_000, 5)
@@ -63,6 +65,19 @@ def test_what_is_written_is_read_back(tmp_path):
                 assert read.samples is None
             else:
                 np.testing.assert_array_equal(read.samples, written.samples)
+
+
+def test_a_new_gallery_is_its_owners_alone(tmp_path):
+    path = tmp_path / "people.vxg"
+    file.write(path, CONTENTS)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.chmod(0o640)  # who shares it with a group keeps it shared
+    file.write(path, CONTENTS)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    for ending in report.EXPORTS:
+        exported = tmp_path / f"people{ending}"
+        report.export(CONTENTS, exported)
+        assert stat.S_IMODE(exported.stat().st_mode) == 0o600
 
 
 def test_an_empty_gallery_is_read_back():
@@ -126,6 +141,9 @@ PEOPLE = json.loads(WHOLE.split(b"\n")[1])["people"]
         {"model": json.loads(WHOLE.split(b"\n")[1])["model"] | {"digest": 5}},
         {"model": json.loads(WHOLE.split(b"\n")[1])["model"] | {"sample_rate": 0}},
         {"calibration": {"cosines": [0.5, 0.4], "speakers": 1, "clips": 1, "corpus": ""}},
+        {"calibration": {"cosines": [10**400], "speakers": 1, "clips": 1, "corpus": ""}},
+        {"calibration": {"cosines": [0.5], "speakers": math.inf, "clips": 1, "corpus": ""}},
+        {"people": [{"name": "x", "clips": [PEOPLE[1]["clips"][0] | {"seconds": 10**400}]}]},
     ],
 )
 def test_a_header_that_does_not_fit_is_refused(changes):

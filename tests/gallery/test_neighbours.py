@@ -41,8 +41,8 @@ class Slow:
 from contextlib import contextmanager
 atomic_write = neighbours.atomic_write
 @contextmanager
-def slowly(path):
-    with atomic_write(path) as file:
+def slowly(path, like):
+    with atomic_write(path, like) as file:
         yield Slow(file)
 neighbours.atomic_write = slowly
 neighbours.open_neighbours(rows(2_000, seed=1), Path(sys.argv[1]))
@@ -69,6 +69,8 @@ def test_it_finds_what_all_comparisons_find(gallery):
         np.testing.assert_allclose(cosines, people[best] @ clip, atol=1e-6)
         assert (np.diff(cosines) <= 0).all()
     assert found.everyone is None
+    (index,) = gallery.parent.iterdir()
+    assert index.stat().st_mode & 0o777 == 0o600
 
 
 def test_fewer_people_than_wanted(gallery):

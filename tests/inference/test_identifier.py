@@ -7,7 +7,6 @@ import re
 import shutil
 import threading
 import tracemalloc
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -176,43 +175,6 @@ def test_speech_amid_loud_noise_is_named_after_the_speech(identifier):
     assert 2 < answer.speech_seconds < 4
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 7, 16, 100])
-def test_answers_do_not_depend_on_the_batch_size(model_path, identifier, clips, batch_size):
-    batched = list(Identifier(model_path, batch_size=batch_size).identify_many(clips))
-    for path, prediction in zip(clips, batched, strict=True):
-        assert prediction.path == str(path)
-        expected = probabilities(identifier.identify(path))
-        assert probabilities(prediction) == pytest.approx(expected, abs=1e-4)
-
-
-def test_answers_do_not_depend_on_the_order_of_the_clips(identifier, clips):
-    forward = {p.path: probabilities(p) for p in identifier.identify_many(clips)}
-    backward = {p.path: probabilities(p) for p in identifier.identify_many(clips[::-1])}
-    assert list(backward) == list(forward)[::-1]
-    for path, scores in forward.items():
-        assert backward[path] == pytest.approx(scores, abs=1e-4)
-
-
-def test_a_bad_clip_does_not_affect_the_others(identifier, clips, tmp_path):
-    bad = tmp_path / "bad.wav"
-    bad.write_bytes(b"nothing")
-    mixed = [*clips[:5], bad, *clips[5:], tmp_path / "missing.wav"]
-    results = list(identifier.identify_many(mixed))
-    failures = [r for r in results if isinstance(r, Failure)]
-    assert [f.error.code for f in failures] == ["unreadable", "not_found"]
-    good = [r for r in results if not isinstance(r, Failure)]
-    alone = list(identifier.identify_many(clips))
-    assert [g.predictions for g in good] == [a.predictions for a in alone]  # bit-equal
-
-
-def test_sixteen_threads_may_share_it(identifier, clips):
-    serial = [identifier.identify(path).predictions for path in clips]
-    with ThreadPoolExecutor(16) as pool:
-        for _ in range(3):
-            threaded = pool.map(lambda path: identifier.identify(path).predictions, clips)
-            assert list(threaded) == serial
-
-
 def test_answers_come_before_all_clips_are_read(identifier, clips):
     taken = []
 
@@ -324,11 +286,6 @@ def test_top_k(identifier):
 def test_impossible_options_are_refused(model_path, options):
     with pytest.raises(UsageError):
         Identifier(model_path, **options)
-
-
-def test_a_device_asked_for_by_name_must_be_there(model_path):
-    with pytest.raises(ProviderUnavailable, match="CoreMLExecutionProvider"):
-        Identifier(model_path, device="coreml")
 
 
 def test_a_provider_that_does_not_load_is_an_error_or_with_auto_a_note(model_path, monkeypatch):

@@ -182,7 +182,7 @@ def calibrate(
     from voxedge.data.manifest import read_manifest
 
     clips = read_manifest(data).clips
-    pairs = ((clip.speaker, clip.path) for clip in clips)
+    pairs = ((clip.speaker, clip.source) for clip in clips)
     found, unusable = Gallery(gallery, model).calibrate(pairs, data.name)
     for each in unusable:
         console.warn(f"{each.report.path}: {each.report.reason}, {each.report.message}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -13,6 +14,7 @@ DEFAULT_DATA = Path("data")
 DEFAULT_RUNS = Path("runs")
 
 _TRAINING = "Run"
+_CORPUS = "A corpus: DATA/SPEAKER/**/CLIP, a CSV file, or a folder of Kaldi, Parquet or shards."
 
 
 def command_app(name: str | None = None, help: str | None = None) -> typer.Typer:  # noqa: A002
@@ -38,6 +40,22 @@ def share(text: str | float) -> float:
     return value
 
 
+def one_corpus(arguments: Sequence[Path] | None) -> Path:
+    """The corpus that is meant: several arguments are what a shell made of ``{0000..0099}.tar``.
+
+    Raises:
+        UsageError: they are not the shards of one folder.
+    """
+    if not arguments:
+        return DEFAULT_DATA
+    if len(arguments) == 1:
+        return arguments[0]
+    folders = {path.parent for path in arguments}
+    if len(folders) > 1 or any(path.suffix != ".tar" for path in arguments):
+        raise UsageError("more than one corpus", "several arguments must be shards of one folder")
+    return folders.pop() / f"{{{','.join(path.stem for path in arguments)}}}.tar"
+
+
 def gallery_file(text: str | Path) -> Path:
     """The file of a gallery, and no URL of a published one."""
     if "://" in str(text):
@@ -59,8 +77,10 @@ def require_gallery(trust: Path | None) -> None:
 
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object a line, on stdout.")]
-Corpus: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="DATA", help="A corpus: DATA/SPEAKER/**/CLIP, or a CSV file.")
+Corpus: TypeAlias = Annotated[Path, typer.Argument(metavar="DATA", help=_CORPUS)]
+CorpusOrShards: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="DATA", help=_CORPUS, show_default=str(DEFAULT_DATA)),
 ]
 Settings: TypeAlias = Annotated[
     list[str] | None,

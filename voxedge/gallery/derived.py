@@ -33,7 +33,7 @@ def open_means(gallery: Path, checksum: str, embeddings: Floats, bounds: Bounds)
         return mapped
     means = means_of(embeddings, bounds)
     with suppress(OSError):
-        with atomic_write(path) as file:
+        with atomic_write(path, like=gallery) as file:
             file.write(means.astype("<f4", copy=False).data)
         mapped = _mapped(path, embeddings, bounds)
     return means if mapped is None else mapped

@@ -134,7 +134,7 @@ def decode(
     means = means_of if path is None else partial(open_means, path, checksum)
     try:
         contents = _contents(header, rest[len(header) :], means)
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise GalleryError(f"{name} is refused: {error}") from None
     return contents if path is not None else contents.in_memory()
 
@@ -175,13 +175,14 @@ def read(path: Path, trust: Path | None = None) -> Contents:
 def write(path: Path, contents: Contents, sign: signature.Sign | None = None) -> None:
     """Replace a gallery's file as a whole; to be called under its lock.
 
+    A new one is its owner's alone (0600): embeddings are biometric data. Another keeps its mode.
     What a killed process left of an earlier version is deleted, and so is what was derived of other
     people: they may hold people who were removed since.
 
     Raises:
         OSError: the disk is full, or the folder read-only; the old file is as it was.
     """
-    with atomic_write(path) as file:
+    with atomic_write(path, like=path) as file:
         file.write(encode(contents, sign))
     leftover = re.compile(rf"\.{re.escape(path.name)}\.\w{{8}}")
     for other in path.parent.iterdir():

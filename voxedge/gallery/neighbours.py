@@ -157,7 +157,7 @@ def _write(graph: Any, gallery: Path, own: str) -> Path:  # noqa: ANN401 - usear
     """
     data = graph.save()
     path = gallery.with_name(f"{gallery.name}.{own}-{_digest(data)}.index")
-    with atomic_write(path) as file:
+    with atomic_write(path, like=gallery) as file:
         file.write(data)
     return path
 

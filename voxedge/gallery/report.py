@@ -129,7 +129,7 @@ def export(contents: Contents, path: Path, key: Path | None = None) -> None:
     clips = [(person.name, clip) for person in contents.people for clip in person.clips]
     names = [name for name, _ in clips]
     rows = np.stack([clip.embedding for _, clip in clips]) if clips else np.zeros((0, 0))
-    with atomic_write(path) as out:
+    with atomic_write(path, like=path) as out:
         if suffix == ".npz":
             people = {"people": np.array(contents.names), "means": contents.means}
             of_clips = {"names": np.array(names), "embeddings": rows}
