@@ -21,8 +21,8 @@ from voxedge.errors import (
     UsageError,
 )
 from voxedge.gallery.people import Contents, EnrolledClip, GalleryModel, Person
-from voxedge.gallery.published import PublishedGallery, publish
-from voxedge.gallery.store import open_store, shown
+from voxedge.gallery.published import PublishedGallery, open_store, publish
+from voxedge.gallery.store import shown
 from voxedge.gallery.thresholds import threshold
 from voxedge.inference.identifier import Identifier
 

@@ -12,10 +12,7 @@ from collections.abc import Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from voxedge.errors import UsageError
 from voxedge.gallery.people import Floats
-
-SCHEMES = ("qdrant", "postgresql")
 
 
 class Store(Protocol):
@@ -55,29 +52,6 @@ class Store(Protocol):
 def is_url(gallery: str) -> bool:
     """Whether a gallery is in a database, and no file."""
     return "://" in gallery
-
-
-def open_store(url: str) -> Store:
-    """Connect to a collection: ``qdrant:///folder/people``, ``qdrant://host:6333/people``,
-    ``postgresql://user@host/database#people``.
-
-    Raises:
-        UsageError: no such URL.
-        MissingExtra: the database's client is not installed.
-        GalleryError: the database cannot be reached.
-    """
-    scheme = urlsplit(url).scheme
-    if scheme == "qdrant":
-        from voxedge.gallery.qdrant_store import QdrantStore
-
-        return QdrantStore(url)
-    if scheme == "postgresql":
-        from voxedge.gallery.pgvector_store import PgvectorStore
-
-        return PgvectorStore(url)
-    raise UsageError(
-        f"no gallery can be at {scheme}://", f"{' or '.join(f'{each}://' for each in SCHEMES)}"
-    )
 
 
 def shown(url: str) -> str:
