@@ -5,7 +5,7 @@ RUNTIME := $(if $(shell command -v nvidia-smi 2>/dev/null),gpu,cpu)
 BROWSER := $(if $(shell command -v chromium chromium-browser google-chrome 2>/dev/null),.venv/browser)
 DATA   := $(or $(VOXEDGE_DATA),../shared/data)
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench model base web lint docs-check clean
+.PHONY: help setup demo test bench model base web fuzz soak audit sbom lint docs-check clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -54,6 +54,27 @@ web: setup  ## build the page of voxedge web from voxedge/web/source (needs Node
 	@rm -rf build/web && mkdir -p build && cp -r voxedge/web/source build/web
 	@cd build/web && npm ci --loglevel error --no-audit --no-fund && npm run --silent build
 	@$(BIN)/python -m voxedge.web.pack voxedge/web/source build/web
+
+fuzz: .venv/fuzz  ## fuzz all that reads files of strangers, for an hour (make fuzz SECONDS=60: a minute)
+	@$(BIN)/python -m bench.fuzz --seconds $(or $(SECONDS),3600)
+
+.venv/fuzz: .venv/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'
+	@touch $@
+
+soak: setup  ## eight threads and mixed clips: the library for ten minutes, then the service (SECONDS=60: a minute each)
+	@$(BIN)/python -m bench.soak --seconds $(or $(SECONDS),600)
+
+audit: .venv/audit  ## look for known vulnerabilities in the versions of constraints.txt
+	@$(BIN)/python -m pip_audit --strict --no-deps --disable-pip --progress-spinner off -r constraints.txt || \
+		{ echo "make audit: there are advisories, or the package index did not answer for all versions: see above."; exit 1; }
+
+sbom: .venv/audit  ## write build/sbom.json (CycloneDX): what an install on a device consists of
+	@$(BIN)/python -m tests.packaging.sbom
+
+.venv/audit: .venv/ready
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[audit]'
+	@touch $@
 
 lint: setup  ## ruff and mypy
 	@$(BIN)/ruff check .

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from voxedge.audio.limits import Samples
 from voxedge.audio.load import load_audio
 from voxedge.audio.windows import active_windows, batches, cut_windows
-from voxedge.data.manifest import Clip
+from voxedge.data.clips import Clip
 from voxedge.train.run import Run
 
 Integers: TypeAlias = npt.NDArray[np.int64]
@@ -44,7 +44,7 @@ def held_out_windows(run: Run) -> Windows:
     clips = held_out_clips(run)
     pairs: list[tuple[int, Samples]] = []
     for index, clip in enumerate(clips):
-        samples = load_audio(clip.path, rate)
+        samples = load_audio(clip.source, rate)
         own = active_windows(samples, window, rate) or cut_windows(samples, window, "first")
         pairs += [(index, part) for part in own]
     (batch,) = batches(pairs, len(pairs), window)
@@ -55,6 +55,7 @@ def held_out_windows(run: Run) -> Windows:
 
 def recordings(run: Run, count: int) -> list[Path]:
     """Files of a run, spread evenly over its speakers; repeated where there are fewer."""
-    paths = [clip.path for clip in run.manifest().clips]
+    sources = (clip.source for clip in run.manifest().clips)
+    paths = [source for source in sources if isinstance(source, Path)]
     spread = np.linspace(0, len(paths), min(count, len(paths)), endpoint=False).astype(int)
     return [paths[spread[n % len(spread)]] for n in range(count)]

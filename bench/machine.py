@@ -9,6 +9,7 @@ import platform
 import shutil
 import subprocess
 import time
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -29,7 +30,7 @@ PACKAGES = (
 )
 
 
-def describe_machine() -> Machine:
+def describe_machine(packages: Iterable[str] = PACKAGES) -> Machine:
     """Processor, memory, system and versions."""
     facts = _cpuinfo()
     flags = set((facts.get("flags") or facts.get("Features") or "").split())
@@ -42,7 +43,7 @@ def describe_machine() -> Machine:
         "gpu": _gpu(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        "versions": {name: v for name in PACKAGES if (v := _version(name))},
+        "versions": {name: v for name in packages if (v := _version(name))},
     }
 
 

@@ -234,7 +234,7 @@ def _seed_run(run: Run, budget: Budget) -> Run:
         rows = csv.writer(file)
         rows.writerow(["path", "speaker", "session", "split"])
         for clip in run.manifest().clips:
-            rows.writerow([clip.path.resolve(), clip.speaker, clip.session, clip.split])
+            rows.writerow([clip.source.resolve(), clip.speaker, clip.session, clip.split])
     recipe = run.recipe()
     changes = {
         "model.init": "random",  # ImageNet's weights would have to be downloaded

@@ -118,7 +118,7 @@ def measure_file(model: Path, run: Run) -> FileAccuracy:
     identifier, clips = Identifier(model, device="cpu"), held_out_clips(run)
     classes = {label: index for index, label in enumerate(identifier.labels)}
     truth = np.array([classes[clip.speaker] for clip in clips])
-    samples = ((None, load_audio(clip.path, identifier.sample_rate)) for clip in clips)
+    samples = ((None, load_audio(clip.source, identifier.sample_rate)) for clip in clips)
     probabilities = np.stack([scores.probabilities for scores in identifier.score(samples)])
     top1, top5 = (bootstrap(top_k_hits(probabilities, truth, k), truth) for k in (1, 5))
     return {

@@ -25,6 +25,7 @@ from bench import cli
 from voxedge.gallery import neighbours
 from voxedge.gallery.neighbours import NeighbourIndex
 from voxedge.gallery.search import ExactIndex, Index
+from voxedge.gallery.store import open_store
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Times: TypeAlias = tuple[float, float]  # seconds that pass, and that are computed
@@ -49,13 +50,18 @@ def main(
     looked_at: Annotated[
         str, typer.Option(help="Rows that a search looks at, several with commas.")
     ] = "256,512,1024,2048",
+    url: Annotated[
+        str | None, typer.Option(help="Of a database, where the people are published.")
+    ] = None,
 ) -> None:
     """Measure build time, size, time of a search and recall: one JSON object for each number.
 
-    With --neighbours: of other graphs than the one that galleries have.
+    With --neighbours: of other graphs than the one that galleries have; with --url in a database.
     """
     for count in people:
-        if neighbours_of is None:
+        if url is not None:
+            print(json.dumps(measure_store(count, clips, url)), flush=True)
+        elif neighbours_of is None:
             print(json.dumps(measure(count, clips)), flush=True)
         else:
             for found in sweep(count, clips, neighbours_of, [int(n) for n in looked_at.split(",")]):
@@ -94,6 +100,35 @@ def measure(people: int, clips: int) -> dict[str, float]:
             **_percentiles("search", times),
             **_percentiles("exact", exact_times),
         }
+
+
+def measure_store(people: int, clips: int, url: str) -> dict[str, float]:
+    """Publish so many people in a database, and search for clips."""
+    random = np.random.default_rng(0)
+    rows = make_people(people, random)
+    queries = make_clips(rows, clips, random)
+    store = open_store(url)
+    start = time.perf_counter()
+    store.replace("{}", [f"{number}" for number in range(people)], rows)
+    published = time.perf_counter() - start
+    store.search(queries[0], _WANTED)
+    found, times = [], []
+    for query in queries:
+        start = time.perf_counter()
+        nearest = store.search(query, _WANTED)
+        times.append((time.perf_counter() - start,) * 2)
+        found.append(np.array([int(name) for name, _ in nearest]))
+    store.close()
+    truth = _truth(rows, queries)
+    wall = {name: value for name, value in _percentiles("search", times).items() if "wall" in name}
+    return {
+        "people": people,
+        "clips": clips,
+        "published_s": round(published, 1),
+        "recall_at_5": round(_recall(found, truth), 4),
+        "recall_at_1": round(_recall([row[:1] for row in found], [r[:1] for r in truth]), 4),
+        **wall,
+    }
 
 
 def sweep(
@@ -137,9 +172,14 @@ def make_people(count: int, random: np.random.Generator) -> Floats:
 
 def make_clips(people: Floats, count: int, random: np.random.Generator) -> Floats:
     """Embeddings of clips of people who are drawn: [count, 192], unit length."""
+    return make_clips_of(people[random.integers(len(people), size=count)], random)
+
+
+def make_clips_of(people: Floats, random: np.random.Generator) -> Floats:
+    """A clip of each person: [P, 192], unit length."""
     variance = np.exp(-np.arange(_DIM) / _DECAY)
-    noise = random.normal(size=(count, _DIM)) * np.sqrt(variance / variance.sum() * _NOISE)
-    return _unit(people[random.integers(len(people), size=count)] + noise)
+    noise = random.normal(size=people.shape) * np.sqrt(variance / variance.sum() * _NOISE)
+    return _unit(people + noise)
 
 
 def _unit(rows: npt.NDArray[np.float64]) -> Floats:

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -44,8 +44,13 @@ class Answer(NamedTuple):
 
     clip: int
     status: int  # of HTTP; 0: the connection was lost
-    speaker: str | None
+    record: dict[str, Any]
     seconds: float
+
+    @property
+    def speaker(self) -> str | None:
+        """Who was named."""
+        return self.record.get("speaker")
 
 
 @app.command()
@@ -71,14 +76,14 @@ def main(
     rates: dict[str, list[float]] = {"session": [], "library": [], "service": []}
     latencies: list[float] = []
     with running_service(model) as (port, process):
-        _ask(port, bodies[:20], clients)
+        ask(port, bodies[:20], clients)
         for _ in range(_ROUNDS):
             rates["session"].append(len(bodies) / _timed_session(identifier, windows))
             began = time.perf_counter()
             assert sum(1 for _ in identifier.identify_many(files)) == len(files)
             rates["library"].append(len(files) / (time.perf_counter() - began))
             began = time.perf_counter()
-            answers = _ask(port, bodies, clients)
+            answers = ask(port, bodies, clients)
             rates["service"].append(len(files) / (time.perf_counter() - began))
             assert [each.speaker for each in answers] == expected
             latencies += [each.seconds for each in answers]
@@ -86,7 +91,7 @@ def main(
         capacity = float(np.median(rates["service"]))
         overload = _overload(port, bodies, 4 * capacity, seconds)
         after = _memory(process)
-        alone = [each.seconds for each in _ask(port, bodies[:200], 1)]
+        alone = [each.seconds for each in ask(port, bodies[:200], 1)]
     wrong = sum(
         1 for each in overload if each.status == 200 and each.speaker != expected[each.clip]
     )
@@ -161,7 +166,7 @@ def _get(port: int, path: str) -> bytes:
     return connection.getresponse().read()
 
 
-def _ask(port: int, bodies: list[bytes], clients: int) -> list[Answer]:
+def ask(port: int, bodies: list[bytes], clients: int) -> list[Answer]:
     """Ask for all clips, each client for the next one as soon as it has an answer."""
     waiting: SimpleQueue[int] = SimpleQueue()
     for number in range(len(bodies)):
@@ -178,7 +183,7 @@ def _ask(port: int, bodies: list[bytes], clients: int) -> list[Answer]:
             found.append(_post(connection, number, bodies[number]))
 
     _in_threads(client, clients)
-    return sorted(found)
+    return sorted(found, key=lambda answer: answer.clip)
 
 
 def _overload(port: int, bodies: list[bytes], rate: float, seconds: float) -> list[Answer]:
@@ -219,8 +224,8 @@ def _post(connection: http.client.HTTPConnection, clip: int, body: bytes) -> Ans
         answer = json.loads(response.read())
     except (OSError, http.client.HTTPException):
         connection.close()
-        return Answer(clip, 0, None, time.perf_counter() - began)
-    return Answer(clip, response.status, answer.get("speaker"), time.perf_counter() - began)
+        return Answer(clip, 0, {}, time.perf_counter() - began)
+    return Answer(clip, response.status, answer, time.perf_counter() - began)
 
 
 def _memory(process: subprocess.Popen[str]) -> float:

@@ -65,6 +65,11 @@ CHECKS: dict[str, Check] = {
     "make bench": PARSE,  # tests/bench has a quick one
     "make model": PARSE,
     "make docs-check": PARSE,
+    # campaigns.md
+    "make fuzz": PARSE,
+    "make soak": PARSE,
+    "make audit": PARSE,
+    "make sbom": PARSE,
     "python -m docs.make": PARSE,
     "python -m pytest -q tests/nn/test_losses.py": _IN_CLONE,
     "pip install '.[cpu]'": Check("slow", _INSTALL, where="repository"),
@@ -122,6 +127,26 @@ CHECKS: dict[str, Check] = {
     "voxedge gallery rename ben benjamin": RUN,
     "voxedge gallery remove benjamin": RUN,
     "pip install '.[cpu,search]'": PARSE,
+    # tests/cli/test_gallery.py and tests/gallery import, sign and publish
+    **dict.fromkeys(
+        (
+            "voxedge gallery import other.vxg",
+            "voxedge gallery import other.vxg --join",
+            "voxedge gallery import a.vxg b.vxg --gallery all.vxg",
+            "openssl genpkey -algorithm ed25519 -out key.pem",
+            "openssl pkey -in key.pem -pubout -out public.pem",
+            "pip install '.[cpu,sign]'",
+            "voxedge gallery export fleet.vxg --sign key.pem",
+            "voxedge identify clip.wav --gallery fleet.vxg --trust public.pem",
+            "pip install '.[cpu,pgvector]'",
+            "voxedge gallery export 'postgresql://voxedge@localhost/voices#people'",
+            "voxedge identify clip.wav --gallery 'postgresql://voxedge@localhost/voices#people'",
+            "pip install '.[cpu,qdrant]'",
+            "voxedge gallery export qdrant:///var/lib/voxedge/people",
+            "voxedge identify clip.wav --gallery qdrant://localhost:6333/people",
+        ),
+        PARSE,
+    ),
     "voxedge gallery calibrate strangers/": PARSE,  # which are two
     "voxedge identify clip.wav --gallery people.vxg --accept 1%": PARSE,
     "voxedge verify ada clip.wav --gallery people.vxg --threshold 0.5": PARSE,
@@ -129,6 +154,14 @@ CHECKS: dict[str, Check] = {
     "voxedge identify recordings/ --engine ray --out answers/": PARSE,
     "voxedge identify clips.parquet --engine ray --out answers/": PARSE,
     "voxedge identify s3://bucket/clips/ --engine ray --out answers/": PARSE,
+    "voxedge data pack data --out shards": RUN,
+    "voxedge train shards": Check("slow", "--epochs 2 --image-size 48"),
+    "voxedge train 'shards/{0000..0099}.tar'": PARSE,
+    "voxedge data pack s3://bucket/recordings/ --out shards": PARSE,
+    "voxedge data voxceleb1 --dataset-dir D": PARSE,
+    "voxedge train D/voxceleb1.csv --recipe voxceleb1": PARSE,
+    "voxedge data voxceleb1 --dataset-dir D --without veri_test2.txt": PARSE,
+    "voxedge evaluate --trials veri_test2.txt --data D/wav --model model.onnx": PARSE,
     # serve.md: tests/service asks a service what these ask
     **dict.fromkeys(
         (
@@ -244,7 +277,7 @@ def parse(line: str) -> None:
                 _parse_module(module, arguments)
             case ["pip", "install", requirement]:
                 _parse_requirement(requirement)
-            case ["cat", _]:
+            case ["cat", _] | ["openssl", *_]:
                 pass
             case _:
                 _require(False, f"{words[0]} is not a program that is known here")

@@ -1,14 +1,15 @@
 """Write the tables of the documents that come from the code: ``python -m docs.make``.
 
 A table stands between two comments, ``<!-- table: NAME -->`` and ``<!-- end -->``, and NAME says
-what it lists: ``recipe``, ``conditions``, ``errors``, ``flags COMMAND``, ``modules FOLDER`` or
-``cases GROUP``, bad input and its tests. So defaults, help texts and error codes have one source; a
-test fails where a document is behind.
+what it lists: ``recipe``, ``conditions``, ``errors``, ``flags COMMAND``, ``modules FOLDER``,
+``cases GROUP``, bad input and its tests, or ``campaign NAME``, a record of bench/. So defaults,
+help texts, error codes and figures have one source; a test fails where a document is behind.
 """
 
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
@@ -54,6 +55,8 @@ def table(name: str) -> str:
         return _markdown(["file", "what it is for"], _modules(ROOT.joinpath(*words)))
     if kind == "cases":
         return _markdown(["case", "outcome", "tests"], _cases(" ".join(words)))
+    if kind == "campaign":
+        return _markdown(["", "last campaign"], _campaign(*words))
     return {"recipe": _recipe, "conditions": _conditions, "errors": _errors}[kind]()
 
 
@@ -96,6 +99,25 @@ def _test(test: str, parameters: Sequence[str]) -> str:
     words = name.removeprefix("test_").replace("_", " ")
     shown = f"[{words}]({path})"
     return f"{shown}: {', '.join(parameters)}" if parameters else shown
+
+
+def _campaign(name: str) -> Iterator[tuple[str, str]]:
+    """What a record in bench/ says: a campaign's figures, then the machine's."""
+    record = json.loads((ROOT / "bench" / f"{name}.json").read_text(encoding="utf-8"))
+    machine = record.pop("machine")
+    for key, value in record.items():
+        yield key.replace("_", " "), _figures(value)
+    for key in ("processor", "cores", "system", "python", "versions"):
+        yield key, _figures(machine[key])
+
+
+def _figures(value: object) -> str:
+    """A value of a record in words."""
+    if isinstance(value, dict):
+        return "; ".join(f"{k.replace('_', ' ')} {_figures(v)}" for k, v in value.items())
+    if isinstance(value, list):
+        return " to ".join(map(_figures, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _conditions() -> str:

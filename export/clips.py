@@ -19,7 +19,7 @@ from typing import TypeAlias
 from voxedge.audio.folders import find
 from voxedge.audio.limits import Samples
 from voxedge.audio.load import load_audio
-from voxedge.data.manifest import Clip
+from voxedge.data.clips import Clip
 from voxedge.errors import AudioError, CorpusError
 from voxedge.train.run import Run
 
@@ -100,6 +100,6 @@ def calibration_clips(run: Run, data: Path | None) -> list[Samples]:
 
 def _decode(clip: Clip, rate: int) -> Samples | None:
     try:
-        return load_audio(clip.path, rate)
+        return load_audio(clip.source, rate)
     except AudioError:
         return None

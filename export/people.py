@@ -220,7 +220,7 @@ def _require_fit(gallery: Gallery, path: Path) -> LogOdds:
     """
     gallery.require_own_model()
     contents, model = gallery.contents, gallery.identifier
-    require_people(contents, gallery.path.name)
+    require_people(len(contents.people), gallery.path.name)
     file, people = model.model_file.path, len(contents.people)
     if path.resolve() in (file.resolve(), gallery.path.resolve()):
         raise UsageError(

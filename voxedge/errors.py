@@ -208,6 +208,14 @@ class GalleryNotFound(GalleryError):
     code = "gallery_not_found"
 
 
+class SignatureRefused(GalleryError):
+    """The gallery is not signed by the key that is trusted (``--trust``): it has no signature, one
+    of another key, or was changed. Get it again from those who sign.
+    """
+
+    code = "signature_refused"
+
+
 class EmptyGallery(GalleryError):
     """Nobody is enrolled in the gallery. ``voxedge enroll NAME CLIP...`` enrols somebody."""
 

@@ -38,6 +38,8 @@ def is_blank(name: str) -> bool:
 
 def _key(name: str) -> str:
     """What lookalikes share. Not ``casefold``: Strauss and Strauß may be two people."""
+    if name.isascii() and name.isprintable():  # the same, a hundred times as fast
+        return name.replace(" ", "").lower()
     seen = (c for c in unicodedata.normalize("NFKC", name) if not _is_invisible(c))
     return unicodedata.normalize("NFKC", "".join(seen).lower())
 

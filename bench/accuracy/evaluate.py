@@ -11,8 +11,9 @@ from bench.accuracy import rivals
 from bench.accuracy.rivals import Rival
 from voxedge.cli.console import Progress, say, warn
 from voxedge.data import sounds
+from voxedge.data.clips import Clip
 from voxedge.data.corpus import load_corpus
-from voxedge.data.manifest import Clip, read_manifest
+from voxedge.data.manifest import read_manifest
 from voxedge.errors import CorpusError, MissingExtra
 from voxedge.evaluation.answers import FILE, Subject, ask
 from voxedge.evaluation.conditions import Condition, Environment

@@ -27,7 +27,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from bench import campplus
 from voxedge.audio.limits import Samples
 from voxedge.audio.load import load_audio
-from voxedge.data.manifest import Clip
+from voxedge.data.clips import Clip
 from voxedge.errors import MissingExtra
 from voxedge.inference.scoring import ClipScores, Key, unit_length
 from voxedge.metrics import softmax
@@ -114,7 +114,7 @@ def train(
     features: list[Features] = []
     spent = 0.0
     for done, clip in enumerate(clips, 1):
-        samples = load_audio(clip.path, RATE)
+        samples = load_audio(clip.source, RATE)
         start = time.perf_counter()
         features.append(describe(samples))
         spent += time.perf_counter() - start

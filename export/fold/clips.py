@@ -14,7 +14,8 @@ import numpy as np
 
 from voxedge.audio.limits import Samples
 from voxedge.audio.load import load_audio
-from voxedge.data.manifest import Clip, read_manifest
+from voxedge.data.clips import Clip
+from voxedge.data.manifest import read_manifest
 from voxedge.errors import AudioError, CorpusError
 
 Item = TypeVar("Item")
@@ -61,7 +62,7 @@ def evenly(items: Sequence[Item], count: int) -> list[Item]:
 def decode(clip: Clip, rate: int) -> Samples | None:
     """The samples of a clip; None if it cannot be read."""
     try:
-        return load_audio(clip.path, rate)
+        return load_audio(clip.source, rate)
     except AudioError:
         return None
 

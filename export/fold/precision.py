@@ -26,7 +26,8 @@ from voxedge.export.serialise import serialise
 
 from voxedge.audio.limits import Samples
 from voxedge.audio.windows import active_windows, batches
-from voxedge.data.manifest import Clip, read_manifest
+from voxedge.data.clips import Clip
+from voxedge.data.manifest import read_manifest
 from voxedge.errors import CorpusError, ParityError
 from voxedge.inference.session import open_session
 from voxedge.threads import available_processors

@@ -122,7 +122,7 @@ def test_the_manifest_of_little_data_is_deterministic_and_its_sides_are_disjoint
             (tmp_path / "data" / f"s{speaker:02d}" / f"{clip}.ogg").touch()
     listed = few.list_clips(tmp_path / "data", tmp_path / "a.csv", *few.SIZES["10x6"])
     clips = read_manifest(listed).clips
-    assert len({clip.path for clip in clips}) == len(clips) == 10 * (5 + 1 + 40)
+    assert len({clip.source for clip in clips}) == len(clips) == 10 * (5 + 1 + 40)
     assert Counter(clip.split for clip in clips if clip.speaker == "s03") == {
         "train": 5,
         "validation": 1,

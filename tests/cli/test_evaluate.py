@@ -164,3 +164,27 @@ def test_mistakes_are_reported_before_anything_is_measured(type_in, tmp_path):
         type_in("compare", tmp_path, tmp_path)
     with pytest.raises(UsageError, match="not both"):
         type_in("compare", "a", "b", "--json", "--markdown")
+
+
+def test_trials_of_strangers_are_verified(type_in, workshop, tmp_path):
+    write_corpus(tmp_path / "data", clips=3, speakers={"eve": 130.0, "fay": 240.0})
+    listed = tmp_path / "trials.txt"
+    pairs = ("1 eve/00.wav eve/01.wav", "1 fay/00.wav fay/01.wav", "0 eve/00.wav fay/02.wav")
+    listed.write_text("\n".join(pairs))
+    flags = ["--trials", listed, "--data", tmp_path / "data", "--model", "model.onnx"]
+    shown = json.loads(type_in("evaluate", *flags, "--out", tmp_path, "--json").out)
+    written = json.loads((tmp_path / "trials.json").read_text())
+    assert (shown["trials"], shown["clips"], shown["list"]) == (3, 5, "trials.txt")
+    same, other, strange = written.pop("scores")
+    assert min(same, other) > strange
+    assert written == shown
+    assert "EER" in type_in("evaluate", *flags, "--out", tmp_path).out
+    with pytest.raises(UsageError, match="--trials are verified as they are"):
+        type_in("evaluate", *flags, "--stress", "cut1")
+    with pytest.raises(UsageError, match="--trials are pairs of clips of --data"):
+        type_in("evaluate", "--trials", listed)
+    listed.write_text("1 ada/00.wav ada/01.wav\n0 ada/00.wav ben/00.wav\n")
+    with pytest.raises(CorpusError, match="the model was trained on ada"):
+        type_in(
+            "evaluate", "--trials", listed, "--data", workshop / "data", "--model", "model.onnx"
+        )

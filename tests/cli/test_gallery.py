@@ -104,7 +104,9 @@ def test_refused_enrolments(people, capsys):
     assert record["reports"][2]["reason"] == "another_voice"
     assert "3.wav does not sound like the other clips of dan" in err
     assert run(["enroll", "eve", "ada/3.wav"]) == 3
-    assert "eve sounds like ada" in capsys.readouterr().err
+    assert (
+        "eve was not enrolled: the voice sounds like ada (cosine 1.00)" in capsys.readouterr().err
+    )
     assert run(["enroll", "Ada", "ada/3.wav"]) == 2
     assert run(["enroll", "dan", "silent.wav"]) == 3
     assert run(["enroll", "dan", "missing.wav"]) == 3
@@ -249,6 +251,54 @@ def test_galleries_that_cannot_be_used(folder, capsys):
     assert run(["gallery", "remove", "ada"]) == 0
     assert run(words) == 4
     assert "nobody is enrolled in people.vxg" in capsys.readouterr().err
+
+
+def test_people_of_another_device(people, capsys):
+    other = ["--gallery", "other.vxg"]
+    assert run(["enroll", "dan", "dan/0.wav", "dan/1.wav", *other]) == 0
+    assert run(["enroll", "ada", "ada/3.wav", *other]) == 0
+    before = (people / "people.vxg").read_bytes()
+    assert run(["gallery", "import", "other.vxg"]) == 2
+    assert "both galleries have other clips of ada" in capsys.readouterr().err
+    assert run(["gallery", "import", "none.vxg"]) == 4
+    assert (people / "people.vxg").read_bytes() == before
+    capsys.readouterr()
+    assert run(["gallery", "import", "other.vxg", "--join"]) == 0
+    assert capsys.readouterr().out == "other.vxg: 1 added, 1 joined, 0 there already\n"
+    assert run(["identify", "dan/3.wav", "--gallery", "people.vxg", "--json"]) == 0
+    assert records(capsys.readouterr().out)[0]["speaker"] == "dan"
+    assert run(["gallery", "import", "other.vxg", "--gallery", "new.vxg"]) == 0
+    assert "voices were not compared" in capsys.readouterr().err
+
+
+def test_a_signed_gallery(people, capsys):
+    pytest.importorskip("cryptography", reason="signed galleries need cryptography")
+    from tests.gallery.test_signature import write_keys
+
+    private, public = map(str, write_keys(people, "own"))
+    _, other = map(str, write_keys(people, "other"))
+    assert run(["gallery", "export", "fleet.vxg", "--sign", private]) == 0
+    assert run(["gallery", "export", "people.vxg", "--sign", private]) == 2  # the gallery itself
+    fleet = ["--gallery", "fleet.vxg", "--trust"]
+    for words in (
+        ["identify", "ada/3.wav"],
+        ["verify", "ada", "ada/3.wav"],
+        ["gallery", "list"],
+        ["gallery", "check"],
+    ):
+        assert run([*words, *fleet, public]) == 0
+        capsys.readouterr()
+        assert run([*words, *fleet, other]) == 4
+        assert "the signature of fleet.vxg is not by other.pub" in capsys.readouterr().err
+        assert run([*words, "--gallery", "people.vxg", "--trust", public]) == 4
+        assert "people.vxg is not signed" in capsys.readouterr().err
+    signed = (people / "fleet.vxg").read_bytes()
+    (people / "fleet.vxg").write_bytes(signed[:-1] + bytes([signed[-1] ^ 1]))
+    assert run(["identify", "ada/3.wav", *fleet, public]) == 4
+    assert "fleet.vxg is damaged" in capsys.readouterr().err
+    assert run(["gallery", "import", "people.vxg", "--gallery", "x.vxg", "--trust", public]) == 4
+    assert run(["verify", "ada/0.wav", "ada/3.wav", "--trust", public]) == 2
+    assert "--trust is of a gallery" in capsys.readouterr().err
 
 
 def test_a_full_disk(people, monkeypatch, capsys):

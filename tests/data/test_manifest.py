@@ -127,7 +127,7 @@ def test_two_forms_of_one_name_are_one_speaker_and_paths_stay(tmp_path):
     manifest = read_manifest(root)
     assert manifest.speakers == [NFC, "ben"]
     assert not manifest.warnings
-    assert all(clip.path.is_file() for clip in manifest.clips)
+    assert all(clip.source.is_file() for clip in manifest.clips)
     assert {clip.name.split("/")[0] for clip in manifest.clips} == {"ben", NFD}
     soundfile.write(write_corpus(root, 0, speakers={NFC: 1.0}) / NFC / "x.wav", np.ones(9), RATE)
     manifest = read_manifest(root)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from voxedge.data.clips import SIDES, Clip
 from voxedge.data.corpus import Entry
-from voxedge.data.manifest import SIDES, Clip
 from voxedge.data.split import Split, assert_no_leak, split_corpus
 from voxedge.errors import CorpusError
 

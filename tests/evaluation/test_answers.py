@@ -9,7 +9,8 @@ import soundfile
 
 from tests.conftest import RATE, SPEAKERS, voice
 from tests.evaluation.conftest import PitchModel
-from voxedge.data.manifest import Clip, read_manifest
+from voxedge.data.clips import Clip
+from voxedge.data.manifest import read_manifest
 from voxedge.errors import CorpusError, NonFiniteOutput
 from voxedge.evaluation.answers import Evaluation, ask
 from voxedge.evaluation.conditions import CLEAN, CONDITIONS

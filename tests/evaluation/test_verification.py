@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from tests.conftest import RATE
-from voxedge.data.manifest import Clip
+from voxedge.data.clips import Clip
 from voxedge.errors import CorpusError
 from voxedge.evaluation.verification import verify
 from voxedge.inference.scoring import Outputs, score_clips

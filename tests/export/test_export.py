@@ -92,8 +92,8 @@ def test_any_batch_and_any_length_give_pytorchs_outputs(run, session, batch, sam
     np.testing.assert_array_equal(whole[0], full[0])
 
 
-def test_the_reference_evaluator_agrees(run, model_path):
-    """A third, independent implementation: ONNX's own."""
+def test_the_reference_evaluator_agrees(run, model_path, session):
+    """PyTorch, ONNX Runtime, and a third, independent implementation: ONNX's own."""
     from onnx.reference import ReferenceEvaluator
     from onnx.reference.op_run import OpRun
 
@@ -108,6 +108,7 @@ def test_the_reference_evaluator_agrees(run, model_path):
     with torch.inference_mode():
         ours = load_net(run)(torch.from_numpy(pcm), torch.tensor([RATE]))[0].numpy()
     np.testing.assert_allclose(ours, theirs, atol=1e-3)
+    np.testing.assert_allclose(session.run(["logits"], feeds)[0], theirs, atol=1e-3)
 
 
 def test_the_metadata_is_complete(run, model_path):

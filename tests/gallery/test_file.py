@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import math
 import os
 import stat
 import subprocess
@@ -140,6 +141,9 @@ PEOPLE = json.loads(WHOLE.split(b"\n")[1])["people"]
         {"model": json.loads(WHOLE.split(b"\n")[1])["model"] | {"digest": 5}},
         {"model": json.loads(WHOLE.split(b"\n")[1])["model"] | {"sample_rate": 0}},
         {"calibration": {"cosines": [0.5, 0.4], "speakers": 1, "clips": 1, "corpus": ""}},
+        {"calibration": {"cosines": [10**400], "speakers": 1, "clips": 1, "corpus": ""}},
+        {"calibration": {"cosines": [0.5], "speakers": math.inf, "clips": 1, "corpus": ""}},
+        {"people": [{"name": "x", "clips": [PEOPLE[1]["clips"][0] | {"seconds": 10**400}]}]},
     ],
 )
 def test_a_header_that_does_not_fit_is_refused(changes):

@@ -30,7 +30,7 @@ def test_five_speakers_are_told_apart_better_than_by_chance(trained):
 def test_identify_is_right_exactly_where_training_said_so(trained):
     run = find_run(trained / "runs")
     tested = [clip for clip in run.manifest().clips if clip.split == "test"]
-    done = voxedge("identify", "--json", *(clip.path for clip in tested), cwd=trained)
+    done = voxedge("identify", "--json", *(clip.source for clip in tested), cwd=trained)
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line)["speaker"] for line in done.stdout.splitlines()]
     right = sum(name == clip.speaker for name, clip in zip(answers, tested, strict=True))

@@ -34,12 +34,13 @@ def folders(tmp_path):
     "arguments",
     [
         ["-m", "voxedge", "identify", "clip.wav", "clip.wav", "--threads", "2"],
+        ["-m", "voxedge", "enroll", "ann", "clip.wav", "--force"],
         ["-m", "voxedge", "doctor", "--seconds", "0.1"],
         ["-m", "bench.fresh", "bare", "model.onnx", "1"],
         ["-c", "import voxedge.export.ort_format, voxedge.export.parity"],
         ["-c", BARE],
     ],
-    ids=["identify", "doctor", "bench", "export", "README"],
+    ids=["identify", "enroll", "doctor", "bench", "export", "README"],
 )
 def test_no_file_and_no_connection_is_left_behind(arguments, workshop, tmp_path, folders):
     empty, environment = folders
@@ -53,6 +54,18 @@ def test_no_file_and_no_connection_is_left_behind(arguments, workshop, tmp_path,
     assert [path for folder in empty for path in folder.rglob("*")] == []
     if shutil.which("strace"):
         assert "socket(" not in (tmp_path / "trace").read_text()
+
+
+def test_clips_are_identified_and_people_enrolled_without_any_network(workshop, tmp_path):
+    alone = ["unshare", "--map-root-user", "--net"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"]).returncode:
+        pytest.skip("no namespace without a network: unshare --map-root-user --net fails here")
+    model, clip = workshop / "model.onnx", workshop / "ada.wav"
+    for arguments in (["identify", clip, "--json"], ["enroll", "ann", clip, "--force"]):
+        command = [*alone, sys.executable, "-m", "voxedge", *arguments, "--model", model]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "people.vxg").exists()
 
 
 def test_a_user_may_turn_it_on():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,7 @@ SHIPPED = ["base", "default", "pretrained", "seed-baseline", "seed-ccl-adagrad",
 
 
 def test_the_shipped_recipes_are_the_documented_ones():
-    assert recipes.shipped_names() == SHIPPED
+    assert recipes.shipped_names() == [*SHIPPED, "voxceleb1", "voxceleb1-8gpu"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -40,6 +41,15 @@ def test_the_seed_recipes_are_the_three_rows_of_the_seed_system():
     assert (adagrad.loss.center, adagrad.optimizer.step_size) == ("seed", 10)
     assert adagrad.optimizer.center_learning_rate == 1e-3
     assert (adam.loss.center_weight, adam.optimizer.center_learning_rate) == (0.55, 2e-3)
+
+
+def test_the_recipes_of_voxceleb1_differ_in_the_size_of_a_step():
+    one, eight = (recipes.load(name) for name in ("voxceleb1", "voxceleb1-8gpu"))
+    same = {"training.batch_size": 2048, "optimizer.learning_rate": 0.0057}
+    assert replace(one.with_values(same), name=eight.name) == eight
+    assert eight.training.batch_size == 8 * one.training.batch_size
+    rate = one.optimizer.learning_rate * 8**0.5
+    assert eight.optimizer.learning_rate == pytest.approx(rate, rel=0.01)
 
 
 def test_values_can_be_overridden_by_text():

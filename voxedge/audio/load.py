@@ -17,7 +17,7 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, Protocol, TypeAlias, runtime_checkable
 
 from voxedge.audio.containers import AudioFile, Rules, open_source
 from voxedge.audio.decoder import MonoBlocks
@@ -32,7 +32,20 @@ from voxedge.errors import (
     UnreadableAudio,
 )
 
-Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+
+@runtime_checkable
+class StoredAudio(Protocol):
+    """An audio file that lies within another file or behind a URL: read whenever it is decoded."""
+
+    def read_bytes(self) -> bytes:
+        """The bytes of the audio file.
+
+        Raises:
+            AudioError: they cannot be had.
+        """
+
+
+Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | StoredAudio
 
 
 @dataclass(frozen=True)
@@ -65,7 +78,7 @@ def decode(
     """Decode, downmix and resample a clip.
 
     Args:
-        source: a path, the bytes of a file, or a seekable binary file.
+        source: a path, the bytes of a file, a seekable binary file, or stored audio.
         sample_rate: of the result, Hz.
         limits: which clips are accepted.
         strict: refuse cut-off and over-long files instead of warning.
@@ -138,6 +151,8 @@ def _open_file(source: Source) -> contextlib.AbstractContextManager[BinaryIO]:
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source)
     if not isinstance(source, str | os.PathLike):
+        if isinstance(source, StoredAudio):
+            return io.BytesIO(source.read_bytes())
         _check_file(source)
         return contextlib.nullcontext(source)
     try:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from voxedge.cli import console, options
+from voxedge.data.shards import CLIPS_PER_SHARD
 from voxedge.errors import SomeFilesFailed, UsageError
 from voxedge.text import printable
+from voxedge.threads import available_processors
 from voxedge.train.recipe_sections import DataRecipe
 
 if TYPE_CHECKING:
@@ -43,10 +45,56 @@ def check(
 
 
 @app.command()
+def pack(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATA", help="A corpus of any kind, or the URL of a folder of folders."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the shards; goes on where it was.")],
+    clips_per_shard: Annotated[
+        int, typer.Option(min=1, help="Clips of the corpus in one tar file.")
+    ] = CLIPS_PER_SHARD,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Threads that read and decode.", show_default="as many as processors"
+        ),
+    ] = None,
+) -> int:
+    """Pack a corpus into tar files (WebDataset's shards), to train on many clips from few files."""
+    from voxedge.data.pack import pack as pack_corpus
+
+    with console.Progress("packing") as progress:
+        report = pack_corpus(
+            data,
+            out,
+            clips_per_shard=clips_per_shard,
+            workers=workers or available_processors(),
+            progress=progress.update,
+        )
+    for each in report.left_out[:_SHOWN]:
+        console.warn(f"{each['name']}: left out: {each['message']}")
+    if len(report.left_out) > _SHOWN:
+        console.warn(f"and {len(report.left_out) - _SHOWN} more: voxedge data check lists them")
+    console.answer(
+        f"{out}: {report.clips} clips in {report.shards} shard{'s' * (report.shards != 1)},"
+        f" {report.bytes / 1e6:,.1f} MB; {len(report.left_out)} left out"
+    )
+    console.say(f"next: voxedge train {out}")
+    return SomeFilesFailed.exit_code if report.left_out else 0
+
+
+@app.command()
 def voxceleb1(
     dataset_dir: Annotated[Path, typer.Option(help="Holds wav/ and iden_split.txt.")],
     download: Annotated[bool, typer.Option("--download", help="Fetch it first.")] = False,
     n_speakers: Annotated[int | None, typer.Option(help="Only the first so many.")] = None,
+    without: Annotated[
+        Path | None,
+        typer.Option(help="A list of trials, whose speakers are left out: veri_test2.txt."),
+    ] = None,
     resplit: Annotated[bool, typer.Option("--resplit", help="Make a new split.")] = False,
     train_size: Annotated[float | None, typer.Option(help="With --resplit; 0.6.")] = None,
     val_size: Annotated[float | None, typer.Option(help="With --resplit; 0.2.")] = None,
@@ -56,7 +104,8 @@ def voxceleb1(
     seed: Annotated[int | None, typer.Option(help="With --resplit; 0.")] = None,
 ) -> None:
     """Write a manifest of VoxCeleb1's identification split, or of a new one."""
-    from voxedge.data.voxceleb import NewSplit, arrange_voxceleb1
+    from voxedge.data.resplit import NewSplit
+    from voxedge.data.voxceleb import arrange_voxceleb1
 
     options = {"train_size": train_size, "val_size": val_size, "split_by": split_by, "seed": seed}
     given: dict[str, Any] = {key: value for key, value in options.items() if value is not None}
@@ -66,6 +115,7 @@ def voxceleb1(
     report = arrange_voxceleb1(
         dataset_dir,
         n_speakers=n_speakers,
+        without=without,
         new_split=NewSplit(**given) if resplit else None,
         download=download,
     )

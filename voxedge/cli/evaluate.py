@@ -16,23 +16,28 @@ import typer
 from voxedge.cli import console, options
 from voxedge.cli.measures import show
 from voxedge.data import sounds
-from voxedge.data.manifest import Clip, Manifest, Side, read_manifest
-from voxedge.errors import CorpusError, MissingExtra
+from voxedge.data.clips import Clip, Manifest, Side
+from voxedge.data.manifest import read_manifest
+from voxedge.data.trials import read_trials
+from voxedge.errors import CorpusError, MissingExtra, UsageError
 from voxedge.evaluation.answers import FILE, ClipProblem, Subject, ask, best_logit, folder_of
 from voxedge.evaluation.conditions import Environment, choose_conditions
 from voxedge.evaluation.measures import Measures, measure, read_groups
 from voxedge.evaluation.model import Model
 from voxedge.evaluation.open_set import SHARES, measure_open_set
 from voxedge.evaluation.page import PAGE, render
+from voxedge.evaluation.trials import clips_of, verify_trials
 from voxedge.evaluation.verification import Verification, has_pairs, require_unseen, verify
-from voxedge.files import write_text
+from voxedge.files import write_json, write_text
 from voxedge.inference.identifier import Identifier
 from voxedge.inference.scoring import ClipScores
 from voxedge.install import needs_extra
+from voxedge.metrics import Interval
 from voxedge.threads import available_processors
 from voxedge.train.run import Run, find_run
 
 _SHOWN = 10
+TRIALS = "trials.json"
 
 app = options.command_app()
 
@@ -51,8 +56,7 @@ def evaluate(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Any labelled folder or CSV, without RUN; with RUN where its corpus lies, if it"
-            " moved."
+            help="Any labelled corpus, without RUN; with RUN where its corpus lies, if it moved."
         ),
     ] = None,
     split: Annotated[
@@ -73,6 +77,13 @@ def evaluate(
         typer.Option(
             help="Clips of people it was not trained on: how often they get a name, and the EER of"
             " embeddings."
+        ),
+    ] = None,
+    trials: Annotated[
+        Path | None,
+        typer.Option(
+            help="Instead of all this: a list of pairs of DATA's clips, '1 A B' or '0 A B', to be"
+            " verified."
         ),
     ] = None,
     out: Annotated[
@@ -97,6 +108,11 @@ def evaluate(
     Writes evaluation.json and evaluation.html. Of the noises and rooms only the half is used that
     training does not use.
     """
+    if trials:
+        if noise or rooms or groups or unseen or split != "test" or stress != "all":
+            raise UsageError("--trials are verified as they are: it goes with --data alone")
+        _verify_trials(trials, data, run, model, out, device, batch_size, workers, as_json)
+        return
     by_group = read_groups(groups) if groups else None
     unseen_corpus = read_manifest(unseen) if unseen else None
     found = find_run(run or options.DEFAULT_RUNS) if run or not data else None
@@ -162,6 +178,49 @@ def evaluate(
     console.say(f"{folder / PAGE} and {FILE} beside it" if written else str(folder / FILE))
 
 
+def _verify_trials(
+    listed: Path,
+    data: Path | None,
+    run: Path | None,
+    model: Path | None,
+    out: Path | None,
+    device: str,
+    batch_size: int,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """``--trials``: the error rates of a list of pairs.
+
+    Raises:
+        UsageError: there is no ``--data``.
+    """
+    if data is None:
+        raise UsageError("--trials are pairs of clips of --data", f"--trials {listed} --data wav/")
+    trials = read_trials(listed)
+    clips = clips_of(trials, read_manifest(data).clips)
+    found = find_run(run) if run else None
+    measured, subject, folder = _measured(found, model, device, batch_size, names=False)
+    subject |= {"data": str(data), "split": None}
+    workers = available_processors() if workers is None else workers
+    with console.Progress("verifying") as progress:
+        scores, measures = verify_trials(
+            measured, trials, clips, workers=workers, progress=progress.update
+        )
+    folder = out or folder
+    folder.mkdir(parents=True, exist_ok=True)
+    result = {"subject": subject, "list": listed.name, **measures}
+    write_json(folder / TRIALS, {**result, "scores": [round(float(x), 6) for x in scores]})
+    if as_json:
+        console.answer(json.dumps(result))
+    else:
+        console.answer(
+            f"{subject['model']} on {listed.name}: EER {Interval(**measures['eer']).percent()},"
+            f" minDCF {measures['min_dcf']['value']:.3f} ({measures['trials']} pairs of"
+            f" {measures['clips']} clips, {measures['speakers']} speakers)"
+        )
+    console.say(str(folder / TRIALS))
+
+
 def _verify(model: Model, clips: Sequence[Clip], workers: int) -> Verification:
     with console.Progress("verifying") as progress:
         return verify(model, clips, workers=workers, progress=progress.update)
@@ -216,9 +275,12 @@ def _warn_of(problems: Sequence[ClipProblem], where: str) -> None:
 
 
 def _measured(
-    run: Run | None, model: Path | None, device: str, batch_size: int
+    run: Run | None, model: Path | None, device: str, batch_size: int, names: bool = True
 ) -> tuple[Model, Subject, Path]:
-    """What is measured, its description, and the folder that its evaluation belongs to."""
+    """What is measured, its description, and the folder that its evaluation belongs to.
+
+    With ``names``, it must know some.
+    """
     if run is not None and model is None:
         with needs_extra("train"):
             import torch
@@ -229,7 +291,8 @@ def _measured(
         subject: Subject = {"model": run.folder.name, "kind": "run"}
         return TrainedModel(run, device, batch_size), subject, folder_of(run.folder)
     identifier = Identifier(model, device=device, batch_size=batch_size)
-    identifier.require_speakers()
+    if names:
+        identifier.require_speakers()
     for note in identifier.notes:
         console.warn(note)
     path, metadata = identifier.model_file.path, identifier.metadata

@@ -46,7 +46,9 @@ def export(
     gallery: Annotated[
         Path | None,
         typer.Option(
-            help="Of no run, but of people who are enrolled: their names, without training."
+            parser=options.gallery_file,
+            metavar="FILE",
+            help="Of no run, but of people who are enrolled: their names, without training.",
         ),
     ] = None,
     embeddings: Annotated[

@@ -9,22 +9,32 @@ from typing import Annotated
 import typer
 
 from voxedge.cli import console, options
-from voxedge.errors import SomeFilesFailed
+from voxedge.errors import SomeFilesFailed, UsageError
 from voxedge.gallery.gallery import Gallery
 from voxedge.gallery.report import GalleryReport, check, export, people_records
+from voxedge.gallery.store import is_url, shown
 from voxedge.text import printable
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An enrolled person.")]
+
+#: What a threshold rests on.
+_BASIS = {
+    "people": "by the {} people themselves",
+    "strangers": "by the {} speakers of gallery calibrate",
+    "measured": "measured on {} speakers of other corpora",
+}
 
 app = options.command_app("gallery", "People who are enrolled: look at them, and change them.")
 
 
 @app.command("list")
 def show(
-    gallery: options.GalleryFile = options.DEFAULT_PEOPLE, as_json: options.Json = False
+    gallery: options.GalleryFile = options.DEFAULT_PEOPLE,
+    trust: options.Trust = None,
+    as_json: options.Json = False,
 ) -> None:
     """List the people, with their clips and how complete they are."""
-    contents = Gallery(gallery).contents
+    contents = Gallery(gallery, trust=trust).contents
     rows = people_records(contents)
     if as_json:
         for row in rows:
@@ -81,10 +91,11 @@ def merge(
 def examine(
     gallery: options.GalleryFile = options.DEFAULT_PEOPLE,
     accept: options.Accept = options.DEFAULT_SHARE,
+    trust: options.Trust = None,
     as_json: options.Json = False,
 ) -> int:
     """Find clips of another voice, people who sound alike, and people with too little speech."""
-    report = check(Gallery(gallery).contents, str(gallery), accept)
+    report = check(Gallery(gallery, trust=trust).contents, str(gallery), accept)
     if as_json:
         console.answer(json.dumps(report))
     else:
@@ -93,15 +104,61 @@ def examine(
     return SomeFilesFailed.exit_code if wrong else 0
 
 
+@app.command("import")
+def take(
+    others: Annotated[
+        list[Path], typer.Argument(metavar="OTHERS...", help="Files of other galleries.")
+    ],
+    gallery: options.GalleryFile = options.DEFAULT_PEOPLE,
+    join: Annotated[
+        bool, typer.Option("--join", help="People of one name are one person.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also one name of two voices, one voice of two names.")
+    ] = False,
+    trust: options.Trust = None,
+) -> None:
+    """Take the people of other galleries of the same model file; all of them, or nobody."""
+    found = Gallery(gallery).import_people(others, join=join, force=force, trust=trust)
+    for other, each in zip(others, found, strict=True):
+        counts = (len(each.added), len(each.joined), len(each.known))
+        console.answer(
+            f"{printable(str(other))}: {counts[0]} added, {counts[1]} joined, {counts[2]} there"
+            " already"
+        )
+    if not force and not all(each.checked for each in found):
+        console.warn(
+            "no threshold is known for the model file, so voices were not compared: voxedge gallery"
+            " calibrate DATA measures one"
+        )
+
+
 @app.command("export")
 def write(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="people.json, .csv or .npz.")],
+    out: Annotated[
+        str,
+        typer.Argument(
+            metavar="OUT", help="people.json, .csv, .npz or .vxg; or the URL of a database."
+        ),
+    ],
     gallery: options.GalleryFile = options.DEFAULT_PEOPLE,
+    sign: Annotated[
+        Path | None, typer.Option(metavar="KEY", help="Sign OUT.vxg by a private key, Ed25519.")
+    ] = None,
 ) -> None:
-    """Write names and embeddings for other programs."""
+    """Write names and embeddings: for other programs, for devices (.vxg), or into a database."""
     contents = Gallery(gallery).contents
-    export(contents, out)
-    console.answer(f"{out}: {_count(len(contents.people))}")
+    if is_url(out):
+        from voxedge.gallery.published import publish
+
+        if sign is not None:
+            raise UsageError("--sign is for .vxg: a database has no signature")
+        publish(contents, out)
+    else:
+        if Path(out).resolve() == gallery.resolve():
+            raise UsageError(f"{out} is the gallery itself", "name another file")
+        export(contents, Path(out), sign)
+    console.answer(f"{printable(shown(out))}: {_count(len(contents.people))}")
 
 
 @app.command()
@@ -125,7 +182,7 @@ def calibrate(
     from voxedge.data.manifest import read_manifest
 
     clips = read_manifest(data).clips
-    pairs = ((clip.speaker, clip.path) for clip in clips)
+    pairs = ((clip.speaker, clip.source) for clip in clips)
     found, unusable = Gallery(gallery, model).calibrate(pairs, data.name)
     for each in unusable:
         console.warn(f"{each.report.path}: {each.report.reason}, {each.report.message}")
@@ -149,13 +206,13 @@ def _show(report: GalleryReport) -> None:
     if line is None:
         console.answer("  no threshold is known for this model: voxedge gallery calibrate DATA")
     else:
-        accept = f"{line['accept']:.1%}" if line["accept"] else "?"
+        accept = 100 * (line["accept"] or 0)
         console.answer(
-            f"  threshold {line['cosine']:.3f}, which {accept} of strangers reach by"
-            f" {line['basis']} ({line['speakers']} speakers)"
+            f"  threshold {line['cosine']:.3f}, which {accept:.3g} % of strangers reach"
+            f" ({_BASIS[line['basis']].format(line['speakers'])})"
         )
     if report["own_below"] is not None:
-        console.answer(f"  {report['own_below']:.1%} of the enrolled clips are below it")
+        console.answer(f"  {100 * report['own_below']:.3g} % of the enrolled clips are below it")
     for finding in report["findings"]:
         console.answer(
             f"  {printable(finding['name'])}: {finding['code']}, {printable(finding['message'])}"

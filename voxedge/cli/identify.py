@@ -42,6 +42,7 @@ def identify(
     ],
     model: options.ModelFile = None,
     gallery: options.NamingGallery = None,
+    trust: options.Trust = None,
     accept: options.Accept = options.DEFAULT_SHARE,
     always_answer: options.AlwaysAnswer = False,
     cosine: options.Cosine = None,
@@ -151,9 +152,10 @@ def identify(
     limit = Limit(accept, cosine, always_answer)
     answer: Callable[..., Iterator[Prediction | Failure]]
     if gallery is None:
+        options.require_gallery(trust)
         answer = partial(identifier.identify_many, accept=limit.share(identifier))
     else:
-        answer = _by_gallery(gallery, identifier, limit)
+        answer = _by_gallery(gallery, identifier, limit, trust)
     answers = answer(search.sources(), top_k=top_k, windows=windows)
     for result in chain(answers, search.failures):
         if as_json:
@@ -176,12 +178,12 @@ def identify(
 
 
 def _by_gallery(
-    path: Path, identifier: Identifier, limit: Limit
+    where: str, identifier: Identifier, limit: Limit, trust: Path | None
 ) -> Callable[..., Iterator[Prediction | Failure]]:
     """``identify_many`` of a gallery."""
     from voxedge.cli.naming import open_gallery
 
-    gallery = open_gallery(path, identifier, limit)
+    gallery = open_gallery(where, identifier, limit, trust)
     return partial(gallery.identify_many, accept=limit.accept, cosine=limit.cosine)
 
 

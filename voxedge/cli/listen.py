@@ -27,6 +27,7 @@ app = options.command_app()
 def listen_command(
     model: options.ModelFile = None,
     gallery: options.NamingGallery = None,
+    trust: options.Trust = None,
     accept: options.Accept = options.DEFAULT_SHARE,
     always_answer: options.AlwaysAnswer = False,
     cosine: options.Cosine = None,
@@ -53,7 +54,7 @@ def listen_command(
         console.warn(note)
     if gallery is None:
         identifier.require_speakers()
-    name = choose_namer(identifier, gallery, Limit(accept, cosine, always_answer))
+    name = choose_namer(identifier, gallery, Limit(accept, cosine, always_answer), trust=trust)
     late = 0
     for update in listen(Microphone(microphone, identifier.sample_rate), identifier, name):
         if as_json:

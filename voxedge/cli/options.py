@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
+from voxedge.errors import UsageError
+
 DEFAULT_DATA = Path("data")
 DEFAULT_RUNS = Path("runs")
 
 _TRAINING = "Run"
+_CORPUS = "A corpus: DATA/SPEAKER/**/CLIP, a CSV file, or a folder of Kaldi, Parquet or shards."
 
 
 def command_app(name: str | None = None, help: str | None = None) -> typer.Typer:  # noqa: A002
@@ -36,9 +40,47 @@ def share(text: str | float) -> float:
     return value
 
 
+def one_corpus(arguments: Sequence[Path] | None) -> Path:
+    """The corpus that is meant: several arguments are what a shell made of ``{0000..0099}.tar``.
+
+    Raises:
+        UsageError: they are not the shards of one folder.
+    """
+    if not arguments:
+        return DEFAULT_DATA
+    if len(arguments) == 1:
+        return arguments[0]
+    folders = {path.parent for path in arguments}
+    if len(folders) > 1 or any(path.suffix != ".tar" for path in arguments):
+        raise UsageError("more than one corpus", "several arguments must be shards of one folder")
+    return folders.pop() / f"{{{','.join(path.stem for path in arguments)}}}.tar"
+
+
+def gallery_file(text: str | Path) -> Path:
+    """The file of a gallery, and no URL of a published one."""
+    if "://" in str(text):
+        raise typer.BadParameter(
+            "a gallery in a database can only be named by (identify, timeline, listen): give the"
+            " file that it was exported from"
+        )
+    return Path(text)
+
+
+def require_gallery(trust: Path | None) -> None:
+    """Refuse a key where there is no gallery that it could be of.
+
+    Raises:
+        UsageError: there is one.
+    """
+    if trust is not None:
+        raise UsageError("--trust is of a gallery", "--gallery people.vxg")
+
+
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="One JSON object a line, on stdout.")]
-Corpus: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="DATA", help="A corpus: DATA/SPEAKER/**/CLIP, or a CSV file.")
+Corpus: TypeAlias = Annotated[Path, typer.Argument(metavar="DATA", help=_CORPUS)]
+CorpusOrShards: TypeAlias = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="DATA", help=_CORPUS, show_default=str(DEFAULT_DATA)),
 ]
 Settings: TypeAlias = Annotated[
     list[str] | None,
@@ -84,12 +126,22 @@ ModelFile: TypeAlias = Annotated[
 AnySound: TypeAlias = Annotated[
     bool, typer.Option("--any-sound", help="Also noise and music: do not look for speech.")
 ]
-GalleryFile: TypeAlias = Annotated[Path, typer.Option("--gallery", help="The gallery's file.")]
+GalleryFile: TypeAlias = Annotated[
+    Path, typer.Option("--gallery", parser=gallery_file, metavar="FILE", help="The gallery's file.")
+]
 DEFAULT_PEOPLE = Path("people.vxg")
 NamingGallery: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--gallery",
+        metavar="FILE|URL",
+        help="Name those who are enrolled in it, in place of the model's own speakers.",
+    ),
+]
+Trust: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--gallery", help="Name those who are enrolled in it, in place of the model's own speakers."
+        "--trust", metavar="PUBKEY", help="Refuse a gallery that is not signed by this key."
     ),
 ]
 Accept: TypeAlias = Annotated[

@@ -25,7 +25,11 @@ def serve(
     model: options.ModelFile = None,
     gallery: Annotated[
         Path | None,
-        typer.Option(help="Name and enrol its people, in place of the model's own speakers."),
+        typer.Option(
+            parser=options.gallery_file,
+            metavar="FILE",
+            help="Name and enrol its people, in place of the model's own speakers.",
+        ),
     ] = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; other machines need an API key.")

@@ -39,9 +39,13 @@ def timeline(
     path: Annotated[str, typer.Argument(metavar="RECORDING", help="A file.")],
     model: options.ModelFile = None,
     gallery: Annotated[
-        Path | None,
-        typer.Option(help="Name those who are enrolled in it; the others are unknown-1, ..."),
+        str | None,
+        typer.Option(
+            metavar="FILE|URL",
+            help="Name those who are enrolled in it; the others are unknown-1, ...",
+        ),
     ] = None,
+    trust: options.Trust = None,
     accept: options.Accept = options.DEFAULT_SHARE,
     always_answer: options.AlwaysAnswer = False,
     cosine: options.Cosine = None,
@@ -95,7 +99,7 @@ def timeline(
         console.warn(note)
     settings = Settings(count, alike, strict=strict)
     name = choose_namer(
-        identifier, gallery, Limit(accept, cosine, always_answer), names=not no_names
+        identifier, gallery, Limit(accept, cosine, always_answer), not no_names, trust
     )
     with console.Progress("reading") as progress:
         found = who_spoke_when(

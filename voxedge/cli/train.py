@@ -19,8 +19,8 @@ from voxedge.train.recipe import Recipe, load, parse_settings
 if TYPE_CHECKING:
     import torch
 
+    from voxedge.data.clips import Manifest
     from voxedge.data.corpus import Corpus
-    from voxedge.data.manifest import Manifest
     from voxedge.data.split import Split
     from voxedge.train.run import Job, Metrics, Run
 
@@ -33,7 +33,7 @@ app = options.command_app()
 @app.command(epilog="Every other recipe value is reached by --set; docs/train.md lists them.")
 @with_recipe_flags
 def train(
-    data: options.Corpus = options.DEFAULT_DATA,
+    data: options.CorpusOrShards = None,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -65,11 +65,12 @@ def train(
     *,
     changes: dict[str, Any],
 ) -> None:
-    """Train on folders of clips: DATA/SPEAKER/CLIP.
+    """Train on folders of clips: DATA/SPEAKER/CLIP, or on a corpus of another kind.
 
     Clips are split into training, validation and test sides. Ctrl-C saves; voxedge train --resume
     goes on. Unusable clips are named and left out. Defaults are those of the default recipe.
     """
+    corpus = options.one_corpus(data)
     chosen = None if resume else load(recipe or _recipe_for(changes.get("model.trunk", "")))
     form = _center_form(loss, changes.pop("loss.center", None), chosen)
     changes |= ({} if form is None else {"loss.center": form}) | parse_settings(settings or [])
@@ -91,9 +92,9 @@ def train(
     bf16 = choose_precision(precision, place)
     decoding = Decoding(available_processors() if workers is None else workers, memory, strict)
     if chosen is None:
-        job = _resumed(runs if data == options.DEFAULT_DATA else data, changes, moved, decoding)
+        job = _resumed(corpus if data else runs, changes, moved, decoding)
     else:
-        job = _begun(data, chosen, runs, decoding)
+        job = _begun(corpus, chosen, runs, decoding)
     torch.set_num_threads(threads or (job.run.threads() if resume else 0) or idle_processors())
     _announce(job, _where(place, bf16, torch.get_num_threads()))
     with console.TrainingProgress() as reporter:

@@ -26,8 +26,12 @@ def verify(
     ],
     second: Annotated[str, typer.Argument(metavar="B", help="A clip.")],
     gallery: Annotated[
-        Path | None, typer.Option(help="A is a person who is enrolled in it.")
+        Path | None,
+        typer.Option(
+            parser=options.gallery_file, metavar="FILE", help="A is a person who is enrolled in it."
+        ),
     ] = None,
+    trust: options.Trust = None,
     model: options.ModelFile = None,
     accept: options.Accept = options.DEFAULT_SHARE,
     cosine: options.Cosine = None,
@@ -38,9 +42,10 @@ def verify(
     """Decide whether A and B are the same voice: exit code 0 if so, 7 if not."""
     identifier = Identifier(model, device=device, any_sound=any_sound)
     if gallery is None:
+        options.require_gallery(trust)
         found = verify_clips(identifier, first, second, accept=accept, cosine=cosine)
     else:
-        people = Gallery(gallery, identifier)
+        people = Gallery(gallery, identifier, trust=trust)
         found = people.verify(first, second, accept=accept, cosine=cosine)
     if as_json:
         console.answer(json.dumps({"a": first, "b": second, **found.to_dict()}))

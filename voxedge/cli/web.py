@@ -28,7 +28,12 @@ def web(
         ),
     ] = None,
     gallery: Annotated[
-        Path | None, typer.Option(help="Name those who are enrolled in it; others can be added.")
+        Path | None,
+        typer.Option(
+            parser=options.gallery_file,
+            metavar="FILE",
+            help="Name those who are enrolled in it; others can be added.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,

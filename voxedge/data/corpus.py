@@ -3,7 +3,7 @@
 ``voxedge data check`` and training both call ``load_corpus``, so training leaves out exactly what
 the check reports. Samples are kept in memory up to a budget, as 16-bit integers (exact for 16-bit
 files, a rounding error of -98 dB for others). Clips beyond the budget are decoded again whenever
-they are needed, and rounded in the same way.
+they are needed, and rounded in the same way; so are those of shards, of which none are kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from voxedge.audio import load as audio
 from voxedge.audio.limits import Limits, Samples
 from voxedge.audio.windows import is_low_energy
-from voxedge.data.manifest import Clip, Manifest, Problem
+from voxedge.data.clips import Clip, Manifest, Problem
 from voxedge.data.near_duplicates import Take, envelope, near_duplicates
 from voxedge.errors import AudioError, CorpusError
 from voxedge.threads import ordered_map
@@ -47,7 +47,7 @@ class Entry:
 class Corpus:
     """The usable clips of a manifest, in order of their names, and the problems of the others."""
 
-    manifest: Manifest
+    manifest: Manifest  # without its clips
     sample_rate: int
     entries: tuple[Entry, ...]
     problems: tuple[Problem, ...]
@@ -114,7 +114,7 @@ def load_corpus(
         CorpusError: too few speakers remain, or ``strict`` and a clip has a problem.
     """
     clips, problems = _of_first(speakers, manifest)
-    decoded = ordered_map(lambda clip: _decode(clip, sample_rate, strict), clips, workers)
+    decoded = ordered_map(lambda clip: examine(clip, sample_rate, strict), clips, workers)
     entries, unusable = _keep_in_memory(decoded, memory, progress, len(clips))
     entries, duplicates = _without_duplicates(entries)
     if not manifest.is_checked:
@@ -125,6 +125,9 @@ def load_corpus(
     if strict and problems:
         first = problems[0]
         raise CorpusError(f"{first.clip.name}: {first.message}", f"{len(problems)} problems in all")
+    # What is needed no more would take most of the memory of a packed corpus.
+    entries = [replace(entry, envelope=None) for entry in entries]
+    manifest = replace(manifest, clips=())
     corpus = Corpus(manifest, sample_rate, tuple(entries), tuple(problems))
     if len(corpus.labels) < min_speakers:
         raise CorpusError(
@@ -171,9 +174,24 @@ def _keep_in_memory(
     return entries, problems
 
 
-def _decode(clip: Clip, sample_rate: int, strict: bool) -> Entry | Problem:
+def examine(clip: Clip, sample_rate: int, strict: bool = False) -> Entry | Problem:
+    """Decode a clip, or say why it cannot be used.
+
+    A packed clip is not decoded: what it was examined for is known, and its samples are not held.
+
+    Args:
+        clip: of a corpus.
+        sample_rate: rate to resample to, in Hz.
+        strict: refuse cut-off and over-long files instead of warning.
+    """
+    known = clip.examined
+    if known and known.sample_rate == sample_rate and not (strict and known.warnings):
+        own = replace(clip, examined=None)  # the manifest is not kept, and its envelopes neither
+        return Entry(
+            own, known.seconds, known.rate, known.digest, known.warnings, envelope=known.envelope
+        )
     try:
-        decoded = audio.decode(clip.path, sample_rate, Limits(), strict)
+        decoded = audio.decode(clip.source, sample_rate, Limits(), strict)
     except AudioError as error:
         return Problem(clip, error.code, str(error))
     if is_low_energy(decoded.samples):
@@ -193,7 +211,7 @@ def _decode(clip: Clip, sample_rate: int, strict: bool) -> Entry | Problem:
 def _samples(entry: Entry, sample_rate: int) -> Samples:
     held = entry.held
     if held is None:
-        held = _as_int16(audio.load_audio(entry.clip.path, sample_rate))
+        held = _as_int16(audio.load_audio(entry.clip.source, sample_rate))
     if held.dtype == np.int16:
         held = held.astype(np.float32) / np.float32(_FULL_SCALE)
     samples: Samples = held

@@ -17,8 +17,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from voxedge.data.clips import SIDES, Side
 from voxedge.data.corpus import Entry
-from voxedge.data.manifest import SIDES, Side
 from voxedge.errors import CorpusError
 
 _WHOLE = 1 - 1e-9  # sizes that sum to at least this leave no test side

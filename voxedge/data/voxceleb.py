@@ -3,9 +3,7 @@
 The corpus (Nagrani, Chung and Zisserman 2017, "VoxCeleb: a large-scale speaker identification
 dataset") comes as ``wav/<speaker>/<video>/<utterance>.wav`` and a list, ``iden_split.txt``, that
 assigns every utterance to train (1), validation (2) or test (3). The list is never changed: the
-choice of speakers and of a split is written to a manifest next to it. A new split keeps the
-utterances of a video together by default: they share microphone and room, and a model that
-recognises the room would look better than it is.
+choice of speakers and of a split is written to a manifest next to it.
 
 torchaudio is used for the download only: its dataset class supports neither sessions nor subsets of
 speakers, and does not check the list.
@@ -16,7 +14,6 @@ from __future__ import annotations
 import csv
 import io
 import os
-import random
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -24,8 +21,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from voxedge.data.resplit import NewSplit, Utterance, split_anew
+from voxedge.data.trials import read_trials
 from voxedge.errors import CorpusError, MissingExtra, UsageError, VoxedgeError
 from voxedge.files import atomic_write
 from voxedge.install import install_command
@@ -51,62 +50,17 @@ class VoxCelebReport:
     absent_speakers: tuple[str, ...]  # skipped, because none of their files exists
 
 
-@dataclass(frozen=True)
-class NewSplit:
-    """A random split to use instead of the official one.
-
-    Args:
-        train_size: share of the utterances to train on.
-        val_size: share of the utterances to validate on; the others are for testing.
-        split_by: what is never divided: a video, or no more than an utterance.
-        seed: the same seed gives the same split.
-
-    Raises:
-        UsageError: a side would be empty, or ``split_by`` is unknown.
-    """
-
-    train_size: float = 0.6
-    val_size: float = 0.2
-    split_by: Literal["video", "utterance"] = "video"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.split_by not in ("video", "utterance"):
-            raise UsageError(f"split by video or by utterance, not by {self.split_by!r}")
-        if not (self.train_size > 0 and self.val_size > 0 and self.test_size > 0):
-            raise UsageError(
-                f"train size {self.train_size} and validation size {self.val_size} leave no test"
-                " split",
-                "both must be above 0 and their sum below 1",
-            )
-
-    @property
-    def test_size(self) -> float:
-        """Share of the utterances to test on."""
-        return round(1 - self.train_size - self.val_size, 9)
-
-
 class _Selection(NamedTuple):
-    speakers: dict[str, list[_Utterance]]  # those with audio, and the utterances that exist
+    speakers: dict[str, list[Utterance]]  # those with audio, and the utterances that exist
     absent: tuple[str, ...]  # speakers without any audio
     missing: int  # listed files that do not exist
-
-
-class _Utterance(NamedTuple):
-    speaker: str
-    video: str
-    name: str
-    split: str
-
-    @property
-    def path(self) -> str:
-        return f"{self.speaker}/{self.video}/{self.name}"
 
 
 def arrange_voxceleb1(
     dataset_dir: Path,
     *,
     n_speakers: int | None = None,
+    without: Path | None = None,
     new_split: NewSplit | None = None,
     download: bool = False,
     manifest: Path | None = None,
@@ -116,6 +70,7 @@ def arrange_voxceleb1(
     Args:
         dataset_dir: the folder of ``wav/`` and ``iden_split.txt``.
         n_speakers: take only this many of the speakers with audio, the first in order of their ids.
+        without: a list of trials whose speakers are left out, so that a model may be judged by it.
         new_split: split every speaker's utterances anew; the official split if None.
         download: fetch what is missing first.
         manifest: the CSV file to write; ``voxceleb1.csv`` in ``dataset_dir`` if None.
@@ -137,7 +92,10 @@ def arrange_voxceleb1(
         listing, audio = _locate(dataset_dir)
         if not manifest.parent.is_dir():
             raise UsageError(f"no folder {manifest.parent} to write the manifest in")
-        chosen = _select(_read(listing), audio, n_speakers)
+        listed = _read(listing)
+        if without:
+            listed = _without_speakers_of(without, listed)
+        chosen = _select(listed, audio, n_speakers)
     except OSError as error:
         raise CorpusError(f"cannot read {dataset_dir}: {error}") from error
     if len(chosen.speakers) < 2:
@@ -150,7 +108,7 @@ def arrange_voxceleb1(
         raise UsageError(
             f"{n_speakers} speakers asked for, {len(chosen.speakers)} have audio in {audio}"
         )
-    speakers = _split_anew(chosen.speakers, new_split) if new_split else chosen.speakers
+    speakers = split_anew(chosen.speakers, new_split) if new_split else chosen.speakers
     utterances = [utterance for own in speakers.values() for utterance in own]
     # dataset_dir is resolved, so that ".." means the same in the text as in the file system. "wav"
     # itself is not, as it may well be a link to a larger disk.
@@ -159,7 +117,7 @@ def arrange_voxceleb1(
     return _report(manifest, utterances, chosen)
 
 
-def _report(manifest: Path, utterances: Sequence[_Utterance], chosen: _Selection) -> VoxCelebReport:
+def _report(manifest: Path, utterances: Sequence[Utterance], chosen: _Selection) -> VoxCelebReport:
     counts = Counter(utterance.split for utterance in utterances)
     sides = Counter((s, v) for s, v, _ in {(u.speaker, u.video, u.split) for u in utterances})
     return VoxCelebReport(
@@ -224,7 +182,7 @@ def _download(folder: Path) -> None:
         ) from error
 
 
-def _read(listing: Path) -> list[_Utterance]:
+def _read(listing: Path) -> list[Utterance]:
     """Read the list; a single malformed line is an error."""
     first_seen: dict[str, int] = {}
     utterances = []
@@ -240,7 +198,7 @@ def _read(listing: Path) -> list[_Utterance]:
                     "expected '1 id10001/1zcIwhmdeo4/00001.wav', with 1, 2 or 3 in front",
                 )
             side, speaker, video, name = match.groups()
-            utterance = _Utterance(speaker, video, name, _SPLITS[side])
+            utterance = Utterance(speaker, video, name, _SPLITS[side])
             before = first_seen.setdefault(utterance.path, number)
             if before != number:
                 raise CorpusError(f"{listing}:{number}: {utterance.path} is in line {before} too")
@@ -248,9 +206,19 @@ def _read(listing: Path) -> list[_Utterance]:
     return utterances
 
 
-def _select(utterances: Iterable[_Utterance], audio: Path, n_speakers: int | None) -> _Selection:
+def _without_speakers_of(trials: Path, listed: Sequence[Utterance]) -> list[Utterance]:
+    """Leave out the speakers of a list of trials: of VoxCeleb1-O 40, who are among the 1,251."""
+    names = (name for _, *pair in read_trials(trials) for name in pair)
+    speakers = {name.partition("/")[0] for name in names}
+    kept = [utterance for utterance in listed if utterance.speaker not in speakers]
+    if len(kept) == len(listed):
+        raise UsageError(f"none of the speakers of {trials} is in the list of VoxCeleb1")
+    return kept
+
+
+def _select(utterances: Iterable[Utterance], audio: Path, n_speakers: int | None) -> _Selection:
     """Choose the first speakers that have audio."""
-    chosen: dict[str, list[_Utterance]] = {}
+    chosen: dict[str, list[Utterance]] = {}
     absent: list[str] = []
     missing = 0
     for speaker, group in groupby(sorted(utterances), key=attrgetter("speaker")):
@@ -266,52 +234,7 @@ def _select(utterances: Iterable[_Utterance], audio: Path, n_speakers: int | Non
     return _Selection(chosen, tuple(absent), missing)
 
 
-def _split_anew(
-    speakers: dict[str, list[_Utterance]], split: NewSplit
-) -> dict[str, list[_Utterance]]:
-    """Split each speaker on its own, so that a speaker's split does not depend on the others."""
-    sizes = {"train": split.train_size, "test": split.test_size, "validation": split.val_size}
-    return {
-        speaker: _split_speaker(
-            utterances, sizes, split.split_by, random.Random(f"{split.seed}/{speaker}")
-        )
-        for speaker, utterances in speakers.items()
-    }
-
-
-def _split_speaker(
-    utterances: list[_Utterance], sizes: dict[str, float], split_by: str, rng: random.Random
-) -> list[_Utterance]:
-    """Split the utterances of one speaker, videos (or utterances) being indivisible.
-
-    The largest unit goes first. Each is drawn into one of the sides that have room for it, with a
-    probability in proportion to that room; if none has, it goes to the side with the most room. The
-    last units are reserved for sides that are still empty, so three videos suffice for three sides;
-    two give train and test, and one gives train.
-    """
-    units: dict[str, list[_Utterance]] = {}
-    for utterance in utterances:
-        key = utterance.video if split_by == "video" else utterance.path
-        units.setdefault(key, []).append(utterance)
-    room = {side: sizes[side] * len(utterances) for side in list(sizes)[: len(units)]}
-    empty = set(room)
-    done: list[_Utterance] = []
-    queue = sorted(units.values(), key=lambda unit: (len(unit), rng.random()))
-    while queue:
-        sides = [side for side in room if side in empty or len(queue) > len(empty)]
-        unit = queue.pop()
-        fitting = [side for side in sides if room[side] >= len(unit)]
-        if fitting:
-            side = rng.choices(fitting, weights=[room[side] for side in fitting])[0]
-        else:
-            side = max(sides, key=lambda side: (room[side], rng.random()))
-        room[side] -= len(unit)
-        empty.discard(side)
-        done += [utterance._replace(split=side) for utterance in unit]
-    return sorted(done)
-
-
-def _table(utterances: Iterable[_Utterance], prefix: str) -> str:
+def _table(utterances: Iterable[Utterance], prefix: str) -> str:
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(("path", "speaker", "session", "split"))

@@ -22,7 +22,7 @@ import numpy as np
 from voxedge.audio.limits import Samples
 from voxedge.audio.load import Audio
 from voxedge.audio.windows import is_low_energy
-from voxedge.data.manifest import Clip
+from voxedge.data.clips import Clip
 from voxedge.errors import AudioError, CorpusError, NonFiniteOutput
 from voxedge.evaluation.clips import decode_clips
 from voxedge.evaluation.conditions import CLEAN, Condition, Environment

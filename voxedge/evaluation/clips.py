@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from voxedge.audio.load import Audio, decode
-from voxedge.data.manifest import Clip
+from voxedge.data.clips import Clip
 from voxedge.errors import AudioError
 from voxedge.threads import ordered_map
 
@@ -27,7 +27,7 @@ def decode_clips(
 
     def decode_or_explain(clip: Clip) -> Audio | AudioError:
         try:
-            return decode(clip.path, sample_rate)
+            return decode(clip.source, sample_rate)
         except AudioError as error:
             return error
 

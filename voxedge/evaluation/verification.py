@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from voxedge.audio.limits import Samples
 from voxedge.audio.load import Audio
-from voxedge.data.manifest import Clip
+from voxedge.data.clips import Clip
 from voxedge.errors import CorpusError
 from voxedge.evaluation.clips import decode_clips
 from voxedge.evaluation.model import Model

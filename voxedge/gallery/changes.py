@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from voxedge.errors import AnotherVoice, EnrolmentError, GalleryError, TooClose, UsageError
 from voxedge.gallery.embed import EmbeddedClip, to_int16
-from voxedge.gallery.enrolment import ClipReport, Enrolment, nearest_other, odd_clips
-from voxedge.gallery.people import Contents, EnrolledClip, GalleryModel, Person, new_name
+from voxedge.gallery.enrolment import ClipReport, Enrolment, odd_clips
+from voxedge.gallery.people import (
+    Contents,
+    EnrolledClip,
+    Floats,
+    GalleryModel,
+    Person,
+    new_name,
+)
 from voxedge.gallery.thresholds import calibration, leave_one_out, pair_threshold
 from voxedge.inference.identifier import Identifier
 from voxedge.inference.scoring import unit_length
@@ -48,7 +56,8 @@ def enrolled(
     if not force:
         if odd := odd_ones(contents, person):
             gone = [any(each.clip is clip for clip in odd) for each in embedded]
-            raise _another_voice(person, odd, _marked(reports, gone))
+            paths = {id(each.clip): each.report.path for each in embedded}
+            raise _another_voice(person, odd, _marked(reports, gone), paths)
         if known is None:
             _require_new_voice(contents, person, reports)
     return contents.with_person(person), Enrolment(person, tuple(reports), compared)
@@ -62,7 +71,9 @@ def renamed(contents: Contents, name: str, new: str) -> Contents:
     """
     person = contents.person(name)
     label = new_name(new, [other for other in contents.names if other != person.name])
-    people = (replace(each, name=label) if each is person else each for each in contents.people)
+    people = (
+        replace(each, name=label) if each.name == person.name else each for each in contents.people
+    )
     return replace(contents, people=tuple(people))
 
 
@@ -82,7 +93,11 @@ def merged(contents: Contents, name: str, others: Sequence[str], force: bool) ->
     for other in added:
         contents = contents.without(other)
     if not force and (odd := odd_ones(contents, whole)):
-        raise _another_voice(whole, odd, ())
+        names = " and ".join((person.name, *added))
+        raise AnotherVoice(
+            f"{names} do not sound like one person: {odd[0].file} is unlike other clips",
+            "--force merges them all the same",
+        )
     return contents.with_person(whole)
 
 
@@ -137,17 +152,16 @@ def _strays(contents: Contents, person: Person, cosine: float) -> list[int]:
 
     None if the person without them sounds like that other one too: then all of it is one voice.
     """
-    others = [each.mean for each in contents.people if each.name != person.name]
-    if not others or len(person.clips) < 3:
+    if len(person.clips) < 3 or not contents.people:
         return []
-    means, rows = np.stack(others), person.embeddings
-    theirs = rows @ means.T
+    means, rows = contents.means, person.embeddings
+    theirs = _of_others(contents, person, rows @ means.T)
     stray = theirs.max(axis=1) >= np.maximum(leave_one_out(rows), cosine)
     if not stray.any() or 2 * stray.sum() >= len(rows):
         return []
     rest = unit_length(rows[~stray].mean(axis=0))
     suspects = means[theirs[stray].argmax(axis=1)]
-    if (suspects @ rest >= _close(contents)).any():
+    if (suspects @ rest >= close_cosine(contents)).any():
         return []
     found: list[int] = np.flatnonzero(stray).tolist()
     return found
@@ -155,13 +169,30 @@ def _strays(contents: Contents, person: Person, cosine: float) -> list[int]:
 
 def close_one(contents: Contents, person: Person) -> tuple[Person, float] | None:
     """Another person who sounds like this one, and the cosine; None where no threshold is known."""
-    return nearest_other(person, contents.people, _close(contents))
+    if not contents.people:
+        return None
+    cosines = _of_others(contents, person, (contents.means @ person.mean)[None])[0]
+    best = int(cosines.argmax())
+    close = cosines[best] >= close_cosine(contents)
+    return (contents.people[best], float(cosines[best])) if close else None
 
 
-def _close(contents: Contents) -> float:
+def _of_others(contents: Contents, person: Person, cosines: Floats) -> Floats:
+    """Cosines with all people [C, P], of which those with the person of this name do not count."""
+    if person.name in contents.names:
+        cosines[:, contents.names.index(person.name)] = -np.inf
+    return cosines
+
+
+def close_cosine(contents: Contents) -> float:
     """The cosine from which on two people are taken for one."""
     known = calibration(contents)
     return np.inf if known is None else known.cosine(CLOSE)
+
+
+def is_same_clip(embedding: Floats, others: Floats) -> bool:
+    """Whether the clip of an embedding [E] is one of others [C, E]."""
+    return bool((others @ embedding > _SAME_CLIP).any())
 
 
 def _reports(embedded: Sequence[EmbeddedClip], before: Sequence[EnrolledClip]) -> list[ClipReport]:
@@ -172,7 +203,7 @@ def _reports(embedded: Sequence[EmbeddedClip], before: Sequence[EnrolledClip]) -
         report = each.report
         if each.clip is not None:
             vector = each.clip.embedding
-            if any(float(old @ vector) > _SAME_CLIP for old in seen):
+            if seen and is_same_clip(vector, np.stack(seen)):
                 report = replace(report, reason="already_enrolled", message="the same clip again")
             seen.append(vector)
         reports.append(report)
@@ -191,20 +222,31 @@ def _marked(reports: Sequence[ClipReport], odd: Sequence[bool]) -> list[ClipRepo
 
 
 def _another_voice(
-    person: Person, odd: Sequence[EnrolledClip], reports: Sequence[ClipReport]
+    person: Person,
+    odd: Sequence[EnrolledClip],
+    reports: Sequence[ClipReport],
+    paths: Mapping[int, str],
 ) -> AnotherVoice:
-    """The error that names the odd clips of a person."""
+    """The error that names the odd clips of a person; ``paths`` are of the new ones, by ``id``."""
+    names = [paths.get(id(clip), f"{clip.file} of those enrolled earlier") for clip in odd]
+    refused = f"{person.name} was not enrolled: "
     if len(odd) == len(person.clips):
-        names = " and ".join(clip.file for clip in odd[:2])
+        hint = "add a third clip, which shows the odd one" if len(odd) == 2 else "they are of two"
         return AnotherVoice(
-            f"{names} do not sound like one person",
-            "add a third clip, which shows the odd one; --force takes them all the same",
+            f"{refused}{names[0]} and {names[1]} do not sound like one person",
+            f"{hint}; --force takes them all the same",
             reports,
         )
-    more = f", nor do {len(odd) - 1} more" if len(odd) > 1 else ""
+    them = "it" if len(odd) == 1 else "them"
+    hint = f"leave {them} out; --force takes {them} all the same"
+    if any(id(clip) not in paths for clip in odd):
+        hint = f"voxedge gallery remove {shlex.quote(person.name)}, then enrol without {them}"
+    more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
+    verb = "does" if len(odd) == 1 else "do"
     return AnotherVoice(
-        f"{odd[0].file} does not sound like the other clips of {person.name}{more}",
-        "leave it out; --force takes it all the same",
+        f"{refused}{', '.join(names[:3])}{more} {verb} not sound like the other clips of"
+        f" {person.name}",
+        hint,
         reports,
     )
 
@@ -214,9 +256,10 @@ def _require_new_voice(contents: Contents, person: Person, reports: Sequence[Cli
     if close is not None:
         other, cosine = close
         raise TooClose(
-            f"{person.name} sounds like {other.name}, who is enrolled (cosine {cosine:.2f})",
-            f"if it is {other.name}, add the clips: voxedge enroll {other.name!r} CLIP...;"
-            " --force enrols a second person",
+            f"{person.name} was not enrolled: the voice sounds like {other.name} (cosine"
+            f" {cosine:.2f})",
+            f"if it is {other.name}, add the clips: voxedge enroll {shlex.quote(other.name)}"
+            " CLIP...; --force enrols a second person",
             reports,
         )
 

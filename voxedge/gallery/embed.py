@@ -90,9 +90,15 @@ def one_embedding(
     """Embed one clip.
 
     Raises:
-        AudioError: one of its kinds; ``NoSpeech`` and ``TooLittleSpeech`` among them.
+        AudioError: one of its kinds; ``NoSpeech`` and ``TooLittleSpeech`` among them. The message
+            names a file, since there may be two.
     """
-    answer = model.embed(source, sample_rate=sample_rate)
+    try:
+        answer = model.embed(source, sample_rate=sample_rate)
+    except AudioError as error:
+        if isinstance(source, str | os.PathLike):
+            raise type(error)(f"{path_text(source)}: {error.message}", error.hint) from None
+        raise
     if answer.embedding is not None:
         return OneEmbedding(answer.embedding, answer.speech_seconds)
     if answer.reason == TooLittleSpeech.code:

@@ -5,7 +5,6 @@ Shapes: C clips, E embedding, S samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
@@ -162,18 +161,6 @@ def two_groups(embeddings: Floats) -> npt.NDArray[np.bool_]:
             break
         second = moved
     return second
-
-
-def nearest_other(
-    person: Person, people: Sequence[Person], cosine: float
-) -> tuple[Person, float] | None:
-    """Of the other people the one who sounds most like a person, from ``cosine`` on."""
-    others = [each for each in people if each.name != person.name]
-    if not others:
-        return None
-    cosines = np.stack([each.mean for each in others]) @ person.mean
-    best = int(cosines.argmax())
-    return (others[best], float(cosines[best])) if cosines[best] >= cosine else None
 
 
 def _refused(report: ClipReport, reason: str, message: str) -> ClipReport:

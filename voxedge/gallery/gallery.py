@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,33 +14,28 @@ import numpy as np
 import numpy.typing as npt
 
 from voxedge.audio.load import Source
-from voxedge.audio.windows import Policy
 from voxedge.errors import (
-    ForeignModel,
-    GalleryBusy,
-    GalleryNotFound,
     UsageError,
 )
-from voxedge.files import locked
 from voxedge.gallery import changes, file
 from voxedge.gallery.calibration import Calibration, measure
 from voxedge.gallery.embed import EmbeddedClip, hear, one_embedding
 from voxedge.gallery.enrolment import Enrolment
+from voxedge.gallery.importing import Imported, imported
+from voxedge.gallery.naming import Naming
 from voxedge.gallery.neighbours import open_index
-from voxedge.gallery.people import Contents, Floats, GalleryModel, Person, new_name
-from voxedge.gallery.recognition import Recogniser, recogniser, require_people
+from voxedge.gallery.people import Contents, Person, new_name
+from voxedge.gallery.recognition import Recogniser, recogniser, require_people, search_of
 from voxedge.gallery.search import Index
 from voxedge.gallery.thresholds import DEFAULT_ACCEPT, log_odds, threshold
 from voxedge.gallery.verification import Verification, compared, decided, given
 from voxedge.inference.identifier import Identifier
-from voxedge.inference.prediction import Failure, Prediction, Threshold
+from voxedge.inference.prediction import Threshold
 
 DEFAULT_GALLERY = "people.vxg"
 
-_WAIT = 30.0  # seconds for other processes that change the file; each takes milliseconds
 
-
-class Gallery:
+class Gallery(Naming):
     """People who were enrolled without training, and the model file that hears them.
 
     The file is read when it is first needed, and again with every change, under a lock: several
@@ -51,6 +46,8 @@ class Gallery:
         model: the model file, or one that is open; by default ``$VOXEDGE_MODEL``, else
             ``model.onnx``. It is opened when a clip is to be embedded.
         say: gets a line before what takes minutes: the index of more than 100,000 people.
+        trust: the file of a public key. A gallery that is not signed by it is refused, and the
+            gallery is not changed, which would take its signature off.
     """
 
     def __init__(
@@ -59,9 +56,11 @@ class Gallery:
         model: Identifier | str | os.PathLike[str] | None = None,
         *,
         say: Callable[[str], None] = lambda _: None,
+        trust: str | os.PathLike[str] | None = None,
     ) -> None:
         self.path = Path(path)
-        self._model = model
+        self._trust = None if trust is None else Path(trust)
+        super().__init__(model)
         self._say = say
         self._index: Index | None = None  # of the contents' people
         self._contents: Contents | None = None
@@ -73,27 +72,17 @@ class Gallery:
 
         Raises:
             GalleryNotFound: there is no file.
-            GalleryError: it is not a whole gallery.
+            GalleryError: it is not a whole gallery (``SignatureRefused``: not signed by the key
+                that is trusted).
         """
         if self._contents is None:
-            self._contents = file.read(self.path)
+            self._contents = file.read(self.path, self._trust)
         return self._contents
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of the people, in the order of their enrolment."""
         return self.contents.names
-
-    @property
-    def identifier(self) -> Identifier:
-        """The model file, opened.
-
-        Raises:
-            ModelError: it is missing, or not safe to run.
-        """
-        if not isinstance(self._model, Identifier):
-            self._model = Identifier(self._model)
-        return self._model
 
     def reload(self) -> None:
         """Read the file again when it is next needed."""
@@ -140,60 +129,18 @@ class Gallery:
         result: list[Enrolment] = []
 
         def change(contents: Contents) -> Contents:
+            self._require_own_model(contents)
             changed, enrolment = changes.enrolled(contents, name, embedded, force)
             result.append(enrolment)
             return changed
 
-        self._change(change, new=True)
+        self._change(change, Contents(self._own_model()))
         return result[0]
-
-    def identify(
-        self,
-        source: Source | npt.ArrayLike,
-        *,
-        sample_rate: int | None = None,
-        top_k: int = 5,
-        windows: Policy = "all",
-        accept: float = DEFAULT_ACCEPT,
-        cosine: float | None = None,
-    ) -> Prediction:
-        """Say which of the people speaks in a clip; ``matches`` has the nearest, best first.
-
-        Args:
-            source: as for ``Identifier.identify``.
-            sample_rate: Hz, of samples; by default the model's.
-            top_k: how many people to return.
-            windows: as for ``Identifier.identify``.
-            accept: the share of strangers who are let through; the threshold follows from it.
-            cosine: a threshold in place of that.
-
-        Raises:
-            AudioError: one of its kinds, for a clip that cannot be used.
-            EmptyGallery: nobody is enrolled.
-            ForeignModel: the gallery was made with another model file.
-        """
-        recognise = self.recogniser(top_k, accept, cosine)
-        return recognise(self.identifier.embed(source, sample_rate=sample_rate, windows=windows))
-
-    def identify_many(
-        self,
-        sources: Iterable[Source],
-        *,
-        top_k: int = 5,
-        windows: Policy = "all",
-        workers: int | None = None,
-        accept: float = DEFAULT_ACCEPT,
-        cosine: float | None = None,
-    ) -> Iterator[Prediction | Failure]:
-        """Say who speaks in each of many clips, in order: see ``Identifier.identify_many``."""
-        recognise = self.recogniser(top_k, accept, cosine)
-        for embedded in self.identifier.embed_many(sources, windows=windows, workers=workers):
-            yield embedded if isinstance(embedded, Failure) else recognise(embedded)
 
     def recogniser(
         self, top_k: int = 5, accept: float = DEFAULT_ACCEPT, cosine: float | None = None
     ) -> Recogniser:
-        """What names embedded clips: see ``identify``. Made once, for as long as the contents stay.
+        """See ``Naming``.
 
         Raises:
             EmptyGallery: nobody is enrolled.
@@ -203,19 +150,21 @@ class Gallery:
         asked = (top_k, accept, cosine)
         if asked not in self._recognisers:
             self.require_own_model()
-            require_people(self.contents, self.path.name)
+            contents = self.contents
+            require_people(len(contents.people), self.path.name)
             line = self.threshold(accept, cosine)
             if self._index is None:
-                self._index = open_index(self.contents.means, self.path, self._say)
+                self._index = open_index(contents.means, self.path.resolve(), self._say)
+            search = search_of(self._index, contents.names)
             self._recognisers[asked] = recogniser(
-                self.contents, self._index, line, top_k, self.path.name
+                search, len(contents.people), line, log_odds(contents), top_k
             )
         return self._recognisers[asked]
 
     def threshold(
         self, accept: float = DEFAULT_ACCEPT, cosine: float | None = None
     ) -> Threshold | None:
-        """The threshold of ``identify``; None where nothing is known to base one on."""
+        """See ``Naming``."""
         return threshold(self.contents, accept) if cosine is None else given(cosine)
 
     def verify(
@@ -277,6 +226,51 @@ class Gallery:
             name
         )
 
+    def import_people(
+        self,
+        others: Iterable[str | os.PathLike[str]],
+        *,
+        join: bool = False,
+        force: bool = False,
+        trust: str | os.PathLike[str] | None = None,
+    ) -> list[Imported]:
+        """Take the people of other galleries of the same model file, as they stand in their files.
+
+        If this gallery has no file, it begins as an empty one of the first one's model. A gallery
+        without a calibration takes that of another. Clips that are there already are passed over.
+
+        Args:
+            others: the galleries' files.
+            join: people of one name are one person, who gets the clips of both. Otherwise other
+                clips of a name are refused.
+            force: also clips of different voices under one name, and one voice under two.
+            trust: the file of a public key, by which the others have to be signed.
+
+        Returns:
+            What became of each gallery's people.
+
+        Raises:
+            NameTaken: a name is taken, or differs from one in case or blanks only.
+            AnotherVoice: clips of one name are of two voices.
+            TooClose: two names are of one voice.
+            ForeignModel: another model file made one of the galleries.
+            GalleryError: one of them cannot be read. Nothing was changed.
+        """
+        key = None if trust is None else Path(trust)
+        read = [(Path(path), file.read(Path(path), key)) for path in others]
+        if not read:
+            raise UsageError("import takes the files of other galleries")
+        result: list[Imported] = []
+
+        def change(contents: Contents) -> Contents:
+            for path, other in read:
+                contents, each = imported(contents, other, path.name, join=join, force=force)
+                result.append(each)
+            return contents
+
+        self._change(change, Contents(read[0][1].model))
+        return result
+
     def migrate(self, model: Identifier | str | os.PathLike[str]) -> None:
         """Embed the kept clips with another model file, and belong to that from now on.
 
@@ -307,41 +301,27 @@ class Gallery:
         embedded = hear(self.identifier, [source for _, source in pairs], None, keep=False)
         usable = [(each, pair[0]) for each, pair in zip(embedded, pairs, strict=True) if each.clip]
         vectors = [each.clip.embedding for each, _ in usable if each.clip]
-        found = measure(_stacked(vectors), [speaker for _, speaker in usable], corpus)
+        stacked = np.stack(vectors) if vectors else np.zeros((0, 1), np.float32)
+        found = measure(stacked, [speaker for _, speaker in usable], corpus)
         self._change(lambda contents: replace(contents, calibration=found))
         return found, tuple(each for each in embedded if each.clip is None)
 
-    def _change(self, change: Callable[[Contents], Contents], new: bool = False) -> Contents:
-        """Replace the file by what a function makes of its present content, under its lock."""
-        target = self.path.resolve()  # of a link it is the file that is replaced
-        if not target.parent.is_dir():
-            raise UsageError(f"there is no folder {target.parent} for the gallery")
-        try:
-            with locked(target, _WAIT):
-                changed = change(self._present(target, new))
-                file.write(target, changed)
-        except TimeoutError:
-            raise GalleryBusy(
-                f"another process has been changing {self.path} for {_WAIT:g} s", "try again"
-            ) from None
+    def _change(
+        self, change: Callable[[Contents], Contents], new: Contents | None = None
+    ) -> Contents:
+        """Replace the file by what a function makes of its present content, under its lock.
+
+        ``new`` is what it makes something of where there is no file.
+        """
+        if self._trust is not None:
+            raise UsageError(
+                f"a change would take the signature off {self.path.name}",
+                "change the gallery that it was exported from, and export it again",
+            )
+        changed = file.change(self.path, change, new)
         self.reload()
         self._contents = changed
         return changed
-
-    def _present(self, target: Path, new: bool) -> Contents:
-        try:
-            contents = file.read(target)
-        except GalleryNotFound:
-            if not new:
-                raise
-            return Contents(self._own_model())
-        if new:
-            self._require_own_model(contents)
-        return contents
-
-    def _own_model(self) -> GalleryModel:
-        opened = self.identifier
-        return GalleryModel.of(opened.metadata, opened.model_file.path.name)
 
     def require_own_model(self) -> None:
         """Refuse to go on with another model file than the gallery's.
@@ -356,12 +336,5 @@ class Gallery:
         if own.digest != contents.model.digest:
             kept = all(clip.samples is not None for each in contents.people for clip in each.clips)
             migrate = f"voxedge gallery migrate --model {own.file} re-embeds the kept clips"
-            raise ForeignModel(
-                f"{self.path.name} was made with {contents.model.file}, and {own.file} is another"
-                " model: their embeddings do not compare",
-                f"--model {contents.model.file}; or {migrate if kept else 'enrol the people anew'}",
-            )
-
-
-def _stacked(vectors: list[Floats]) -> Floats:
-    return np.stack(vectors) if vectors else np.zeros((0, 1), np.float32)
+            hint = migrate if kept else "enrol the people anew"
+            raise self._foreign(contents.model, self.path.name, hint)

@@ -1,31 +1,34 @@
 """What a gallery holds: people, the embeddings of their clips, and the model that made them.
 
-Shapes: C clips of a person, E embedding, P people, S samples.
+Shapes: C clips, E embedding, P people, S samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from voxedge.errors import NameTaken, UnknownPerson, UsageError
 from voxedge.gallery.calibration import Calibration
-from voxedge.inference.scoring import unit_length
 from voxedge.model_file.metadata import Metadata
 from voxedge.names import is_blank, lookalikes, speaker_name
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Kept: TypeAlias = npt.NDArray[np.int16]
+Bounds: TypeAlias = npt.NDArray[np.int64]  # [P + 1]: clips of person p are rows b[p] to b[p + 1]
 
 #: Seconds of speech from which on a person is completely enrolled: five clips of 2 to 3 s named
 #: best, and more were not measured (docs/enroll.md).
 WANTED_SECONDS = 10.0
 _MAX_NAME = 200  # characters
+_MIN_NORM = 1e-12
+#: People at a time, so that memory does not grow.
+BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class Person:
     @cached_property
     def mean(self) -> Floats:
         """The mean of the clips' embeddings, of unit length: [E]."""
-        return unit_length(self.embeddings.mean(axis=0))
+        mean: Floats = means_of(self.embeddings, np.array([0, len(self.clips)]))[0]
+        return mean
 
     @property
     def speech(self) -> float:
@@ -86,28 +90,111 @@ class Person:
 
 
 @dataclass(frozen=True)
+class ClipTable:
+    """What a gallery's file holds of its clips, in columns: a hundred thousand objects are slow."""
+
+    files: Sequence[str]
+    seconds: Sequence[float]
+    speech: Sequence[float]
+    embeddings: Floats  # [C, E]
+    samples: Kept  # of all clips, one after the other
+    ends: Bounds  # [C + 1]: samples of clip c are e[c] to e[c + 1]
+
+    def clip(self, row: int) -> EnrolledClip:
+        """One of the clips."""
+        first, last = self.ends[row : row + 2]
+        samples = self.samples[first:last] if last > first else None
+        return EnrolledClip(
+            self.files[row], self.seconds[row], self.speech[row], self.embeddings[row], samples
+        )
+
+
+class StoredPeople(Sequence[Person]):
+    """The people of a file, of whom each is made when it is asked for.
+
+    Args:
+        names: [P].
+        bounds: [P + 1], of each person's clips.
+        table: of the clips.
+        means: gives the people's embeddings, by those of the clips.
+    """
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        bounds: Bounds,
+        table: ClipTable,
+        means: Callable[[Floats, Bounds], Floats],
+    ) -> None:
+        self.names, self.clips, self._bounds, self._table = names, len(table.files), bounds, table
+        self._means = means
+
+    @cached_property
+    def means(self) -> Floats:
+        """[P, E], of unit length."""
+        return self._means(self._table.embeddings, self._bounds)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, number: int) -> Person: ...
+    @overload
+    def __getitem__(self, number: slice) -> tuple[Person, ...]: ...
+    def __getitem__(self, number: int | slice) -> Person | tuple[Person, ...]:
+        if isinstance(number, slice):
+            return tuple(self[n] for n in range(*number.indices(len(self))))
+        number = range(len(self))[number]
+        number = range(len(self))[number]
+        first, last = self._bounds[number], self._bounds[number + 1]
+        return Person(self.names[number], tuple(map(self._table.clip, range(first, last))))
+
+    def __iter__(self) -> Iterator[Person]:
+        return (self[number] for number in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
 class Contents:
     """All that a gallery's file holds; every change is a new one."""
 
     model: GalleryModel
-    people: tuple[Person, ...] = ()
+    people: Sequence[Person] = ()
     calibration: Calibration | None = None  # on strangers of the user's own
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Of the people, in the order of their enrolment."""
-        return tuple(person.name for person in self.people)
+        stored = self.people
+        if isinstance(stored, StoredPeople):
+            return stored.names
+        return tuple(person.name for person in stored)
+
+    @property
+    def clips(self) -> int:
+        """How many clips there are of all people."""
+        stored = self.people
+        if isinstance(stored, StoredPeople):
+            return stored.clips
+        return sum(len(person.clips) for person in stored)
 
     @cached_property
     def means(self) -> Floats:
         """The people's embeddings: [P, E]."""
-        rows = [person.mean for person in self.people]
+        stored = self.people
+        if isinstance(stored, StoredPeople):
+            return stored.means
+        rows = [person.mean for person in stored]
         return np.stack(rows) if rows else np.zeros((0, self.model.embedding_dim), np.float32)
 
     def find(self, name: str) -> Person | None:
         """The person of this name, if there is one."""
         wanted = speaker_name(name)
-        return next((person for person in self.people if person.name == wanted), None)
+        return self.people[self.names.index(wanted)] if wanted in self.names else None
 
     def person(self, name: str) -> Person:
         """The person of this name.
@@ -128,8 +215,20 @@ class Contents:
         Raises:
             UnknownPerson: there is none of this name.
         """
-        gone = self.person(name)
-        return replace(self, people=tuple(each for each in self.people if each is not gone))
+        gone = self.person(name).name
+        return replace(self, people=tuple(each for each in self.people if each.name != gone))
+
+    def in_memory(self) -> Contents:
+        """The same, of which every person is made."""
+        return replace(self, people=tuple(self.people))
+
+    def without_samples(self) -> Contents:
+        """The same without the samples that were kept."""
+        people = (
+            replace(each, clips=tuple(replace(clip, samples=None) for clip in each.clips))
+            for each in self.people
+        )
+        return replace(self, people=tuple(people))
 
     def with_person(self, person: Person) -> Contents:
         """Add a person, or replace the one of the same name."""
@@ -137,6 +236,21 @@ class Contents:
             return replace(self, people=(*self.people, person))
         people = (person if each.name == person.name else each for each in self.people)
         return replace(self, people=tuple(people))
+
+
+def means_of(embeddings: Floats, bounds: Bounds) -> Floats:
+    """The mean of each person's clips, of unit length: [P, E] of [C, E] and [P + 1].
+
+    A person's mean is the same to the last bit, whoever else there is.
+    """
+    means = np.empty((len(bounds) - 1, embeddings.shape[1]), np.float32)
+    for start in range(0, len(means), BLOCK):
+        part = bounds[start : start + BLOCK + 1]
+        rows = np.ascontiguousarray(embeddings[part[0] : part[-1]])
+        sums = np.add.reduceat(rows, part[:-1] - part[0], axis=0)
+        norms = np.linalg.norm(sums, axis=1, keepdims=True)
+        means[start : start + BLOCK] = sums / np.maximum(norms, _MIN_NORM)
+    return means
 
 
 def new_name(name: str, taken: Sequence[str]) -> str:

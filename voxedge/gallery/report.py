@@ -12,12 +12,14 @@ import numpy as np
 
 from voxedge.errors import UsageError
 from voxedge.files import atomic_write
+from voxedge.gallery import file
 from voxedge.gallery.changes import close_one, odd_ones
 from voxedge.gallery.people import Contents
+from voxedge.gallery.signature import signer
 from voxedge.gallery.thresholds import DEFAULT_ACCEPT, own_trials, threshold
 from voxedge.inference.prediction import ThresholdRecord
 
-EXPORTS = (".json", ".csv", ".npz")
+EXPORTS = (".json", ".csv", ".npz", ".vxg")
 
 
 class PersonRecord(TypedDict):
@@ -100,28 +102,42 @@ def _findings(contents: Contents) -> list[Finding]:
     return findings
 
 
-def export(contents: Contents, path: Path) -> None:
+def export(contents: Contents, path: Path, key: Path | None = None) -> None:
     """Write the people's embeddings for other programs: JSON, CSV or NumPy's ``.npz``.
 
+    ``.vxg`` is a gallery for other devices: without the samples that were kept, and signed if there
+    is a key.
+
+    Args:
+        contents: the gallery.
+        path: of the file.
+        key: the file of a private key.
+
     Raises:
-        UsageError: another ending.
+        UsageError: another ending, or no key that signs.
+        MissingExtra: ``cryptography`` is not installed.
         OSError: the file cannot be written.
     """
     suffix = path.suffix.lower()
     if suffix not in EXPORTS:
         raise UsageError(f"{path} ends in none of {', '.join(EXPORTS)}")
+    if suffix == ".vxg":
+        file.write(path, contents.without_samples(), None if key is None else signer(key))
+        return
+    if key is not None:
+        raise UsageError("only a gallery is signed", "voxedge gallery export OUT.vxg --sign KEY")
     clips = [(person.name, clip) for person in contents.people for clip in person.clips]
     names = [name for name, _ in clips]
     rows = np.stack([clip.embedding for _, clip in clips]) if clips else np.zeros((0, 0))
-    with atomic_write(path, like=path) as file:
+    with atomic_write(path, like=path) as out:
         if suffix == ".npz":
             people = {"people": np.array(contents.names), "means": contents.means}
             of_clips = {"names": np.array(names), "embeddings": rows}
             digest = np.array(contents.model.digest)
-            np.savez(file, allow_pickle=False, model=digest, **people, **of_clips)
+            np.savez(out, allow_pickle=False, model=digest, **people, **of_clips)
         else:
             text = _json(contents) if suffix == ".json" else _csv(names, rows)
-            file.write(text.encode())
+            out.write(text.encode())
 
 
 def _json(contents: Contents) -> str:

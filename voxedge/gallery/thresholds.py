@@ -35,13 +35,14 @@ def own_trials(contents: Contents) -> OwnTrials:
 
     Of a large gallery every so many people are taken, evenly: some thousand clips are enough.
     """
-    step = 1 + sum(len(person.clips) for person in contents.people) // _MOST_CLIPS
+    step = 1 + contents.clips // _MOST_CLIPS
     chosen = range(0, len(contents.people), step)
-    own = [leave_one_out(contents.people[number].embeddings) for number in chosen]
+    embeddings = {number: contents.people[number].embeddings for number in chosen}
+    own = [leave_one_out(rows) for rows in embeddings.values()]
     strange = [np.zeros(0)]
     for start in range(0, len(chosen) if len(contents.people) > 1 else 0, _BLOCK):
         block = chosen[start : start + _BLOCK]
-        rows = [contents.people[number].embeddings for number in block]
+        rows = [embeddings[number] for number in block]
         cosines = np.concatenate(rows) @ contents.means.T
         persons = np.repeat(block, [len(each) for each in rows])
         cosines[np.arange(len(persons)), persons] = -np.inf
@@ -85,13 +86,23 @@ def threshold(contents: Contents, accept: float = DEFAULT_ACCEPT) -> Threshold |
     Raises:
         UsageError: an impossible share.
     """
-    check_share(accept)
     people = len(contents.people)
-    if people >= LEAST_PEOPLE:
-        strange = own_trials(contents).strange
-        if len(strange) * accept >= _LEAST_ERRORS:
-            return Threshold(float(np.quantile(strange, 1 - accept)), "people", accept, people)
-    return of_calibration(contents, accept, max(1, people))
+    strange = own_trials(contents).strange if people >= LEAST_PEOPLE else np.zeros(0)
+    return threshold_of(contents, accept, people, strange)
+
+
+def threshold_of(
+    described: Contents, accept: float, people: int, strange: npt.NDArray[np.float64]
+) -> Threshold | None:
+    """See ``threshold``; the people may be elsewhere, and ``strange`` is that of their own trials.
+
+    Raises:
+        UsageError: an impossible share.
+    """
+    check_share(accept)
+    if people >= LEAST_PEOPLE and len(strange) * accept >= _LEAST_ERRORS:
+        return Threshold(float(np.quantile(strange, 1 - accept)), "people", accept, people)
+    return of_calibration(described, accept, max(1, people))
 
 
 def pair_threshold(contents: Contents, accept: float = DEFAULT_ACCEPT) -> Threshold | None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from voxedge.audio import load as audio
 from voxedge.audio.arrays import from_array
 from voxedge.audio.limits import Limits, Samples
-from voxedge.audio.load import Source
+from voxedge.audio.load import Source, StoredAudio
 from voxedge.audio.raw import RawFormat
 from voxedge.errors import UsageError, VoxedgeError
 from voxedge.inference.answers import Heard
@@ -28,7 +28,7 @@ from voxedge.speech.segments import Segment
 if TYPE_CHECKING:
     from voxedge.isolation.decoders import Decoders
 
-_FILES = (str, os.PathLike, bytes, bytearray, memoryview)  # and file objects
+_FILES = (str, os.PathLike, bytes, bytearray, memoryview)  # and file objects, and stored audio
 _NO_SAMPLES = np.zeros(0, np.float32)
 
 
@@ -111,12 +111,14 @@ def speech_of(clip: Heard | Failure) -> Sequence[Segment] | None:
 
 
 def is_file(source: object) -> bool:
-    """Whether this is a path, the bytes of a file, or a file object."""
-    return isinstance(source, _FILES) or hasattr(source, "read")
+    """Whether this is a path, the bytes of a file, a file object, or stored audio."""
+    return isinstance(source, _FILES) or hasattr(source, "read") or isinstance(source, StoredAudio)
 
 
 def _path_or_bytes(source: Any) -> Any:  # noqa: ANN401 - as for ``Identifier.identify``
-    return source.read() if hasattr(source, "read") else source
+    if isinstance(source, _FILES):
+        return source
+    return source.read() if hasattr(source, "read") else source.read_bytes()
 
 
 def is_one_clip(sources: object) -> bool:

@@ -139,8 +139,16 @@ def check_interface(session: Any, metadata: Metadata) -> None:  # noqa: ANN401
     Raises:
         ModelError: they differ.
     """
-    found = [_signature(value) for value in session.get_inputs()]
-    optional = [_signature(value) for value in session.get_overridable_initializers()]
+    try:
+        found = [_signature(value) for value in session.get_inputs()]
+        optional = [_signature(value) for value in session.get_overridable_initializers()]
+        outputs = {
+            value.name: list(value.shape)
+            for value in session.get_outputs()
+            if value.type == "tensor(float)"
+        }
+    except UnicodeDecodeError:
+        raise ModelError("the model's inputs or outputs have names that are not UTF-8") from None
     pcm = f"tensor({_ONNX_TYPES[metadata.dtype]})"
     if metadata.ragged:
         fits = found == [("pcm", pcm, 1), (COUNTS, "tensor(int32)", 1)]
@@ -153,11 +161,6 @@ def check_interface(session: Any, metadata: Metadata) -> None:  # noqa: ANN401
             f"the model's inputs are not those of a voxedge model: expected {expected},"
             f" found {found} and {optional}"
         )
-    outputs = {
-        value.name: list(value.shape)
-        for value in session.get_outputs()
-        if value.type == "tensor(float)"
-    }
     for name, size in metadata.outputs.items():
         shape: Sequence[object] = outputs.get(name, [])
         if len(shape) != 2 or shape[1] != size:

@@ -14,8 +14,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from voxedge.audio.folders import find, is_skipped
-from voxedge.audio.formats import readability
+from voxedge.audio.folders import find
+from voxedge.audio.urls import clips_at, is_url
 from voxedge.errors import UsageError
 from voxedge.files import atomic_write, write_json
 from voxedge.inference.batch import COLUMNS, BatchIdentifier
@@ -147,7 +147,7 @@ def _paths(source: str) -> Any:  # noqa: ANN401 - ray.data.Dataset, which may be
 
 def _listed(source: str) -> list[str]:
     """The clips of a folder, or of a URL of one."""
-    if "://" not in source:
+    if not is_url(source):
         if not Path(source).is_dir():
             raise UsageError(f"there is no folder {source}", "a folder, a .parquet or .csv, a URL")
         root = os.path.abspath(source)  # noqa: PTH100 - workers have folders of their own
@@ -155,12 +155,7 @@ def _listed(source: str) -> list[str]:
         if wrong := [path for path in found if not _is_text(path)]:
             raise UsageError(f"{wrong[0]!r} is not UTF-8, as Parquet's names are", "rename it")
         return found
-    import fsspec
-
-    system, root = fsspec.core.url_to_fs(source)
-    scheme = source.partition("://")[0]
-    names = (name for name in sorted(system.find(root)) if readability(name) == "readable")
-    return [f"{scheme}://{name}" for name in names if not is_skipped(name.rsplit("/", 1)[-1])]
+    return list(clips_at(source).values())
 
 
 def _is_text(path: str) -> bool:

@@ -119,7 +119,7 @@ def _guard(app: FastAPI, engine: Engine, metrics: ServiceMetrics) -> None:
     async def guard(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
         began = time.monotonic()
         try:
-            if request.url.path not in _OPEN:
+            if request.scope["path"] not in _OPEN:  # a URL is UTF-8, and what came may be none
                 check_sender(request.headers, engine.settings)
             response = await answer(request)
         except Refused as refused:

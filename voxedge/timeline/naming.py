@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-from voxedge.gallery.gallery import Gallery
+from voxedge.gallery.naming import Naming
 from voxedge.gallery.thresholds import DEFAULT_ACCEPT
 from voxedge.inference.identifier import Identifier
 from voxedge.inference.open_set import ACCEPT
@@ -33,7 +33,7 @@ def nobody(voice: Voice) -> Prediction:
 
 
 def by_gallery(
-    gallery: Gallery, accept: float = DEFAULT_ACCEPT, cosine: float | None = None
+    gallery: Naming, accept: float = DEFAULT_ACCEPT, cosine: float | None = None
 ) -> Namer:
     """Name the people of a gallery; below its threshold nobody.
 

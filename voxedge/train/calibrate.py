@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from voxedge.audio.windows import Policy
+from voxedge.data.clips import Side
 from voxedge.data.corpus import Corpus
-from voxedge.data.manifest import Side
 from voxedge.data.split import Split
 from voxedge.inference.scoring import LabelledScores
 from voxedge.nn.augment import WaveAugment

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from voxedge.data.clips import Manifest
 from voxedge.data.corpus import Corpus, load_corpus
-from voxedge.data.manifest import Manifest
 from voxedge.data.split import Split, split_corpus
 from voxedge.model_file.metadata import SUFFIX
 from voxedge.train.pretrained.trunk import with_front_end_of_trunk

@@ -11,7 +11,7 @@ import json
 import lzma
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -119,11 +119,7 @@ def _people(path: Path, model: ModelFile) -> Contents:
             " model: their embeddings do not compare",
             f"voxedge web {contents.model.file} --gallery {path.name}",
         )
-    people = tuple(
-        replace(each, clips=tuple(replace(clip, samples=None) for clip in each.clips))
-        for each in contents.people
-    )
-    return replace(contents, people=people)
+    return contents.without_samples()
 
 
 def _prepare(folder: Path) -> None:

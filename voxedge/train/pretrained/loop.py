@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from voxedge.data.manifest import Side
+from voxedge.data.clips import Side
 from voxedge.errors import Interrupted, TrainingError
 from voxedge.files import write_json, write_text
 from voxedge.inference.scoring import LabelledScores

@@ -74,7 +74,7 @@ export async function encode(contents: Contents): Promise<Uint8Array<ArrayBuffer
 export async function decode(data: Uint8Array<ArrayBuffer>): Promise<Contents> {
   const end = data.indexOf(10);
   const line = new TextDecoder("latin1").decode(data.subarray(0, Math.max(0, end)));
-  const found = /^voxedge-gallery (\d{1,6}) ([0-9a-f]{64})$/.exec(line);
+  const found = /^voxedge-gallery (\d{1,6}) ([0-9a-f]{64})(?: [\w+/=]{88})?$/.exec(line);
   if (!found)
     throw new PageError("The file is not a gallery of voxedge.", "Choose a file that ends in .vxg.");
   if (Number(found[1]) > SCHEMA)
