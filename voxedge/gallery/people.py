@@ -188,8 +188,10 @@ class Contents:
         stored = self.people
         if isinstance(stored, StoredPeople):
             return stored.means
-        rows = [person.mean for person in stored]
-        return np.stack(rows) if rows else np.zeros((0, self.model.embedding_dim), np.float32)
+        if not stored:
+            return np.zeros((0, self.model.embedding_dim), np.float32)
+        bounds = np.cumsum([0, *(len(person.clips) for person in stored)])
+        return means_of(np.stack([c.embedding for p in stored for c in p.clips]), bounds)
 
     def find(self, name: str) -> Person | None:
         """The person of this name, if there is one."""
