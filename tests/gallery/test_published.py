@@ -22,8 +22,9 @@ from voxedge.errors import (
 )
 from voxedge.gallery.people import Contents, EnrolledClip, GalleryModel, Person
 from voxedge.gallery.published import PublishedGallery, publish
-from voxedge.gallery.store import open_store, shown
+from voxedge.gallery.store import open_store
 from voxedge.gallery.thresholds import threshold
+from voxedge.gallery.urls import shown
 from voxedge.inference.identifier import Identifier
 
 

@@ -19,8 +19,9 @@ from voxedge.gallery.calibration import Calibration
 from voxedge.gallery.naming import Naming
 from voxedge.gallery.people import Contents, Floats, GalleryModel
 from voxedge.gallery.recognition import Nearest, Recogniser, recogniser, require_people
-from voxedge.gallery.store import open_store, shown
+from voxedge.gallery.store import open_store
 from voxedge.gallery.thresholds import DEFAULT_ACCEPT, log_odds, own_trials, threshold_of
+from voxedge.gallery.urls import shown
 from voxedge.gallery.verification import given
 from voxedge.inference.identifier import Identifier
 from voxedge.inference.prediction import Match, Threshold

@@ -52,11 +52,6 @@ class Store(Protocol):
         """Let go of the database."""
 
 
-def is_url(gallery: str) -> bool:
-    """Whether a gallery is in a database, and no file."""
-    return "://" in gallery
-
-
 def open_store(url: str) -> Store:
     """Connect to a collection: ``qdrant:///folder/people``, ``qdrant://host:6333/people``,
     ``postgresql://user@host/database#people``.
@@ -78,10 +73,3 @@ def open_store(url: str) -> Store:
     raise UsageError(
         f"no gallery can be at {scheme}://", f"{' or '.join(f'{each}://' for each in SCHEMES)}"
     )
-
-
-def shown(url: str) -> str:
-    """A URL without user and password, for people."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host, query="").geturl() if host else url.partition("?")[0]
