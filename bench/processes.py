@@ -1,4 +1,4 @@
-"""``python -m bench.processes``: memory of several processes that search one gallery.
+"""``python -m bench.processes 100000``: memory of processes that search one gallery together.
 
 Each person has three clips, synthetic ones of ``bench.search``. The processes are fresh, open the
 gallery, search, and wait until all of them are measured (``/proc/PID/smaps_rollup``, Linux): RSS
