@@ -24,8 +24,8 @@ import typer
 from bench import cli
 from voxedge.gallery import neighbours
 from voxedge.gallery.neighbours import NeighbourIndex
-from voxedge.gallery.published import open_store
 from voxedge.gallery.search import ExactIndex, Index
+from voxedge.gallery.store import open_store
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Times: TypeAlias = tuple[float, float]  # seconds that pass, and that are computed

@@ -1,4 +1,4 @@
-"""``python -m bench.shards main CLIPS``: pack so many short clips, then load an epoch of them.
+"""``python -m bench.shards main``: pack 100,000 short clips, then load an epoch of them.
 
 The clips are 0.3 s of chords at 8 kHz, 20 of each speaker. What is measured is time and memory of
 packing, of reading the indices, and of the loading of an epoch, without any training: one JSON

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as of_numpy
 
-from tests.faults.test_containers import riffs
+from tests.faults.test_hostile_headers import riffs
 from tests.fuzz import targets
 from voxedge.audio.arrays import from_array
 from voxedge.audio.limits import MAX_CHANNELS, MAX_RATE, MAX_WINDOW_SECONDS, MIN_RATE

@@ -21,9 +21,10 @@ from voxedge.errors import (
     UsageError,
 )
 from voxedge.gallery.people import Contents, EnrolledClip, GalleryModel, Person
-from voxedge.gallery.published import PublishedGallery, open_store, publish
-from voxedge.gallery.store import shown
+from voxedge.gallery.published import PublishedGallery, publish
+from voxedge.gallery.store import open_store
 from voxedge.gallery.thresholds import threshold
+from voxedge.gallery.urls import shown
 from voxedge.inference.identifier import Identifier
 
 

@@ -12,7 +12,7 @@ from voxedge.cli import console, options
 from voxedge.errors import SomeFilesFailed, UsageError
 from voxedge.gallery.gallery import Gallery
 from voxedge.gallery.report import GalleryReport, check, export, people_records
-from voxedge.gallery.store import is_url, shown
+from voxedge.gallery.urls import is_url, shown
 from voxedge.text import printable
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="An enrolled person.")]

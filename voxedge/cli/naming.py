@@ -9,7 +9,7 @@ from voxedge.cli.limit import Limit
 from voxedge.errors import UsageError
 from voxedge.gallery.gallery import Gallery
 from voxedge.gallery.naming import Naming
-from voxedge.gallery.store import is_url
+from voxedge.gallery.urls import is_url
 from voxedge.inference.identifier import Identifier
 from voxedge.timeline.naming import Namer, by_gallery, by_model, nobody
 

@@ -70,7 +70,6 @@ def train(
     Clips are split into training, validation and test sides. Ctrl-C saves; voxedge train --resume
     goes on. Unusable clips are named and left out. Defaults are those of the default recipe.
     """
-    corpus = options.one_corpus(data)
     chosen = None if resume else load(recipe or _recipe_for(changes.get("model.trunk", "")))
     form = _center_form(loss, changes.pop("loss.center", None), chosen)
     changes |= ({} if form is None else {"loss.center": form}) | parse_settings(settings or [])
@@ -90,6 +89,7 @@ def train(
     console.show_library_warnings()
     place = choose_device(device)
     bf16 = choose_precision(precision, place)
+    corpus = options.one_corpus(data)
     decoding = Decoding(available_processors() if workers is None else workers, memory, strict)
     if chosen is None:
         job = _resumed(corpus if data else runs, changes, moved, decoding)

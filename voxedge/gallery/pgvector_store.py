@@ -13,7 +13,7 @@ from urllib.parse import urldefrag
 
 from voxedge.errors import GalleryError, GalleryNotFound, UsageError
 from voxedge.gallery.people import Floats
-from voxedge.gallery.store import shown
+from voxedge.gallery.urls import shown
 from voxedge.install import needs_extra
 
 _TABLE = re.compile(r"[a-z_][a-z0-9_]{0,39}")

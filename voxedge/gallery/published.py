@@ -10,18 +10,18 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import numpy.typing as npt
 
-from voxedge.errors import GalleryError, UsageError
+from voxedge.errors import GalleryError
 from voxedge.gallery.calibration import Calibration
 from voxedge.gallery.naming import Naming
 from voxedge.gallery.people import Contents, Floats, GalleryModel
 from voxedge.gallery.recognition import Nearest, Recogniser, recogniser, require_people
-from voxedge.gallery.store import Store, shown
+from voxedge.gallery.store import open_store
 from voxedge.gallery.thresholds import DEFAULT_ACCEPT, log_odds, own_trials, threshold_of
+from voxedge.gallery.urls import shown
 from voxedge.gallery.verification import given
 from voxedge.inference.identifier import Identifier
 from voxedge.inference.prediction import Match, Threshold
@@ -62,32 +62,11 @@ def publish(contents: Contents, url: str) -> None:
         store.close()
 
 
-def open_store(url: str) -> Store:
-    """Connect to a collection: ``qdrant:///folder/people``, ``qdrant://host:6333/people``,
-    ``postgresql://user@host/database#people``.
-
-    Raises:
-        UsageError: no such URL.
-        MissingExtra: the database's client is not installed.
-        GalleryError: the database cannot be reached.
-    """
-    scheme = urlsplit(url).scheme
-    if scheme == "qdrant":
-        from voxedge.gallery.qdrant_store import QdrantStore
-
-        return QdrantStore(url)
-    if scheme == "postgresql":
-        from voxedge.gallery.pgvector_store import PgvectorStore
-
-        return PgvectorStore(url)
-    raise UsageError(f"no gallery can be at {scheme}://", "qdrant:// or postgresql://")
-
-
 class PublishedGallery(Naming):
     """People of a database, who are named and not changed: see ``Gallery``.
 
     Args:
-        url: see ``open_store``.
+        url: see ``voxedge.gallery.store.open_store``.
         model: as for ``Gallery``.
 
     Raises:

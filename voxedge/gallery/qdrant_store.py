@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from voxedge.errors import GalleryError, GalleryNotFound, UsageError
 from voxedge.gallery.people import Floats
-from voxedge.gallery.store import shown
+from voxedge.gallery.urls import shown
 from voxedge.install import needs_extra
 
 _ABOUT = "voxedge"  # of the collection's metadata

@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from voxedge.errors import UsageError
 from voxedge.gallery.people import Floats
+
+SCHEMES = ("qdrant", "postgresql")
 
 
 class Store(Protocol):
@@ -49,13 +52,24 @@ class Store(Protocol):
         """Let go of the database."""
 
 
-def is_url(gallery: str) -> bool:
-    """Whether a gallery is in a database, and no file."""
-    return "://" in gallery
+def open_store(url: str) -> Store:
+    """Connect to a collection: ``qdrant:///folder/people``, ``qdrant://host:6333/people``,
+    ``postgresql://user@host/database#people``.
 
+    Raises:
+        UsageError: no such URL.
+        MissingExtra: the database's client is not installed.
+        GalleryError: the database cannot be reached.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme == "qdrant":
+        from voxedge.gallery.qdrant_store import QdrantStore
 
-def shown(url: str) -> str:
-    """A URL without user and password, for people."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=host, query="").geturl() if host else url.partition("?")[0]
+        return QdrantStore(url)
+    if scheme == "postgresql":
+        from voxedge.gallery.pgvector_store import PgvectorStore
+
+        return PgvectorStore(url)
+    raise UsageError(
+        f"no gallery can be at {scheme}://", f"{' or '.join(f'{each}://' for each in SCHEMES)}"
+    )
