@@ -80,6 +80,7 @@ def test_values_can_be_overridden_by_text():
         ("optimizer.learning_rate=-1", "above 0"),
         ("optimizer.learning_rate=nan", "above 0"),
         ("training.batch_size=1", "at least 2"),
+        pytest.param(f"loss.delta={'9' * 400}", "400 digits", id="400 digits"),
     ],
 )
 def test_impossible_values_are_refused(setting, message):
@@ -104,6 +105,10 @@ def test_unknown_recipes_and_broken_files_are_refused(tmp_path):
     (tmp_path / "broken.toml").write_text("name = ")
     with pytest.raises(UsageError, match="not valid TOML"):
         recipes.load(str(tmp_path / "broken.toml"))
+    for text in ("a = " + "[" * 5_000, "a = " + "9" * 5_000):
+        (tmp_path / "deep.toml").write_text(text)
+        with pytest.raises(UsageError, match="not valid TOML"):
+            recipes.load(str(tmp_path / "deep.toml"))
     (tmp_path / "odd.toml").write_text("training = 3")
     with pytest.raises(UsageError, match="must be a table"):
         recipes.load(str(tmp_path / "odd.toml"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
@@ -199,9 +200,10 @@ def load(name_or_path: str) -> Recipe:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{name_or_path} is not a recipe: {error}") from None
     try:
-        return Recipe.from_dict(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+        value = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, or a number of 4,300 digits
         raise UsageError(f"{name_or_path} is not valid TOML: {error}") from None
+    return Recipe.from_dict(value)
 
 
 def shipped_names() -> list[str]:
@@ -225,7 +227,7 @@ def parse_settings(settings: list[str]) -> dict[str, Any]:
             raise UsageError(f"--set {setting}: write section.key=value")
         try:
             changes[key.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             changes[key.strip()] = _unquoted(text.strip())
     return changes
 
@@ -259,6 +261,7 @@ def _value(hint: Any, value: Any, name: str) -> Any:  # noqa: ANN401 - TOML valu
         check(value in choices, f"{name}: one of {', '.join(choices)}, not {value!r}")
         return value
     if hint is float and type(value) is int:
+        check(abs(value) <= sys.float_info.max, f"{name}: a number of {len(str(value))} digits")
         return float(value)
     check(type(value) is hint, f"{name}: {hint.__name__} expected, not {value!r}")
     return value
