@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,26 @@ def voxedge(
     )
 
 
+@pytest.fixture
+def here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """``voxedge`` in ``tmp_path`` and in this process, which has imported PyTorch already."""
+    from voxedge.cli.app import run
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.delenv("VOXEDGE_MODEL", raising=False)
+
+    def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        words = [str(argument) for argument in arguments]
+        code = run(words)
+        return subprocess.CompletedProcess(words, code, *capsys.readouterr())
+
+    return call
+
+
 def records(text: str) -> list[dict]:
     """The JSON objects of lines."""
     return [json.loads(line) for line in text.splitlines()]
@@ -96,7 +116,7 @@ def make_workshop(folder: Path) -> Path:
     write_corpus(folder / "data")
     for name, pitch in SPEAKERS.items():
         soundfile.write(folder / f"{name}.wav", voice(pitch, 1.5, 999), RATE)
-    train = voxedge("train", "--epochs", "10", "--image-size", "48", cwd=folder)  # small: quick
+    train = voxedge("train", "--epochs", "10", "--image-size", "48", "--width", "0.25", cwd=folder)
     assert train.returncode == 0, train.stderr
     export = voxedge("export", "model.onnx", cwd=folder)
     assert export.returncode == 0, export.stderr

@@ -21,7 +21,7 @@ def test_train_tells_how_it_goes_and_what_to_type_next(workshop):
     assert (workshop / "runs" / "latest" / "metrics.json").is_file()
 
 
-def test_every_flag_reaches_the_recipe(tmp_path):
+def test_every_flag_reaches_the_recipe(here, tmp_path):
     write_corpus(tmp_path / "data", clips=4)
     flags = {
         "--epochs": ("training.epochs", 1),
@@ -50,7 +50,7 @@ def test_every_flag_reaches_the_recipe(tmp_path):
         for flag, (_, value) in flags.items()
         for word in (flag, "center" if flag == "--loss" else value)
     ]
-    done = voxedge("train", *words, "--set", "optimizer.schedule=step", cwd=tmp_path)
+    done = here("train", *words, "--set", "optimizer.schedule=step")
     assert done.returncode == 0, done.stderr
     from voxedge.train.run import find_run
 
@@ -79,10 +79,10 @@ def test_every_flag_reaches_the_recipe(tmp_path):
         (["--set", "model.trunk=vgg"], "there is no trunk 'vgg'"),
     ],
 )
-def test_flags_that_make_no_sense_are_refused_and_leave_nothing(tmp_path, flags, message):
+def test_flags_that_make_no_sense_are_refused_and_leave_nothing(here, tmp_path, flags, message):
     write_corpus(tmp_path / "data", clips=3)
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe\x00")
-    done = voxedge("train", *flags, cwd=tmp_path)
+    done = here("train", *flags)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert not (tmp_path / "runs").exists()

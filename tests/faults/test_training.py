@@ -11,7 +11,16 @@ import soundfile
 from tests.conftest import RATE, voice, voxedge, write_corpus
 from voxedge.cli.app import run
 
-QUICK = ("--image-size", "32", "--epochs", "1", "--set", "frontend.window_seconds=0.5")
+QUICK = (
+    "--image-size",
+    "32",
+    "--width",
+    "0.25",
+    "--epochs",
+    "1",
+    "--set",
+    "frontend.window_seconds=0.5",
+)
 
 
 @pytest.fixture

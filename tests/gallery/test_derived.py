@@ -137,7 +137,7 @@ def test_damaged_means_are_written_anew(mapped, damage):
 
 
 def test_without_a_place_for_means_they_stay_in_memory(mapped, monkeypatch):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("voxedge.gallery.derived.atomic_write", full)

@@ -75,7 +75,7 @@ def test_a_new_gallery_is_its_owners_alone(tmp_path):
     file.write(path, CONTENTS)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     for ending in report.EXPORTS:
-        exported = tmp_path / f"people{ending}"
+        exported = tmp_path / f"exported{ending}"
         report.export(CONTENTS, exported)
         assert stat.S_IMODE(exported.stat().st_mode) == 0o600
 
