@@ -92,6 +92,6 @@ def test_what_cannot_be_learned_is_refused(model_path, corpus_folder, tmp_path, 
     capsys.readouterr()
     words = ["distill", str(corpus_folder), "--teacher", str(model_path)]
     assert run([*words, "--out", str(tmp_path)]) == 2
-    assert "192 dimensions, the teacher's 640" in capsys.readouterr().err
+    assert "192 dimensions, the teacher's 256" in capsys.readouterr().err
     assert run([*words, "--set", "model.pooling=mean", "--set", "model.embedding_dim=64"]) == 2
     assert "model.embedding_dim would do nothing" in capsys.readouterr().err

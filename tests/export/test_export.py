@@ -58,7 +58,7 @@ def test_the_graph_has_the_documented_inputs_and_outputs(model_path, session):
     assert shapes == {
         "logits": ["batch", 4],
         "probabilities": ["batch", 4],
-        "embedding": ["batch", 640],
+        "embedding": ["batch", 256],
     }
     operators = {node.op_type for node in model.graph.node}
     assert not operators & {"STFT", "DFT", "Resize", "Loop", "If"}
@@ -70,7 +70,7 @@ def test_the_first_convolution_takes_one_channel(model_path):
     model = onnx.load(model_path)
     initializers = {i.name: i for i in model.graph.initializer}
     convolutions = [n for n in model.graph.node if n.op_type == "Conv"]
-    assert list(initializers[convolutions[0].input[1]].dims) == [64, 1, 7, 7]
+    assert list(initializers[convolutions[0].input[1]].dims) == [16, 1, 7, 7]
     producers = {name: node.op_type for node in model.graph.node for name in node.output}
     assert producers[convolutions[0].input[0]] != "Concat"
 
@@ -118,7 +118,7 @@ def test_the_metadata_is_complete(run, model_path):
     assert metadata.sample_rate == 16_000
     assert metadata.window_seconds == 3.0
     assert metadata.min_seconds == 0.25
-    assert metadata.embedding_dim == 640
+    assert metadata.embedding_dim == 256
     assert metadata.thresholds["clips"] == 4  # too few for any threshold
     assert set(metadata.thresholds["accept"].values()) == {None}
     assert metadata.temperature == run.metrics()["temperature"]

@@ -125,7 +125,7 @@ def test_a_model_file_gives_its_trunk_and_its_statistics(model_path, workshop):
 
 
 def test_a_model_file_of_another_trunk_or_a_missing_one_is_refused(model_path, tmp_path):
-    with pytest.raises(RunError, match=r"model\.width is 1\.0, not 0\.5"):
+    with pytest.raises(RunError, match=r"model\.width is 0\.25, not 0\.5"):
         build_trunk(ModelRecipe("resnet18", width=0.5), str(model_path))
     with pytest.raises(UsageError, match="no file"):
         build_trunk(ModelRecipe("resnet18"), str(tmp_path / "model.onnx"))
