@@ -81,8 +81,8 @@ def fuzz(name: str, seconds: int, seed: int = 0) -> tuple[int, list[str]]:
     """Fuzz one target; the number of executions, and the files of inputs that failed."""
     target, corpus = TARGETS[name], BUILD / name
     corpus.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(target.seeds()):
-        (corpus / f"seed-{number}").write_bytes(seed)
+    for number, content in enumerate(target.seeds()):
+        (corpus / f"seed-{number}").write_bytes(content)
     words = BUILD / f"{name}.dict"
     words.write_text("# of libFuzzer\n" + "".join(f'"{_escaped(word)}"\n' for word in target.words))
     before = set(BUILD.glob(f"{name}-*"))
