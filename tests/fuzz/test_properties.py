@@ -181,7 +181,9 @@ rows = st.lists(st.tuples(words, words, words), min_size=1, max_size=5)
     side=st.sampled_from(["", *SIDES]),
 )
 def test_any_table(rows, delimiter, end, encoding, side):
-    """Every row is a clip with its speaker, or the table is refused for a reason."""
+    """Every row but blank ones is a clip with its speaker, or the table is refused for a reason."""
+    # Python's writer quotes a carriage return only if lines end with one.
+    assume(end == "\r\n" or not any("\r" in text for row in rows for text in row))
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator=end)
     writer.writerows([("path", "speaker", "session", "split"), *((*row, side) for row in rows)])
@@ -196,7 +198,8 @@ def test_any_table(rows, delimiter, end, encoding, side):
         twice = len(set(names)) < len(names) or lookalikes(wanted)
         assert blank or twice or "\0" in text.getvalue()
         return
-    expected = [(*row[:1], speaker_name(row[1]), row[2], side or None) for row in sorted(rows)]
+    full = sorted(row for row in rows if any(map(str.strip, (*row, side))))
+    expected = [(*row[:1], speaker_name(row[1]), row[2], side or None) for row in full]
     read = [(clip.name, clip.speaker, clip.session, clip.split) for clip in found.clips]
     assert read == expected
 
