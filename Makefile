@@ -56,7 +56,7 @@ web: setup  ## build the page of voxedge web from voxedge/web/source (needs Node
 	@$(BIN)/python -m voxedge.web.pack voxedge/web/source build/web
 
 fuzz: .venv/fuzz  ## fuzz all that reads files of strangers, for an hour (make fuzz SECONDS=60: a minute)
-	@$(BIN)/python -m bench.fuzz --seconds $(or $(SECONDS),3600) --seed $(or $(SEED),0)
+	@$(BIN)/python -m bench.fuzz --seconds $(or $(SECONDS),3600) --seed $(or $(SEED),0) --runs $(or $(RUNS),-1)
 
 .venv/fuzz: .venv/ready
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fuzz]'

@@ -45,6 +45,7 @@ def main(
     seconds: Annotated[float, typer.Option(help="For all targets together.")] = 3_600.0,
     target: Annotated[str | None, typer.Option(help="Some of them, with commas.")] = None,
     seed: Annotated[int, typer.Option(help="Of what is tried; 0: another every time.")] = 0,
+    runs: Annotated[int, typer.Option(help="The most of each target; -1: no limit.")] = -1,
     record: Annotated[
         bool, typer.Option("--record", help="Write the counts to bench/fuzz.json.")
     ] = False,
@@ -57,7 +58,7 @@ def main(
     failed: list[str] = []
     began = time.monotonic()
     for name in names:
-        counts[name], found = fuzz(name, max(1, round(seconds / len(names))), seed)
+        counts[name], found = fuzz(name, max(1, round(seconds / len(names))), seed, runs)
         failed += found
         print(
             f"{name:<12} {counts[name]:>10,} executions  {'FAILED' if found else 'ok'}", flush=True
@@ -77,7 +78,7 @@ def main(
         raise VoxedgeError(f"inputs that fail: {', '.join(failed)}")
 
 
-def fuzz(name: str, seconds: int, seed: int = 0) -> tuple[int, list[str]]:
+def fuzz(name: str, seconds: int, seed: int = 0, runs: int = -1) -> tuple[int, list[str]]:
     """Fuzz one target; the number of executions, and the files of inputs that failed."""
     target, corpus = TARGETS[name], BUILD / name
     corpus.mkdir(parents=True, exist_ok=True)
@@ -89,7 +90,7 @@ def fuzz(name: str, seconds: int, seed: int = 0) -> tuple[int, list[str]]:
     options = (
         *(f"-max_total_time={seconds}", f"-timeout={_SLOWEST}", f"-rss_limit_mb={_MOST_MEMORY}"),
         *(f"-max_len={target.longest}", f"-artifact_prefix={BUILD / name}-", f"-dict={words}"),
-        *("-print_final_stats=1", f"-seed={seed}", str(corpus)),
+        *("-print_final_stats=1", f"-seed={seed}", f"-runs={runs}", str(corpus)),
     )
     log = BUILD / f"{name}.log"
     with log.open("wb") as output, TemporaryDirectory(dir=_memory()) as folder:
