@@ -67,7 +67,7 @@ class Answer(NamedTuple):
     rank: int  # of the true speaker, 0 being the best; K or more if the model named nobody
     windows: int
     predictions: tuple[tuple[str, float], ...]  # the best five speakers with their probabilities
-    score: float | None = None  # that one of the speakers was heard; None: nobody was named
+    score: float | None = None  # that it is one of the speakers; None: nobody was named
 
     @property
     def probability(self) -> float:

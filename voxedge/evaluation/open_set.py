@@ -138,14 +138,14 @@ def curve_of(
     if stranger_weights is None:
         stranger_weights = np.ones(len(trials.strangers))
     own, others = np.zeros(len(trials.known)), np.zeros(len(trials.strangers))
-    thresholds, (right, heard, passed) = accepted(
+    thresholds, (right, detected, passed) = accepted(
         np.concatenate([trials.known, trials.strangers]),
         np.concatenate([known_weights * trials.right, others]),
         np.concatenate([known_weights, others]),
         np.concatenate([own, stranger_weights]),
     )
     total = known_weights.sum()
-    return Curve(thresholds, passed / stranger_weights.sum(), right / total, 1 - heard / total)
+    return Curve(thresholds, passed / stranger_weights.sum(), right / total, 1 - detected / total)
 
 
 def _trials(known: Sequence[Record], unseen: Sequence[Record], condition: str) -> Trials:
