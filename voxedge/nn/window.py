@@ -43,9 +43,11 @@ class Window(nn.Module):
         batch, samples = pcm.shape
         valid = torch.clamp(lengths, min=1, max=samples).int().unsqueeze(1).expand(batch, 1)
         # This is positions % valid, but an integer remainder takes three times as long. The inverse
-        # is too large by less than a sample, so that no whole quotient is rounded down.
+        # is too large by less than a sample, so that no whole quotient is rounded down. A factor of
+        # 1 + 0.5 / W would be dropped by the exporter, which takes it for 1 if W exceeds 50,000.
         real = torch.float32 if self.samples < _FLOAT64_FROM else torch.float64
-        repeats = (positions.to(real) * ((1 + 0.5 / self.samples) / valid.to(real))).int()
+        inverse = (self.samples + 0.5) / (valid.to(real) * self.samples)
+        repeats = (positions.to(real) * inverse).int()
         window = pcm.gather(1, positions - repeats * valid)
         if self.padding == "zero":
             window = window * (positions < valid)
