@@ -26,6 +26,7 @@ from voxedge.errors import ParityError
 from voxedge.model_file.reader import read_model
 from voxedge.nn.speaker_net import ExportedNet, SpeakerNet
 from voxedge.nn.trunks import TRUNKS
+from voxedge.nn.window import Window
 from voxedge.train.build import build_frontend, build_net, load_net
 from voxedge.train.recipe_sections import FrontendRecipe
 from voxedge.train.run import find_run
@@ -78,6 +79,17 @@ def test_consecutive_integers_become_a_range():
     (sequence,) = [node for node in model.graph if node.op_type == "Range"]
     assert [int(value.const_value.numpy()) for value in sequence.inputs] == [0, 2 * WINDOW, 1]
     assert not compress_constants(model)
+
+
+def test_a_long_window_repeats_a_clip_at_its_length():
+    """The exporter once took the factor 1 + 0.5 / 64,000 for 1: samples were off by one clip."""
+    window = Window(64_000, "repeat")
+    model = trace_module(window, (torch.zeros(2, 9), torch.tensor([9])), ["samples"])
+    session = onnxruntime.InferenceSession(serialise(model))
+    for length in (4_001, 21_333, 21_334, 63_999):
+        clip = np.arange(length, dtype=np.float32)
+        (samples,) = session.run(None, {"pcm": clip[None], "lengths": np.array([length])})
+        np.testing.assert_array_equal(samples[0], np.resize(clip, 64_000))
 
 
 def test_a_table_of_sums_becomes_one_vector_per_axis():

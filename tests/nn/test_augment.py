@@ -101,11 +101,16 @@ def test_a_recorded_room_is_convolved_from_its_direct_path_on():
     assert 4 <= recorded.sum() <= 12
 
 
-def test_synthetic_rooms_decay_within_a_second():
-    for room in synthetic_rooms(RATE, 20):
+def test_synthetic_rooms_are_of_all_sizes():
+    times = []
+    for room in synthetic_rooms(RATE, 64):
         energy = room.square()
         assert room[0] == 1  # the direct path
-        assert energy[-RATE // 20 :].mean() < 0.05 * energy[RATE // 100 : RATE // 10].mean()
+        first, second = (energy[n * RATE // 10 : (n + 1) * RATE // 10].mean() for n in (1, 2))
+        times.append(0.6 / float(torch.log10(first / second)))  # seconds until it is 60 dB lower
+    assert 0.1 < min(times) < 0.3
+    assert 3 < max(times) < 6
+    assert 0.5 < float(np.median(times)) < 1.2
 
 
 def test_a_telephone_loses_the_edges_of_the_band():

@@ -6,7 +6,7 @@ import torchvision
 from torch import nn
 
 from voxedge.nn.speaker_net import SpeakerNet
-from voxedge.nn.trunks import TRUNKS, pool_statistics
+from voxedge.nn.trunks import TRUNKS, leave_out_stem_pool, pool_statistics
 from voxedge.train.build import build_frontend
 from voxedge.train.recipe_sections import FrontendRecipe
 
@@ -59,9 +59,12 @@ def test_vgg_is_torchvisions_without_its_classifier():
     assert {k: v.shape for k, v in trunk.state_dict().items()} == names
 
 
+@pytest.mark.parametrize("stem_pool", [True, False])
 @pytest.mark.parametrize(("rows", "columns"), [(32, 32), (80, 159), (65, 33)])
-def test_statistics_pooling_keeps_the_rows_of_a_resnet(rows, columns):
+def test_statistics_pooling_keeps_the_rows_of_a_resnet(rows, columns, stem_pool):
     trunk, _ = TRUNKS["resnet18"](0.25)
+    if not stem_pool:
+        leave_out_stem_pool(trunk)
     assert pool_statistics(trunk, rows, 24) == 24
     embedding = trunk(torch.randn(2, 3, rows, columns))
     assert embedding.shape == (2, 24)

@@ -15,7 +15,7 @@ def test_window_repeats_short_clips_and_cuts_long_ones(length):
     np.testing.assert_array_equal(window.numpy(), expected)
 
 
-@pytest.mark.parametrize("window", [48_000, (1 << 21) - 1, 1 << 21])
+@pytest.mark.parametrize("window", [48_000, 64_000, (1 << 21) - 1, 1 << 21])
 def test_clips_are_repeated_at_whole_lengths(window):
     """The length's inverse is rounded: no neighbour of the right sample may be taken."""
     for length in (3, 41, 399, 4001, window // 3, window - 1, window, window + 1):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from voxedge import base
 from voxedge.cli import console, options
 from voxedge.errors import UsageError
 from voxedge.install import needs_extra
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from voxedge.train.progress import StepProgress
 
 _TEACHING = "Teaching"
+_RECIPE = "distill"
 _DEFAULT_OUT = Path("runs/distilled")
 
 app = options.command_app()
@@ -43,7 +45,7 @@ def distill(
     ] = _DEFAULT_OUT,
     recipe: Annotated[
         str, typer.Option(help="Front end, network, optimiser and augmentation.")
-    ] = "base",
+    ] = _RECIPE,
     settings: options.Settings = None,
     steps: Annotated[
         int, typer.Option(min=1, help="Batches in all.", rich_help_panel=_TEACHING)
@@ -155,7 +157,9 @@ def distill(
             f"EER on speakers that were held out: {100 * eer:.1f} %;"
             f" the teacher's {100 * teachers:.1f} %"
         )
-    words = ["--recipe", recipe, "--init", str(out / STUDENT)]
+    # The recipe that trains from such a network; a recipe of one's own may do both.
+    trains = base.NAME if recipe == _RECIPE else recipe
+    words = ["--recipe", trains, "--init", str(out / STUDENT)]
     words += [word for each in settings or [] for word in ("--set", each)]
     console.say(f"next: voxedge train {shlex.join(words)}")
 

@@ -14,7 +14,7 @@ from voxedge.errors import EnrolmentError, SomeFilesFailed
 from voxedge.gallery.enrolment import ClipReport, Enrolment
 from voxedge.gallery.gallery import Gallery
 from voxedge.gallery.people import WANTED_SECONDS
-from voxedge.inference.identifier import Identifier
+from voxedge.inference.identifier import Identifier, default_embedding_model
 from voxedge.text import printable
 
 app = options.command_app()
@@ -30,7 +30,7 @@ def enroll(
         ),
     ],
     gallery: options.GalleryFile = options.DEFAULT_PEOPLE,
-    model: options.ModelFile = None,
+    model: options.EmbeddingModel = None,
     keep_clips: Annotated[
         bool,
         typer.Option("--keep-clips", help="Keep the samples, to migrate to another model later."),
@@ -50,7 +50,8 @@ def enroll(
     Nothing is written if a clip is of another voice, or the person is enrolled under another name.
     Clips that are too short, too quiet, clipped or without speech are left out.
     """
-    people = Gallery(gallery, Identifier(model, device=device, any_sound=any_sound))
+    chosen = model or default_embedding_model()
+    people = Gallery(gallery, Identifier(chosen, device=device, any_sound=any_sound))
     search = Search(clips, Limits().max_bytes)
     try:
         done = people.enroll(name, search.sources(), keep_clips=keep_clips, force=force)

@@ -56,7 +56,7 @@ def export(
         typer.Option(
             "--model",
             help="With --gallery: the model file that it belongs to.",
-            show_default="$VOXEDGE_MODEL, else model.onnx",
+            show_default="$VOXEDGE_MODEL, else model.onnx, else base",
         ),
     ] = None,
     impostors: Annotated[
@@ -191,9 +191,11 @@ def _export_people(
     with needs_extra("export"):
         from voxedge.export.people import export_people
     from voxedge.gallery.gallery import Gallery
-    from voxedge.inference.identifier import Identifier
+    from voxedge.inference.identifier import Identifier, default_embedding_model
 
-    people = Gallery(path, Identifier(embeddings, device="cpu", any_sound=True))
+    people = Gallery(
+        path, Identifier(embeddings or default_embedding_model(), device="cpu", any_sound=True)
+    )
     done = export_people(people, model, data=data, licence=licence, say=console.say)
     _show_parity("parity with identify --gallery", done.parity)
     for share, line in done.metadata.gallery["thresholds"].items():

@@ -176,7 +176,7 @@ def migrate(
 def calibrate(
     data: options.Corpus,
     gallery: options.GalleryFile = options.DEFAULT_PEOPLE,
-    model: options.ModelFile = None,
+    model: options.EmbeddingModel = None,
 ) -> None:
     """Measure the thresholds of a model file on strangers: three clips or more of each speaker."""
     from voxedge.data.manifest import read_manifest

@@ -23,7 +23,7 @@ from voxedge.audio.limits import Limits
 from voxedge.cli import console, options
 from voxedge.cli.limit import Limit
 from voxedge.errors import NotAFile, SomeFilesFailed, UnreadableAudio, UsageError
-from voxedge.inference.identifier import Identifier
+from voxedge.inference.identifier import Identifier, default_embedding_model
 from voxedge.inference.prediction import Failure, Prediction
 from voxedge.text import printable
 
@@ -133,7 +133,7 @@ def identify(
     least = min_seconds or 0.0  # the model file's own minimum holds in any case
     limits = Limits(min_rate, max_rate, max_channels, max_seconds, max_bytes, least)
     identifier = Identifier(
-        model,
+        model or (None if gallery is None else default_embedding_model()),
         device=device,
         threads=threads,
         batch_size=batch_size,

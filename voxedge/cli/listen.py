@@ -12,7 +12,7 @@ import typer
 from voxedge.cli import console, options
 from voxedge.cli.limit import Limit
 from voxedge.cli.naming import choose_namer
-from voxedge.inference.identifier import Identifier
+from voxedge.inference.identifier import Identifier, default_embedding_model
 from voxedge.text import printable
 from voxedge.timeline.listening import Update, listen
 from voxedge.timeline.microphone import Microphone, microphones
@@ -49,7 +49,8 @@ def listen_command(
         rows = [(f"{m.number}", m.name, f"{m.channels}", f"{m.rate}") for m in microphones()]
         console.show_table("", ["number", "name", "channels", "Hz"], rows)
         return 0
-    identifier = Identifier(model, device=device)
+    chosen = model or (None if gallery is None else default_embedding_model())
+    identifier = Identifier(chosen, device=device)
     for note in identifier.notes:
         console.warn(note)
     if gallery is None:

@@ -123,6 +123,13 @@ Device: TypeAlias = Annotated[
 ModelFile: TypeAlias = Annotated[
     str | None, typer.Option(help="Model file.", show_default="$VOXEDGE_MODEL, else model.onnx")
 ]
+EmbeddingModel: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        help="Model file; base is the network that ships.",
+        show_default="$VOXEDGE_MODEL, else model.onnx, else base",
+    ),
+]
 AnySound: TypeAlias = Annotated[
     bool, typer.Option("--any-sound", help="Also noise and music: do not look for speech.")
 ]

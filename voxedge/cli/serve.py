@@ -10,7 +10,7 @@ import typer
 
 from voxedge.cli import console, options
 from voxedge.errors import UsageError
-from voxedge.inference.identifier import Identifier
+from voxedge.inference.identifier import Identifier, default_embedding_model
 from voxedge.install import needs_extra
 from voxedge.threads import available_processors
 
@@ -88,7 +88,8 @@ def serve(
         decoders=decoders or available_processors(),
     )
     require_key(host, settings)
-    identifier = Identifier(model, device=device, threads=threads, batch_size=batch_size)
+    chosen = model or (None if gallery is None else default_embedding_model())
+    identifier = Identifier(chosen, device=device, threads=threads, batch_size=batch_size)
     for note in identifier.notes:
         console.warn(note)
     metrics = ServiceMetrics()

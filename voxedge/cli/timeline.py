@@ -16,7 +16,7 @@ from voxedge.cli.limit import Limit
 from voxedge.cli.naming import choose_namer
 from voxedge.errors import UsageError
 from voxedge.files import atomic_write
-from voxedge.inference.identifier import Identifier
+from voxedge.inference.identifier import Identifier, default_embedding_model
 from voxedge.text import printable
 from voxedge.timeline.clustering import SpeakerCount
 from voxedge.timeline.picture import draw, require_matplotlib
@@ -37,7 +37,7 @@ app = options.command_app()
 @app.command()
 def timeline(
     path: Annotated[str, typer.Argument(metavar="RECORDING", help="A file.")],
-    model: options.ModelFile = None,
+    model: options.EmbeddingModel = None,
     gallery: Annotated[
         str | None,
         typer.Option(
@@ -94,7 +94,8 @@ def timeline(
         require_matplotlib()
     if alike is not None and not -1 <= alike <= 1:
         raise UsageError(f"a cosine is between -1 and 1, not {alike}")
-    identifier = Identifier(model, device=device, threads=threads, batch_size=batch_size)
+    chosen = model or default_embedding_model()
+    identifier = Identifier(chosen, device=device, threads=threads, batch_size=batch_size)
     for note in identifier.notes:
         console.warn(note)
     settings = Settings(count, alike, strict=strict)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from voxedge import base
 from voxedge.cli import console, options
 from voxedge.cli.recipe_flags import PANELS, with_recipe_flags
 from voxedge.errors import UsageError
@@ -70,7 +72,7 @@ def train(
     Clips are split into training, validation and test sides. Ctrl-C saves; voxedge train --resume
     goes on. Unusable clips are named and left out. Defaults are those of the default recipe.
     """
-    chosen = None if resume else load(recipe or _recipe_for(changes.get("model.trunk", "")))
+    chosen = None if resume else load(recipe or _recipe_for(changes))
     form = _center_form(loss, changes.pop("loss.center", None), chosen)
     changes |= ({} if form is None else {"loss.center": form}) | parse_settings(settings or [])
     if resume and (recipe or set(changes) - {"training.epochs"}):
@@ -184,9 +186,11 @@ def with_frozen_share(recipe: Recipe, split: Split) -> Recipe:
     return settled
 
 
-def _recipe_for(trunk: str) -> str:
-    """The recipe where none is named: a model file as the trunk has its own."""
-    return "pretrained" if trunk.endswith(SUFFIX) else "default"
+def _recipe_for(changes: Mapping[str, Any]) -> str:
+    """The recipe where none is named: a model file as the trunk and the base network have one."""
+    if changes.get("model.trunk", "").endswith(SUFFIX):
+        return "pretrained"
+    return base.NAME if changes.get("model.init") == base.NAME else "default"
 
 
 def _center_form(loss: str | None, form: str | None, recipe: Recipe | None) -> str | None:

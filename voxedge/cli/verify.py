@@ -11,7 +11,7 @@ import typer
 from voxedge.cli import console, options
 from voxedge.gallery.gallery import Gallery
 from voxedge.gallery.verification import Verification, verify_clips
-from voxedge.inference.identifier import Identifier
+from voxedge.inference.identifier import Identifier, default_embedding_model
 from voxedge.text import printable
 
 DIFFERENT = 7  # exit code
@@ -32,7 +32,7 @@ def verify(
         ),
     ] = None,
     trust: options.Trust = None,
-    model: options.ModelFile = None,
+    model: options.EmbeddingModel = None,
     accept: options.Accept = options.DEFAULT_SHARE,
     cosine: options.Cosine = None,
     device: options.Device = "auto",
@@ -40,7 +40,8 @@ def verify(
     as_json: options.Json = False,
 ) -> int:
     """Decide whether A and B are the same voice: exit code 0 if so, 7 if not."""
-    identifier = Identifier(model, device=device, any_sound=any_sound)
+    chosen = model or default_embedding_model()
+    identifier = Identifier(chosen, device=device, any_sound=any_sound)
     if gallery is None:
         options.require_gallery(trust)
         found = verify_clips(identifier, first, second, accept=accept, cosine=cosine)

@@ -43,8 +43,7 @@ class Gallery(Naming):
 
     Args:
         path: the gallery's file; the first ``enroll`` makes it.
-        model: the model file, or one that is open; by default ``$VOXEDGE_MODEL``, else
-            ``model.onnx``. It is opened when a clip is to be embedded.
+        model: see ``Naming``.
         say: gets a line before what takes minutes: the index of more than 100,000 people.
         trust: the file of a public key. A gallery that is not signed by it is refused, and the
             gallery is not changed, which would take its signature off.

@@ -14,7 +14,7 @@ from voxedge.errors import ForeignModel
 from voxedge.gallery.people import GalleryModel
 from voxedge.gallery.recognition import Recogniser
 from voxedge.gallery.thresholds import DEFAULT_ACCEPT
-from voxedge.inference.identifier import Identifier
+from voxedge.inference.identifier import Identifier, default_embedding_model
 from voxedge.inference.prediction import Failure, Prediction, Threshold
 
 
@@ -23,7 +23,8 @@ class Naming(ABC):
 
     Args:
         model: the model file, or one that is open; by default ``$VOXEDGE_MODEL``, else
-            ``model.onnx``. It is opened when a clip is to be embedded.
+            ``model.onnx`` if there is one, else the base network. It is opened when a clip is to be
+            embedded.
     """
 
     def __init__(self, model: Identifier | str | os.PathLike[str] | None) -> None:
@@ -37,7 +38,7 @@ class Naming(ABC):
             ModelError: it is missing, or not safe to run.
         """
         if not isinstance(self._model, Identifier):
-            self._model = Identifier(self._model)
+            self._model = Identifier(self._model or default_embedding_model())
         return self._model
 
     def identify(

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from threading import Lock
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from voxedge import base
 from voxedge.audio.limits import Limits, Samples
 from voxedge.audio.load import Audio, Source
 from voxedge.audio.windows import Batch, Policy
@@ -44,7 +46,7 @@ class Identifier:
     """A model file, loaded and ready; may be shared between threads.
 
     Args:
-        model: the file; by default ``$VOXEDGE_MODEL``, else ``model.onnx``.
+        model: the file, or ``base``; by default ``$VOXEDGE_MODEL``, else ``model.onnx``.
         device: a key of ``voxedge.inference.session.PROVIDERS``, or ``auto``: CUDA where it loads,
             else the CPU.
         threads: threads that compute; by default as many as processors this process may use. They
@@ -327,3 +329,9 @@ class Identifier:
 def default_model() -> str:
     """The model file that is used where none is named."""
     return os.environ.get(MODEL_VARIABLE) or DEFAULT_MODEL
+
+
+def default_embedding_model() -> str:
+    """The same where embeddings suffice: the base network if there is no ``model.onnx``."""
+    chosen = default_model()
+    return base.NAME if chosen == DEFAULT_MODEL and not Path(chosen).exists() else chosen

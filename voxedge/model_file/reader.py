@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+from voxedge.base import model_path
 from voxedge.errors import ModelError, ModelNotFound
 from voxedge.model_file.metadata import KEY, Metadata, require
 from voxedge.model_file.seal import digest
@@ -55,7 +56,7 @@ def read_model(path: str | Path) -> ModelFile:
         ModelNotFound: there is no such file.
         ModelError: it is not a voxedge model, or is damaged or unsafe.
     """
-    path = Path(path)
+    path = model_path(path)
     data, state = _read_file(path)
     try:
         found = skeleton(data)

@@ -19,8 +19,10 @@ from torch import Tensor, nn
 
 from voxedge.nn.window import Window
 
-_SYNTHETIC_ROOMS = 256  # where no recorded ones are given
-_ROOM_SECONDS = 1.0
+_SYNTHETIC_ROOMS = 128
+_ROOM_SECONDS = 2.0  # that are kept of a synthetic room
+_REVERBERATION = (0.15, 4.0)  # seconds, range of their reverberation times: a cupboard to a church
+_DIRECT = (-14.0, 12.0)  # dB, range of their direct-to-reverberant ratios
 _NOISE_PERIOD = 1 << 14  # samples after which a synthetic noise repeats
 _SPECTRUM_POINTS = 8  # frequencies at which the level of a synthetic noise is drawn
 _LOUDNESS_POINTS = (5, 40)  # moments at which its loudness is drawn: slow and fast changes
@@ -87,7 +89,8 @@ class WaveAugment(nn.Module):
         self.samples = window.samples
         self.shortest = round(_SHORTEST * sample_rate)
         self.noises = [noise - noise.mean() for noise in noises]
-        responses = [*rooms, *synthetic_rooms(sample_rate, len(rooms) or _SYNTHETIC_ROOMS)]
+        self.recorded = len(rooms)
+        responses = [*rooms, *synthetic_rooms(sample_rate, _SYNTHETIC_ROOMS)]
         longest = self.samples + max(map(len, responses))
         self.n_fft = 1 << (longest - 2).bit_length()
         spectra = [torch.fft.rfft(_from_direct_path(room), self.n_fft) for room in responses]
@@ -139,7 +142,7 @@ class WaveAugment(nn.Module):
         if not len(rows):
             return window
         response = torch.ones(len(window), len(self.hertz), dtype=torch.cfloat).to(window.device)
-        response[reverberant] = self.rooms[draw.index(len(self.rooms), len(reverberant))]
+        response[reverberant] = self.rooms[self._some_rooms(len(reverberant), draw)]
         telephones = len(narrow) // 2  # the first of them
         low = draw.between(*_LOWER_EDGES, len(narrow))
         high = draw.between(*_UPPER_EDGES, len(narrow))
@@ -154,6 +157,14 @@ class WaveAugment(nn.Module):
         coded = narrow[:telephones]
         codes = audio.mu_law_encoding(window[coded].clamp(-1, 1), 256)
         return window.index_put((coded,), audio.mu_law_decoding(codes, 256))
+
+    def _some_rooms(self, count: int, draw: _Draw) -> Tensor:
+        """Indices of rooms: recorded ones, where there are some, as often as synthetic ones."""
+        chosen = self.recorded + draw.index(len(self.rooms) - self.recorded, count)
+        if self.recorded:
+            recorded = draw.rows(1 / 2, count)
+            chosen[recorded] = draw.index(self.recorded, len(recorded))
+        return chosen
 
     def _noise(self, window: Tensor, noisy: Tensor, draw: _Draw) -> Tensor:
         """Noise of any level for the rows int64 [N] of a batch [B, W] -> [N, W]."""
@@ -231,18 +242,22 @@ def add_noise(speech: Tensor, noise: Tensor, snr: Tensor) -> Tensor:
 def synthetic_rooms(sample_rate: int, count: int, seed: int = 0) -> list[Tensor]:
     """Impulse responses [S] of random rooms: a direct path, then noise that decays exponentially.
 
-    Such noise models the late part of a diffuse field (Polack 1988). Reverberation times are 0.1 to
-    0.8 s, direct-to-reverberant ratios -4 to 12 dB; high frequencies are weaker in the tail.
+    Such noise models the late part of a diffuse field (Polack 1988). Reverberation times are 0.15
+    to 4 s, each octave as often as the next, direct-to-reverberant ratios -14 to 12 dB; high
+    frequencies are weaker in the tail.
     """
     generator = torch.Generator().manual_seed(seed)
     time = torch.arange(round(_ROOM_SECONDS * sample_rate)) / sample_rate
     rooms = []
+    shortest, longest = _REVERBERATION
     for decay, ratio, dull, delay in torch.rand(count, 4, generator=generator).tolist():
-        tail = torch.randn(len(time), generator=generator) * 10 ** (-3 * time / (0.1 + 0.7 * decay))
+        reverberation = shortest * (longest / shortest) ** decay
+        tail = torch.randn(len(time), generator=generator) * 10 ** (-3 * time / reverberation)
         taps = torch.exp(-torch.arange(8) * (0.5 + 2.5 * dull))
         tail = audio.convolve(tail, taps)[: len(time)]
         tail[: round((0.001 + 0.009 * delay) * sample_rate)] = 0
-        tail = tail / tail.square().sum().sqrt() * 10 ** ((4 - 16 * ratio) / 20)
+        direct = _DIRECT[0] + (_DIRECT[1] - _DIRECT[0]) * ratio
+        tail = tail / tail.square().sum().sqrt() * 10 ** (-direct / 20)
         tail[0] = 1
         rooms.append(tail)
     return rooms

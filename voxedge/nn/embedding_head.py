@@ -16,19 +16,20 @@ _SMALLEST = 1e-9  # variance of embeddings that do not vary
 
 
 class EmbeddingHead(nn.Module):
-    """Unit embedding -> linear map -> logits.
+    """Embedding -> linear map -> logits.
 
     Args:
         head: mapped embedding -> logits.
+        neck: the linear map, if it is there already.
     """
 
-    def __init__(self, head: nn.Linear | CosineHead) -> None:
+    def __init__(self, head: nn.Linear | CosineHead, neck: nn.Linear | None = None) -> None:
         super().__init__()
-        self.neck = nn.Linear(head.in_features, head.in_features)
+        self.neck = nn.Linear(head.in_features, head.in_features) if neck is None else neck
         self.head = head
 
     def forward(self, embedding: Tensor) -> Tensor:
-        """Unit embeddings [B, E] -> logits [B, K]."""
+        """Embeddings [B, E] -> logits [B, K]."""
         logits: Tensor = self.head(self.neck(embedding))
         return logits
 

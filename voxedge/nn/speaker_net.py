@@ -65,6 +65,7 @@ class SpeakerNet(nn.Module):
         head: embedding -> logits; before a ``CosineHead`` the features are batch-normalised.
         statistics: how many of the embedding's dimensions, the last ones, come from
             ``VoiceStatistics`` and not from the trunk.
+        neck: features -> embedding, in place of that batch norm.
 
     ``discriminant``, where training ends with one, is asked beside the head. The logits of a short
     clip are multiplied by (clip length / window length) ** ``duration_exponent``, so that its
@@ -78,6 +79,7 @@ class SpeakerNet(nn.Module):
         trunk: nn.Module,
         head: Head,
         statistics: int = 0,
+        neck: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.frontend = frontend
@@ -85,8 +87,10 @@ class SpeakerNet(nn.Module):
         self.bypass: VoiceStatistics | None = None
         if statistics:
             self.bypass = VoiceStatistics(frontend.image_size, statistics)
-        cosine = isinstance(head, CosineHead)
-        self.neck = nn.BatchNorm1d(head.in_features) if cosine else nn.Identity()
+        if neck is None:
+            cosine = isinstance(head, CosineHead)
+            neck = nn.BatchNorm1d(head.in_features) if cosine else nn.Identity()
+        self.neck = neck
         self.head = head
         self.discriminant: Discriminant | None = None
         self.duration_exponent = 0.0

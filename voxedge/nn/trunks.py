@@ -19,7 +19,7 @@ from voxedge.nn.pooling import StatisticsPooling
 
 _IMAGE_CHANNELS = 3  # at any width
 _NORM = nn.BatchNorm2d
-_HALVED = 32  # a ResNet halves the image five times, rounding up
+_HALVED = 16  # a ResNet halves the image four times, rounding up, and once more if its stem pools
 _MULTIPLE = 8  # channels are a multiple of it, as vector units work on so many at a time
 
 #: Width, a factor for the channels of every layer -> a module [B, 3, P, P] -> [B, E], and E.
@@ -58,6 +58,18 @@ def _scale_channels(trunk: nn.Module, width: float) -> None:
                 setattr(parent, name, nn.BatchNorm2d(_scaled(layer.num_features, width)))
 
 
+def leave_out_stem_pool(resnet: nn.Module) -> None:
+    """Take the max pooling behind the first convolution out of a ResNet's trunk.
+
+    Its maps keep twice the rows and columns, as ResNets of speaker recognition have it (Zeinali et
+    al. 2019, "BUT system description to VoxCeleb speaker recognition challenge 2019", table 2).
+
+    Args:
+        resnet: built by ``TRUNKS``; it is changed.
+    """
+    resnet.maxpool = nn.Identity()
+
+
 def pool_statistics(resnet: nn.Module, image_rows: int, embedding_dim: int) -> int:
     """Replace the mean over the image of a ResNet's trunk by statistics over time of each row.
 
@@ -72,7 +84,9 @@ def pool_statistics(resnet: nn.Module, image_rows: int, embedding_dim: int) -> i
         E.
     """
     channels = [layer.num_features for layer in resnet.modules() if isinstance(layer, _NORM)][-1]
-    statistics = 2 * channels * math.ceil(image_rows / _HALVED)
+    pooled = not isinstance(resnet.maxpool, nn.Identity)
+    rows = math.ceil(image_rows / (_HALVED * (2 if pooled else 1)))
+    statistics = 2 * channels * rows
     resnet.avgpool = StatisticsPooling()
     resnet.fc = nn.Sequential(nn.BatchNorm1d(statistics), nn.Linear(statistics, embedding_dim))
     return embedding_dim

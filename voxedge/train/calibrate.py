@@ -82,8 +82,8 @@ class Judge:
         """
         found = {"clean": self.scores("validation", "all")}
         count = judged_copies(len(found["clean"].truth))
-        for way in _known(augment, _COPIES):
-            transform = _degraded(augment, way, self.net, random())
+        for way in known(augment, _COPIES):
+            transform = degraded(augment, way, self._window, random())
             copies = [self.scores("validation", "all", transform) for _ in range(count)]
             found[way] = LabelledScores.concatenate(copies)
         return found
@@ -95,11 +95,11 @@ class Judge:
         segments = reduce(add, (self._moments(self._segment(place)) for place in _PLACES))
         segments = segments * (1 / len(_PLACES))
         first, others = self._moments(None) + segments, None
-        for way in _known(augment, ("rooms",)):
-            transform = _degraded(augment, way, self.net, random())
+        for way in known(augment, ("rooms",)):
+            transform = degraded(augment, way, self._window, random())
             first = first + self._moments(transform) * _IN_ROOMS
-        for way in _known(augment, _COPIES):
-            transform = _degraded(augment, way, self.net, random())
+        for way in known(augment, _COPIES):
+            transform = degraded(augment, way, self._window, random())
             for _ in range(_COPIES[way]):
                 others = (segments if others is None else others) + self._moments(transform)
         return Lessons(first, others)
@@ -108,16 +108,12 @@ class Judge:
         """What it says of a segment of each clip, from its beginning."""
         return self.scores(side, "first", self._segment(0.0))
 
+    @property
+    def _window(self) -> int:
+        return self.net.frontend.window.samples
+
     def _segment(self, place: float) -> Transform:
-        """Cut a segment out of every window, or keep all of a window that is as short."""
-        size = round(_SEGMENT * self.net.frontend.window.samples)
-
-        def transform(pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-            starts = ((lengths - size).clamp(min=0) * place).long()
-            columns = starts.unsqueeze(1) + torch.arange(size, device=pcm.device)
-            return pcm.gather(1, columns), lengths.clamp(max=size)
-
-        return transform
+        return segment(self._window, place)
 
     def _moments(self, transform: Transform | None) -> Moments:
         entries = self.split.of(self.corpus.entries, "train")
@@ -155,17 +151,34 @@ def judged_copies(clips: int) -> int:
     return min(_JUDGED, max(1, _ENOUGH // clips))
 
 
-def _known(augment: WaveAugment | None, ways: Iterable[str]) -> list[str]:
+def segment(window: int, place: float) -> Transform:
+    """Cut a third out of every window [W], or keep all of one that is as short.
+
+    Args:
+        window: W.
+        place: where in the window it is, 0 to 1.
+    """
+    size = round(_SEGMENT * window)
+
+    def transform(pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        starts = ((lengths - size).clamp(min=0) * place).long()
+        columns = starts.unsqueeze(1) + torch.arange(size, device=pcm.device)
+        return pcm.gather(1, columns), lengths.clamp(max=size)
+
+    return transform
+
+
+def known(augment: WaveAugment | None, ways: Iterable[str]) -> list[str]:
     """Those of the ways that training degrades clips in."""
     return [way for way in ways if augment is not None and getattr(augment.degradations, way)]
 
 
-def _degraded(
-    augment: WaveAugment | None, way: str, net: SpeakerNet, random: torch.Generator
+def degraded(
+    augment: WaveAugment | None, way: str, window: int, random: torch.Generator
 ) -> Transform:
+    """Degrade all clips in one of the ``known`` ways; windows [W] stay as long."""
     assert augment is not None  # else no way is known
     alone = augment.only(**{way: 1.0})
-    window = net.frontend.window.samples
 
     def transform(pcm: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         whole: Tensor = alone(pcm, lengths, random)

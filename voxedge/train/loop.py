@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -20,7 +20,8 @@ from voxedge.data.split import Split
 from voxedge.errors import Interrupted, TrainingError
 from voxedge.files import write_json, write_text
 from voxedge.metrics import top_k_hits
-from voxedge.nn.speaker_net import CosineHead
+from voxedge.nn.speaker_net import CosineHead, SpeakerNet
+from voxedge.train.analysis import begin_with_analysis
 from voxedge.train.build import build_net
 from voxedge.train.calibrate import Judge, calibrate
 from voxedge.train.checkpoint import CheckpointState, load_checkpoint, restore_module
@@ -105,23 +106,41 @@ class _Trainer:
             recipe.training.min_steps,
             compute.workers,
         )
+        if recipe.model.knows_voices and not resume:
+            self._begin(net)
         speed_classes = self.training_input.speed_classes
         self.state = TrainingState(job, compute, net, speed_classes, self.batches.steps)
         self.objective = Objective(recipe.loss, self.state.heads, net.parts, self.state.centers)
-        self.judge = Judge(
-            self.state.result,
-            corpus,
-            split,
-            compute.device,
-            compute.workers,
-            self._leave_if_stopped,
-        )
+        self.judge = self._judge(self.state.result, self._leave_if_stopped)
         self.finishing = False
         if resume:
             self.state.restore()
             write_text(run.folder / "recipe.toml", recipe.to_toml())  # it may have more epochs
         else:
             self.state.save()
+
+    def _judge(self, net: SpeakerNet, between: Callable[[], None]) -> Judge:
+        job, compute = self.job, self.compute
+        return Judge(net, job.corpus, job.split, compute.device, compute.workers, between)
+
+    def _begin(self, net: SpeakerNet) -> None:
+        """Give a network that knows voices a head to begin with.
+
+        Raises:
+            Interrupted: a signal came; the run folder has no state yet.
+        """
+        seed = self.job.recipe.training.seed
+        begin_with_analysis(
+            self._judge(net, self._leave_unbegun),
+            self.training_input.augment,
+            lambda: torch.Generator().manual_seed(seed),
+        )
+
+    def _leave_unbegun(self) -> None:
+        if self.stop.signum:
+            raise Interrupted(
+                self.stop.signum, "stopped before the first epoch", "the same command begins anew"
+            )
 
     def run_epochs(self) -> None:
         """Train the epochs that are left."""

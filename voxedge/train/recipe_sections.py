@@ -127,6 +127,10 @@ class ModelRecipe:
         flag="trunk",
     )
     width: float = setting(1.0, "Factor of the channels of every layer of the trunk.", flag="width")
+    stem_pool: bool = setting(
+        True,
+        "Max pooling behind the first convolution of a ResNet; without, maps of twice the size.",
+    )
     pooling: Literal["mean", "statistics"] = setting(
         "mean",
         "Over the whole image, or mean and deviation over time of each channel at each frequency"
@@ -138,7 +142,9 @@ class ModelRecipe:
         needs="model.pooling=statistics",
     )
     init: str = setting(
-        "random", "Initial weights: random, imagenet, a run, a model or weights FILE.", flag="init"
+        "random",
+        "Initial weights: random, imagenet, base, a run, a model or weights FILE.",
+        flag="init",
     )
     statistics: bool = setting(True, "Long-term statistics of the clip, in addition to the trunk.")
 
@@ -147,8 +153,15 @@ class ModelRecipe:
         check(16 <= self.embedding_dim <= 2048, "model.embedding_dim: 16 to 2048")
         resnet = self.pooling == "mean" or self.trunk.startswith("resnet")
         check(resnet, "model.pooling = statistics needs a resnet")
+        stem = self.stem_pool or self.trunk.startswith("resnet")
+        check(stem, "model.stem_pool = false needs a resnet")
         full = self.width == 1 or self.init != "imagenet"
         check(full, "model.init = imagenet needs model.width = 1: its weights have that width")
+
+    @property
+    def knows_voices(self) -> bool:
+        """Whether the weights come from an earlier training whose embedding tells voices apart."""
+        return self.pooling == "statistics" and self.init not in ("random", "imagenet")
 
     @property
     def pretrained(self) -> bool:

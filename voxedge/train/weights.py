@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
+from voxedge import base
 from voxedge.errors import RunError, UsageError
 from voxedge.model_file.metadata import SUFFIX
 from voxedge.model_file.reader import read_model
-from voxedge.nn.trunks import TRUNKS, pool_statistics
+from voxedge.nn.trunks import TRUNKS, leave_out_stem_pool, pool_statistics
 from voxedge.train.checkpoint import load_checkpoint
 from voxedge.train.onnx_weights import STATISTICS, TRUNK, Stored, stored
 from voxedge.train.recipe import Recipe
@@ -33,10 +34,11 @@ def build_trunk(
     """Build a recipe's trunk with its initial weights.
 
     Args:
-        recipe: name, width and pooling of the trunk.
+        recipe: name, width, stem and pooling of the trunk.
         init: replaces the recipe's own: ``random``; ``imagenet`` (torchvision's file, from torch's
-            cache or downloaded); a run folder, its checkpoint (``.safetensors``), a model file
-            (``.onnx``) or a torchvision state dict (``.pth``) with the weights of such a trunk.
+            cache or downloaded); ``base``, the network that ships; a run folder, its checkpoint
+            (``.safetensors``), a model file (``.onnx``) or a torchvision state dict (``.pth``) with
+            the weights of such a trunk.
             The weights of a classifier are left out; the layer behind pooled statistics is loaded
             from a checkpoint, and random otherwise.
         image_rows: of the front end's images; statistics pooling has weights for each row.
@@ -53,6 +55,8 @@ def build_trunk(
     if name not in TRUNKS:
         raise UsageError(f"there is no trunk {name!r}; there are: {', '.join(TRUNKS)}")
     trunk, embedding_dim = TRUNKS[name](recipe.width)
+    if not recipe.stem_pool:
+        leave_out_stem_pool(trunk)
     if recipe.pooling == "statistics":
         embedding_dim = pool_statistics(trunk, image_rows, recipe.embedding_dim)
     if init == "random":
@@ -145,13 +149,15 @@ class _Trained:
 
 def _earlier(init: str) -> Stored | _Trained | None:
     """The weights of an earlier voxedge training; None if ``init`` is something else."""
-    path = Path(init)
+    path = base.WEIGHTS if init == base.NAME else Path(init)
     if init in ("random", "imagenet"):
         return None
     if path.is_dir():
         path = find_run(path).best
     if not path.is_file():
-        raise UsageError(f"--init: there is no file {path}", "random, imagenet, a run or a file")
+        raise UsageError(
+            f"--init: there is no file {path}", "random, imagenet, base, a run or a file"
+        )
     if path.suffix == SUFFIX:
         if not read_model(path).metadata.names_speakers:
             raise RunError(
@@ -189,12 +195,12 @@ def _state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _refuse_other(init: str, earlier: Mapping[str, Any], recipe: ModelRecipe) -> None:
-    """Refuse a trunk of another name, width or pooling."""
-    kept = ("trunk", "width", "pooling", "embedding_dim")
+    """Refuse a trunk of another name, width, stem or pooling."""
+    kept = ("trunk", "width", "stem_pool", "pooling", "embedding_dim")
     ours = {key: getattr(recipe, key) for key in kept}
-    # Earlier versions had no pooling to choose, and no value without an effect is compared.
-    theirs = ours | {"width": 1.0, "pooling": "mean"} | earlier.get("model", {})
-    names = kept if ours["pooling"] == "statistics" else kept[:3]
+    # Earlier versions had fewer to choose from, and no value without an effect is compared.
+    theirs = ours | {"width": 1.0, "stem_pool": True, "pooling": "mean"} | earlier.get("model", {})
+    names = kept if ours["pooling"] == "statistics" else kept[:-1]
     if other := [key for key in names if theirs[key] != ours[key]]:
         raise RunError(
             f"{init} holds another trunk: "

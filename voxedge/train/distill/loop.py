@@ -262,7 +262,9 @@ class _Student:
         save_checkpoint(self.lesson.folder / _LAST, tensors, state)
 
     def _save_student(self) -> None:
+        """Write the averaged network: weights in float16, norms in float32."""
         tensors = module_tensors("net.trunk", self.average.module)
+        tensors = {k: v.half() if v.ndim > 1 else v for k, v in tensors.items()}
         save_checkpoint(self.lesson.folder / STUDENT, tensors, self._header())
 
     def _header(self) -> CheckpointState:

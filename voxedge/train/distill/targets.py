@@ -1,7 +1,8 @@
 """What the teacher says of clips and of other voices made of them: computed once, kept on disk.
 
 A variation is every clip once: the first one as recorded, the others each with its own speed and
-formants, so that few recordings are many voices. The student reads the same samples. A variation is
+formants, so that few recordings are many voices. The student reads the same samples, the teacher
+the first window of each clip. A variation is
 stored in shards of 1,000 clips, so that a stop loses little.
 
 Shapes: N clips, S samples of a clip, E dimensions of the teacher's embedding.
@@ -22,6 +23,7 @@ import soxr
 import torch
 
 from voxedge.audio.limits import Samples
+from voxedge.audio.windows import Policy
 from voxedge.data.corpus import Corpus, Entry
 from voxedge.errors import RunError
 from voxedge.files import atomic_write
@@ -38,7 +40,9 @@ _LONGEST = 8  # seconds of a clip that are used
 class Model(Protocol):
     """A model of embeddings, such as ``voxedge.inference.identifier.Identifier``."""
 
-    def score(self, clips: Iterable[tuple[Any, Samples]]) -> Iterator[ClipScores[Any]]:
+    def score(
+        self, clips: Iterable[tuple[Any, Samples]], windows: Policy
+    ) -> Iterator[ClipScores[Any]]:
         """Yield the scores of (key, samples [S]) pairs, in order."""
 
 
@@ -157,7 +161,7 @@ class Targets:
                 yield index, samples.astype(np.float32) / np.float32(_FULL_SCALE)
 
         embeddings = np.zeros((len(indices), self.teacher.embedding_dim), np.float32)
-        for row, scores in enumerate(self.teacher.model.score(shown())):
+        for row, scores in enumerate(self.teacher.model.score(shown(), "first")):
             if scores.windows and np.isfinite(scores.embedding).all():
                 embeddings[row] = scores.embedding
             self.progress(number, indices[0] + row + 1)

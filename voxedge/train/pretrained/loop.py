@@ -22,6 +22,7 @@ from voxedge.files import write_json, write_text
 from voxedge.inference.scoring import LabelledScores
 from voxedge.metrics import top_k_hits
 from voxedge.nn.window import Window
+from voxedge.train.analysis import shrinkage_of
 from voxedge.train.build import build_augment, build_center_loss
 from voxedge.train.calibrate import judged_copies
 from voxedge.train.checkpoint import CheckpointState, module_tensors, save_checkpoint
@@ -41,7 +42,6 @@ from voxedge.train.state import Position, software_versions
 #: The folder of caches, beside the run folders.
 EMBEDDINGS = "embeddings"
 
-_SHRINKAGE = 0.1  # at least, of the covariance that the head begins with
 _SMALLEST_BATCH = 8  # as in ``TrainingSet``
 
 
@@ -143,8 +143,7 @@ class _HeadTrainer:
         self.vectors, self.truth = vectors.to(compute.device), truth.to(compute.device)
         classes, embedding_dim = len(corpus.labels), vectors.shape[1]
         self.net = build_embedding_head(recipe, classes, embedding_dim)
-        # The fewer windows there are for each dimension, the less is known of the covariance.
-        shrinkage = max(_SHRINKAGE, embedding_dim / (embedding_dim + len(truth)))
+        shrinkage = shrinkage_of(len(truth), embedding_dim)
         self.net.fit(vectors.numpy(), truth.numpy(), shrinkage)
         self.net.to(compute.device)
         self.centers = build_center_loss(recipe.loss, classes, embedding_dim)
