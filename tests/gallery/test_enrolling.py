@@ -24,9 +24,10 @@ def test_clips_are_added_to_a_person(people):
     done = people.enroll("ada", [tone(300, seed=7)])
     assert len(done.person.clips) == 4
     assert done.person.speech == pytest.approx(before + done.reports[0].speech)
-    assert done.person.percent == int(10 * done.person.speech)
+    assert done.person.percent == done.reports[0].percent == int(10 * done.person.speech)
     again = people.enroll("ada", [tone(300, seed=7), tone(300, seed=8)])
     assert [report.reason for report in again.reports] == ["already_enrolled", None]
+    assert again.reports[0].percent == done.person.percent < again.reports[1].percent
 
 
 def test_clips_that_cannot_be_used_are_left_out_with_a_reason(gallery, tmp_path):

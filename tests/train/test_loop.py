@@ -77,7 +77,7 @@ def finished(tmp_path_factory, corpus):
 
 def test_a_run_folder_holds_everything(finished):
     run, metrics, watcher = finished
-    names = {path.name.split(".tfevents")[0] for path in run.folder.iterdir()} - {".lock"}
+    names = {path.name.split(".tfevents")[0] for path in run.folder.iterdir()}
     assert names == {
         *("recipe.toml", "corpus.json", "split.csv", "labels.json", "history.csv"),
         *("metrics.json", "curves.png", "best.safetensors", "best.json"),

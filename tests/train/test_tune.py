@@ -78,7 +78,7 @@ def test_the_command_trains_and_leaves_a_recipe(corpus_folder, tmp_path):
     done = voxedge(*command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     names = {path.name for path in (tmp_path / "tune").iterdir()}
-    assert names == {"study.journal", "trials.csv", "best.toml", ".lock"}  # and no weights
+    assert names == {"study.journal", "trials.csv", "best.toml"}  # and no weights
     assert load(str(tmp_path / "tune" / "best.toml")).name == "tiny-tuned"
     assert "best: trial" in done.stdout
     assert f"next: voxedge train {corpus_folder} --recipe" in done.stderr

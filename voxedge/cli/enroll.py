@@ -95,7 +95,7 @@ def _show(done: Enrolment) -> None:
 
 def _show_reports(reports: tuple[ClipReport, ...]) -> None:
     for report in reports:
-        words = f"{report.seconds:.1f} s, {report.speech:.1f} s of speech"
+        words = f"{report.seconds:.1f} s, {report.speech:.1f} s of speech: {report.percent} %"
         if report.reason:
             words = f"left out: {report.reason}, {report.message}"
         console.answer(f"  {printable(report.path)}  {printable(words, 300)}")

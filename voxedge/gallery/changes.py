@@ -18,6 +18,7 @@ from voxedge.gallery.people import (
     GalleryModel,
     Person,
     new_name,
+    percent_of,
 )
 from voxedge.gallery.thresholds import calibration, leave_one_out, pair_threshold
 from voxedge.inference.identifier import Identifier
@@ -57,7 +58,7 @@ def enrolled(
         if odd := odd_ones(contents, person):
             gone = [any(each.clip is clip for clip in odd) for each in embedded]
             paths = {id(each.clip): each.report.path for each in embedded}
-            raise _another_voice(person, odd, _marked(reports, gone), paths)
+            raise _another_voice(person, odd, _counted(_marked(reports, gone), before), paths)
         if known is None:
             _require_new_voice(contents, person, reports)
     return contents.with_person(person), Enrolment(person, tuple(reports), compared)
@@ -207,7 +208,16 @@ def _reports(embedded: Sequence[EmbeddedClip], before: Sequence[EnrolledClip]) -
                 report = replace(report, reason="already_enrolled", message="the same clip again")
             seen.append(vector)
         reports.append(report)
-    return reports
+    return _counted(reports, before)
+
+
+def _counted(reports: Sequence[ClipReport], before: Sequence[EnrolledClip]) -> list[ClipReport]:
+    """The reports, with how complete the person is after each clip that is not left out."""
+    speech, counted = sum(clip.speech for clip in before), []
+    for report in reports:
+        speech += 0.0 if report.reason else report.speech
+        counted.append(replace(report, percent=percent_of(speech)))
+    return counted
 
 
 def _marked(reports: Sequence[ClipReport], odd: Sequence[bool]) -> list[ClipReport]:

@@ -5,7 +5,7 @@ Shapes: C clips, E embedding, S samples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 import numpy as np
@@ -31,6 +31,7 @@ class ReportRecord(TypedDict):
     path: str
     seconds: float
     speech_seconds: float
+    percent: int
     reason: str | None
     message: str
 
@@ -42,6 +43,7 @@ class ClipReport:
     path: str
     seconds: float = 0.0
     speech: float = 0.0  # seconds that are voiced
+    percent: int = 0  # of the speech that is wanted of the person, with this clip and those before
     #: Why it was not enrolled: ``too_short``, ``too_quiet``, ``clipped``, ``no_speech``,
     #: ``another_voice``, ``already_enrolled``, or the code of an error of ``voxedge.errors``.
     reason: str | None = None
@@ -53,6 +55,7 @@ class ClipReport:
             "path": self.path,
             "seconds": round(self.seconds, 3),
             "speech_seconds": round(self.speech, 3),
+            "percent": self.percent,
             "reason": self.reason,
             "message": self.message,
         }
@@ -164,4 +167,4 @@ def two_groups(embeddings: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _refused(report: ClipReport, reason: str, message: str) -> ClipReport:
-    return ClipReport(report.path, report.seconds, report.speech, reason, message)
+    return replace(report, reason=reason, message=message)

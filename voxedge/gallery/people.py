@@ -86,7 +86,12 @@ class Person:
     @property
     def percent(self) -> int:
         """How much of the speech is there that is wanted, 0 to 100."""
-        return min(100, int(100 * self.speech / WANTED_SECONDS))
+        return percent_of(self.speech)
+
+
+def percent_of(speech: float) -> int:
+    """How much so many seconds are of the speech that is wanted of a person, 0 to 100."""
+    return min(100, int(100 * speech / WANTED_SECONDS))
 
 
 @dataclass(frozen=True)

@@ -91,8 +91,7 @@ class WaveAugment(nn.Module):
         self.noises = [noise - noise.mean() for noise in noises]
         self.recorded = len(rooms)
         responses = [*rooms, *synthetic_rooms(sample_rate, _SYNTHETIC_ROOMS)]
-        longest = self.samples + max(map(len, responses))
-        self.n_fft = 1 << (longest - 2).bit_length()
+        self.n_fft = _fast_length(self.samples + max(map(len, responses)) - 1)
         spectra = [torch.fft.rfft(_from_direct_path(room), self.n_fft) for room in responses]
         noise_hertz = torch.fft.rfftfreq(_NOISE_PERIOD, 1 / sample_rate)
         times = torch.arange(self.samples).float()
@@ -300,6 +299,18 @@ def _from_direct_path(response: Tensor) -> Tensor:
     """An impulse response without its initial delay, with unit energy: clips keep their timing."""
     response = response[int(response.abs().argmax()) :]
     return response / response.square().sum().sqrt()
+
+
+def _fast_length(least: int) -> int:
+    """The smallest even length, a product of powers of 2, 3 and 5, that an FFT is fast for."""
+    found, fives = 1 << (least - 1).bit_length(), 1
+    while fives < least:
+        odd = fives
+        while odd < least:
+            found = min(found, odd << max(1, (-(-least // odd) - 1).bit_length()))
+            odd *= 3
+        fives *= 5
+    return found
 
 
 def _interpolation_matrix(coordinates: Tensor, points: int) -> Tensor:

@@ -11,12 +11,13 @@ import csv
 import io
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
 
+from voxedge import files
 from voxedge.data.clips import Manifest
 from voxedge.data.corpus import Corpus
 from voxedge.data.manifest import read_split
@@ -217,12 +218,10 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         RunBusy: another process has locked it.
     """
-    import fcntl
-
-    with (folder / ".lock").open("w") as file:
+    with ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            held.enter_context(files.locked(folder / "training", seconds=0))
+        except TimeoutError:
             raise RunBusy(f"another process is training in {folder}") from None
         yield
 

@@ -62,7 +62,7 @@ def assert_equal(ours, theirs):
 def test_a_run_folder_has_the_trunk_and_all_else(finished, trunk_path):
     run, metrics = finished
     assert {path.name for path in run.folder.iterdir()} == {
-        *("recipe.toml", "corpus.json", "split.csv", "labels.json", "history.csv", ".lock"),
+        *("recipe.toml", "corpus.json", "split.csv", "labels.json", "history.csv"),
         *("metrics.json", "curves.png", "model.safetensors", "model.json", "trunk.onnx"),
     }
     assert run.trunk.read_bytes() == trunk_path.read_bytes()
