@@ -32,6 +32,7 @@ _SPEECHOCEAN, _SPEECHOCEAN_CLIPS = "speechocean762/unseen", 12
 _VOICES = ("commonvoice_fa", "smc_msc_other", "commonvoice13_en", "commonvoice_tw")
 _VOICES += ("commonvoice_vi", "commonvoice_es")
 _ACCOUNTS, _LEAST_CLIPS, _MOST_CLIPS = 60, 5, 8
+_LEAST_HELD_OUT = 4  # clips of an account that a distillation held out: most of them have so many
 _REPEATS = 40  # random choices of who is enrolled
 _ACCEPT = 0.05
 
@@ -57,12 +58,16 @@ class Speaker:
 def main(
     models: Annotated[list[Path], typer.Argument(help="Model files with embeddings.")],
     data: Annotated[Path, typer.Option(help="The folder of the corpora.")] = Path("../shared/data"),
+    distilled: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a distillation: accounts are of those that it held out."),
+    ] = None,
 ) -> None:
     """Measure naming, thresholds, coherence and closeness of model files, and of unfit clips."""
     for model in models:
         print(model.name)
         identifier = Identifier(model)
-        speakers = list(embed(identifier, data))
+        speakers = list(embed(identifier, data, distilled))
         chosen, judged = ([each for each in speakers if each.half == half] for half in (0, 1))
         print(json.dumps({"calibration": asdict(table := calibration_of(chosen))}))
         print(json.dumps({"on the other half": asdict(calibration_of(judged))}))
@@ -76,18 +81,13 @@ def main(
         limits(identifier, [each for each in speakers if each.corpus == "speechocean762"], data)
 
 
-def embed(identifier: Identifier, data: Path) -> Iterator[Speaker]:
+def embed(identifier: Identifier, data: Path, distilled: Path | None) -> Iterator[Speaker]:
     """The speakers that are measured: all of speechocean762's unseen ones, and accounts by hash."""
     folders = [
         (path, "speechocean762", _SPEECHOCEAN_CLIPS)
         for path in sorted((data / _SPEECHOCEAN).iterdir())
     ]
-    accounts = [
-        path
-        for corpus in _VOICES
-        for path in (data / "voices" / corpus).iterdir()
-        if path.name != "unlabelled" and len(list(path.iterdir())) >= _LEAST_CLIPS
-    ]
+    accounts = list(accounts_of(data / "voices", distilled))
     accounts.sort(key=lambda path: hashlib.sha256(path.name.encode()).hexdigest())
     folders += [(path, "voices", _MOST_CLIPS) for path in accounts[:_ACCOUNTS]]
     for folder, corpus, most in folders:
@@ -100,6 +100,21 @@ def embed(identifier: Identifier, data: Path) -> Iterator[Speaker]:
             for part in (clips, seconds)
         ]
         yield Speaker(corpus, folder.name, *(np.stack(rows) for rows in found))
+
+
+def accounts_of(voices: Path, distilled: Path | None) -> Iterator[Path]:
+    """The folders of accounts with enough clips."""
+    if distilled is None:
+        for corpus in _VOICES:
+            for path in (voices / corpus).iterdir():
+                if path.name != "unlabelled" and len(list(path.iterdir())) >= _LEAST_CLIPS:
+                    yield path
+        return
+    about = json.loads((distilled / "distill.json").read_text())
+    for corpus, speaker in about["held_out"]:
+        path = voices / corpus / speaker
+        if path.is_dir() and len(list(path.iterdir())) >= _LEAST_HELD_OUT:
+            yield path
 
 
 def calibration_of(speakers: Sequence[Speaker]) -> Calibration:

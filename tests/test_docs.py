@@ -7,7 +7,8 @@ import re
 import pytest
 
 from docs import check, make
-from docs.check import CHECKS, ROOT
+from docs.check import ROOT
+from docs.commands import CHECKS
 from tests.test_imports import FLOORS
 from voxedge.audio.windows import window_starts
 from voxedge.inference.session import PROVIDERS
@@ -81,7 +82,7 @@ def test_the_design_has_the_floors_of_imports():
 
 def test_every_line_of_a_shell_block_is_known_and_every_check_is_of_a_line():
     lines = {line for block in BLOCKS for line in block.lines}
-    assert lines == set(CHECKS), "docs/check.py says how each line is checked"
+    assert lines == set(CHECKS), "docs/commands.py says how each line is checked"
 
 
 @pytest.mark.parametrize("line", CHECKS)

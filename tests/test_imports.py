@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 #: The floors of docs/design.md, from the ground up: a module imports from its own floor or below.
 FLOORS = (
-    ("errors", "files", "install", "metrics", "names", "text", "threads"),
+    ("base", "errors", "files", "install", "metrics", "names", "text", "threads"),
     ("audio",),
     ("speech",),
     ("isolation",),

@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from docs.check import CHECKS, ROOT, code_blocks, run, write_programs
+from docs.check import ROOT, code_blocks, run, write_programs
+from docs.commands import CHECKS
 from tests.conftest import SPEAKERS
 from tests.inference.test_open_set import resealed
 from voxedge import Identifier
