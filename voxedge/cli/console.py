@@ -30,9 +30,21 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _EVERY = 15.0  # seconds between two lines of progress where there is no terminal
 
 
+class _State:
+    """What is told of this process."""
+
+    only_errors = False
+
+
+def tell_only_errors() -> None:
+    """Tell nothing but errors from now on: another process tells the rest."""
+    _State.only_errors = True
+
+
 def say(message: str = "", end: str = "\n") -> None:
     """A line for people, on stderr."""
-    _write(sys.stderr, message + end)
+    if not _State.only_errors:
+        _write(sys.stderr, message + end)
 
 
 def answer(line: str) -> None:
@@ -41,7 +53,8 @@ def answer(line: str) -> None:
     Raises:
         SystemExit: with 141 where nobody reads on (``| head``), as if SIGPIPE had ended us.
     """
-    _write(sys.stdout, line + "\n")
+    if not _State.only_errors:
+        _write(sys.stdout, line + "\n")
 
 
 def replace_line(line: str) -> None:
@@ -81,9 +94,10 @@ def _write_all(stream: TextIO, data: bytes) -> None:
 def complain(error: VoxedgeError, subject: str = "") -> None:
     """One error: what happened, and what to do."""
     where = f"{printable(subject)}: " if subject else ""
-    say(f"{colour('31', 'error', sys.stderr)}: {where}{printable(error.message, 2000)}")
+    text = f"{colour('31', 'error', sys.stderr)}: {where}{printable(error.message, 2000)}\n"
     if error.hint:
-        say(f"  {printable(error.hint, 2000)}")
+        text += f"  {printable(error.hint, 2000)}\n"
+    _write(sys.stderr, text)
 
 
 def warn(message: str) -> None:
@@ -136,7 +150,7 @@ class Progress(AbstractContextManager["Progress"]):
         self._spoken = time.monotonic()
 
     def __enter__(self) -> Progress:
-        if _is_terminal(sys.stderr):
+        if _is_terminal(sys.stderr) and not _State.only_errors:
             from rich.console import Console
             from rich.progress import Progress as Bar
             from rich.progress import TimeRemainingColumn

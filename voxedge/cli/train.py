@@ -19,11 +19,11 @@ from voxedge.threads import available_processors, idle_processors
 from voxedge.train.recipe import Recipe, load, parse_settings
 
 if TYPE_CHECKING:
-    import torch
-
     from voxedge.data.clips import Manifest
     from voxedge.data.corpus import Corpus
     from voxedge.data.split import Split
+    from voxedge.train.device import Compute
+    from voxedge.train.process_group import ProcessGroup
     from voxedge.train.run import Job, Metrics, Run
 
 _SHOWN = 10  # problems of a corpus
@@ -59,6 +59,15 @@ def train(
         Path | None, typer.Option("--data", help="With --resume: the corpus, if it moved.")
     ] = None,
     device: options.TrainingDevice = "auto",
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Train by so many processes, each on a device of that kind.",
+            show_default="1; as many as torchrun starts",
+            rich_help_panel="Run",
+        ),
+    ] = None,
     precision: options.TrainingPrecision = "auto",
     threads: options.TrainingThreads = None,
     workers: options.DecodingWorkers = None,
@@ -85,25 +94,41 @@ def train(
     with needs_extra("train"):
         import torch
 
-        from voxedge.train.device import choose_device, choose_precision
+        from voxedge.train.device import Compute, choose_device, choose_precision
+        from voxedge.train.launch import choose_kind, joined, processes_of
         from voxedge.train.loop import train as run_training
+        from voxedge.train.process_group import refuse_uneven
 
     console.show_library_warnings()
-    place = choose_device(device)
-    bf16 = choose_precision(precision, place)
+    processes = processes_of(devices)
+    kind = choose_device(device) if processes == 1 else choose_kind(device, processes)
+    bf16 = choose_precision(precision, kind)
     corpus = options.one_corpus(data)
-    decoding = Decoding(available_processors() if workers is None else workers, memory, strict)
-    if chosen is None:
-        job = _resumed(corpus if data else runs, changes, moved, decoding)
-    else:
-        job = _begun(corpus, chosen, runs, decoding)
-    torch.set_num_threads(threads or (job.run.threads() if resume else 0) or idle_processors())
-    _announce(job, _where(place, bf16, torch.get_num_threads()))
-    with console.TrainingProgress() as reporter:
-        metrics = run_training(
-            *job, reporter, device=place, bf16=bf16, workers=decoding.workers, resume=resume
-        )
-    _conclude(job.run, runs, metrics)
+    if chosen is not None:
+        refuse_uneven(chosen, processes)
+    with joined(processes, kind) as (group, place):
+        if not group.first:
+            console.tell_only_errors()
+        if workers is None:
+            workers = max(1, available_processors() // group.local_size)
+        decoding = Decoding(workers, memory // group.local_size, strict)
+        if chosen is None:
+            job = _resumed(corpus if data else runs, changes, moved, decoding, group)
+        else:
+            job = _begun(corpus, chosen, runs, decoding, group)
+        torch.set_num_threads(_threads(threads, job, resume, group))
+        _announce(job, _where(Compute(place, bf16, workers, group), torch.get_num_threads()))
+        with console.TrainingProgress() as reporter:
+            metrics = run_training(
+                *job,
+                reporter,
+                device=place,
+                bf16=bf16,
+                workers=workers,
+                resume=resume,
+                group=group,
+            )
+        _conclude(job.run, runs, metrics)
 
 
 class Decoding(NamedTuple):
@@ -114,31 +139,55 @@ class Decoding(NamedTuple):
     strict: bool  # stop at the first unusable clip
 
 
-def _begun(data: Path, recipe: Recipe, runs: Path, decoding: Decoding) -> Job:
+def _begun(data: Path, recipe: Recipe, runs: Path, decoding: Decoding, group: ProcessGroup) -> Job:
     """A new run."""
     from voxedge.data.manifest import read_manifest
     from voxedge.train.prepare import split_for, with_trunk
     from voxedge.train.run import Job, new_run
 
-    recipe = with_trunk(recipe)
-    corpus = decoded(recipe, read_manifest(data), decoding)
-    split = split_for(recipe, corpus)
-    recipe = with_frozen_share(recipe, split)
-    run = new_run(runs, recipe.name)
-    run.describe(recipe, corpus, split)
-    return Job(recipe, corpus, split, run)
+    with group.agreed():
+        recipe = with_trunk(recipe)
+        corpus = decoded(recipe, read_manifest(data), decoding)
+        split = split_for(recipe, corpus)
+        recipe = with_frozen_share(recipe, split)
+
+    def described() -> Run:
+        run = new_run(runs, recipe.name)
+        run.describe(recipe, corpus, split)
+        return run
+
+    return Job(recipe, corpus, split, group.on_first(described))
 
 
-def _resumed(folder: Path, changes: dict[str, Any], moved: Path | None, decoding: Decoding) -> Job:
+def _resumed(
+    folder: Path,
+    changes: dict[str, Any],
+    moved: Path | None,
+    decoding: Decoding,
+    group: ProcessGroup,
+) -> Job:
     """A run that was begun earlier."""
     from voxedge.train.prepare import split_for
+    from voxedge.train.process_group import refuse_uneven
     from voxedge.train.run import Job, find_run
 
-    run = find_run(folder)
-    recipe = run.recipe().with_values(changes)
-    console.say(f"going on with {run.folder}")
-    corpus = decoded(recipe, run.manifest(moved), decoding)
-    return Job(recipe, corpus, split_for(recipe, corpus), run)
+    with group.agreed():
+        run = find_run(folder)
+        recipe = run.recipe().with_values(changes)
+        refuse_uneven(recipe, group.size)
+        console.say(f"going on with {run.folder}")
+        corpus = decoded(recipe, run.manifest(moved), decoding)
+        return Job(recipe, corpus, split_for(recipe, corpus), run)
+
+
+def _threads(asked: int | None, job: Job, resume: bool, group: ProcessGroup) -> int:
+    """Threads of each process that compute."""
+
+    def found() -> int:
+        kept = job.run.threads() if resume else 0
+        return kept or max(1, idle_processors() // group.local_size)
+
+    return asked or group.on_first(found)
 
 
 def decoded(recipe: Recipe, manifest: Manifest, decoding: Decoding) -> Corpus:
@@ -204,10 +253,12 @@ def _center_form(loss: str | None, form: str | None, recipe: Recipe | None) -> s
     return "paper" if recipe.loss.center == "none" else recipe.loss.center
 
 
-def _where(place: torch.device, bf16: bool, threads: int) -> str:
+def _where(compute: Compute, threads: int) -> str:
     """Where and how a training computes, for people."""
+    place, processes = compute.device, compute.group.size
+    where = str(place) if processes == 1 else f"{processes} processes, {place.type}"
     count = f" with {threads} thread{'s' * (threads != 1)}" if place.type == "cpu" else ""
-    return f"{place}{count}, {'bf16' if bf16 else 'fp32'}"
+    return f"{where}{count}, {compute.precision}"
 
 
 def _announce(job: Job, place: str) -> None:

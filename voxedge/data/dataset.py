@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -30,6 +31,9 @@ class TrainingSet:
     normalisation to settle. If it has fewer than ``min_steps``, batches become smaller (down to
     8), and if that is not enough an epoch becomes several passes.
 
+    Several processes have equal shares of every batch, in the order of their ranks. Of a last batch
+    that cannot be shared, as many clips are dropped as are too many.
+
     Args:
         corpus: supplies the samples.
         entries: the clips to train on.
@@ -39,6 +43,8 @@ class TrainingSet:
         seed: of the order and the crops.
         min_steps: steps that an epoch has at least.
         workers: threads that decode clips whose samples are not in memory; 0 for none.
+        rank: of the process whose shares are loaded.
+        ranks: processes; ``largest_batch`` is a multiple of their number.
     """
 
     corpus: Corpus
@@ -49,12 +55,15 @@ class TrainingSet:
     seed: int
     min_steps: int = 1
     workers: int = 0
+    rank: int = 0
+    ranks: int = 1
 
     @property
     def batch_size(self) -> int:
-        """B: ``largest_batch``, or less so that a pass has ``min_steps``."""
-        enough = max(_SMALLEST_BATCH, len(self.entries) // self.min_steps)
-        return min(self.largest_batch, enough) if self.min_steps > 1 else self.largest_batch
+        """B, of all processes: ``largest_batch``, or less so that a pass has ``min_steps``."""
+        enough = max(_SMALLEST_BATCH * self.ranks, len(self.entries) // self.min_steps)
+        size = min(self.largest_batch, enough) if self.min_steps > 1 else self.largest_batch
+        return size - size % self.ranks
 
     @property
     def clips(self) -> int:
@@ -64,9 +73,9 @@ class TrainingSet:
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch; a last batch of one window, without statistics, is dropped."""
+        """Batches of an epoch; a last one of one window each, without statistics, is dropped."""
         full, remaining = divmod(self.clips, self.batch_size)
-        return full + (remaining >= 2)
+        return full + (remaining >= 2 * self.ranks)
 
     def epoch(self, number: int, first_step: int = 0) -> Iterator[Batch[int]]:
         """Yield the batches of an epoch from ``first_step`` on; their keys are class indices."""
@@ -83,10 +92,15 @@ class TrainingSet:
             start = int(offsets[position] * (spare + 1)) if self.random_crop else 0
             return classes[entry.clip.speaker], samples[start : start + self.window]
 
-        end = min(self.clips, self.steps * self.batch_size)
-        positions = range(first_step * self.batch_size, end)
+        positions = chain.from_iterable(map(self._share, range(first_step, self.steps)))
         windows = ordered_map(window_at, positions, _useful(self.workers, self.entries))
-        return batches(windows, self.batch_size, self.window)
+        return batches(windows, self.batch_size // self.ranks, self.window)
+
+    def _share(self, step: int) -> range:
+        """Positions in the order of an epoch of this process's share of a batch."""
+        start = step * self.batch_size
+        share = min(self.batch_size, self.clips - start) // self.ranks
+        return range(start + self.rank * share, start + (self.rank + 1) * share)
 
 
 def evaluation_batches(

@@ -35,6 +35,7 @@ class CheckpointState(TypedDict, total=False):
     labels: list[str]  # the speakers, in class order
     corpus: str  # digest
     position: dict[str, Any]  # the fields of ``state.Position``
+    steps: int  # of an epoch
     bf16: bool  # whether it is trained in bfloat16
     threads: int  # that compute on a CPU
     signal_path: int  # version of the front end, see ``SIGNAL_PATH``

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from voxedge.errors import UsageError
+from voxedge.train.process_group import ALONE, ProcessGroup
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Compute:
     device: torch.device
     bf16: bool  # the embedding in bfloat16; its statistics and the losses stay in float32
     workers: int = 0  # threads that decode clips
+    group: ProcessGroup = ALONE  # the processes that train together
 
     @property
     def precision(self) -> str:

@@ -2,6 +2,9 @@
 
 It prints nothing: progress goes to a ``Reporter``. Signals are answered between two steps, where a
 checkpoint can be written from which training goes on as if it had never stopped.
+
+Several processes (``process_group``) run the same loop with the same state. The first one alone
+validates, writes and reports.
 """
 
 from __future__ import annotations
@@ -9,15 +12,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 
 import numpy as np
 import torch
+from torch import nn
 
 from voxedge.audio.windows import Batch
 from voxedge.data.corpus import Corpus
 from voxedge.data.dataset import TrainingSet
 from voxedge.data.split import Split
-from voxedge.errors import Interrupted, TrainingError
+from voxedge.errors import CorpusError, Interrupted, TrainingError
 from voxedge.files import write_json, write_text
 from voxedge.metrics import top_k_hits
 from voxedge.nn.speaker_net import CosineHead, SpeakerNet
@@ -27,9 +32,11 @@ from voxedge.train.calibrate import Judge, calibrate
 from voxedge.train.checkpoint import CheckpointState, load_checkpoint, restore_module
 from voxedge.train.curves import draw_curves, event_writer
 from voxedge.train.device import Compute
+from voxedge.train.learner import Learner
 from voxedge.train.objective import Objective
 from voxedge.train.optimizers import learning_rate
 from voxedge.train.pretrained.loop import train_head
+from voxedge.train.process_group import ALONE, ProcessGroup
 from voxedge.train.progress import Reporter, StepProgress
 from voxedge.train.recipe import Recipe
 from voxedge.train.run import Job, Metrics, Run, ValidationMetrics, locked
@@ -49,6 +56,7 @@ def train(
     bf16: bool,
     workers: int = 0,
     resume: bool = False,
+    group: ProcessGroup = ALONE,
 ) -> Metrics:
     """Train all epochs, then calibrate the best network and measure it.
 
@@ -57,11 +65,12 @@ def train(
         corpus: the clips.
         split: their sides.
         run: the folder of the results; the recipe, corpus and split are already described in it.
-        reporter: is called after every step and every epoch.
+        reporter: is called after every step and every epoch, in the first process.
         device: where to compute.
         bf16: see ``Compute``.
         workers: threads that decode clips.
         resume: go on from the checkpoint of the run.
+        group: the processes that call this together, with equal arguments but for the device.
 
     Returns:
         The content of ``metrics.json``.
@@ -70,16 +79,19 @@ def train(
         Interrupted: SIGINT or SIGTERM came; the state is saved in the run.
         TrainingError: the loss is not finite; the last good checkpoint is kept.
         RunError: nothing to resume, or it belongs to another recipe or corpus.
+        CorpusError: the processes have read different corpora.
+        FirstProcessEnded: in other processes than the first, in place of all these.
     """
-    with locked(run.folder), stop_signals() as stop:
-        job, compute = Job(recipe, corpus, split, run), Compute(device, bf16, workers)
+    with ExitStack() as held, stop_signals() as stop:
+        group.on_first(lambda: held.enter_context(locked(run.folder)))
+        job, compute = Job(recipe, corpus, split, run), Compute(device, bf16, workers, group)
         if recipe.model.pretrained:
             run.make_latest()
             return train_head(job, compute, reporter, stop)
         trainer = _Trainer(job, compute, reporter, stop, resume)
-        run.make_latest()
+        group.on_first(run.make_latest)
         trainer.run_epochs()
-        return trainer.finish()
+        return group.on_first(trainer.finish)
 
 
 class _Trainer:
@@ -88,36 +100,51 @@ class _Trainer:
     def __init__(
         self, job: Job, compute: Compute, reporter: Reporter, stop: Stop, resume: bool
     ) -> None:
-        recipe, corpus, split, run = job
         self.job, self.compute, self.reporter, self.stop = job, compute, reporter, stop
+        self.group = compute.group
+        with self.group.agreed():
+            net, self.training_input, self.batches = self._prepared(resume)
+        if job.recipe.model.knows_voices and not resume:
+            self.group.on_first(lambda: self._begin(net))
+        speed_classes = self.training_input.speed_classes
+        self.state = TrainingState(job, compute, net, speed_classes, self.batches.steps)
+        self.objective = Objective(job.recipe.loss, self.state.heads, net.parts, self.state.centers)
+        self.learner = Learner(self.state, self.objective, compute)
+        self.wrapped: tuple[bool, nn.Module] | None = None
+        self.judge = self._judge(self.state.result, self._leave_if_stopped)
+        self.finishing = False
+        with self.group.agreed():
+            if resume:
+                self.state.restore()
+        self.group.share(list(self.state.modules.values()))
+        self.group.on_first(self._write_recipe if resume else self.state.save)
+
+    def _prepared(self, resume: bool) -> tuple[SpeakerNet, TrainingInput, TrainingSet]:
+        """The network with its initial weights, and what it learns from."""
+        (recipe, corpus, split, _), compute = self.job, self.compute
+        if self.group.on_first(lambda: corpus.digest) != corpus.digest:
+            raise CorpusError("the processes have read different corpora")
         net = build_net(recipe, len(corpus.labels), "random" if resume else None)
         net.to(compute.device)
         net.trunk.to(memory_format=torch.channels_last)
-        self.training_input = TrainingInput(
-            recipe, net.frontend, len(corpus.labels), compute.device
-        )
-        self.batches = TrainingSet(
+        training_input = TrainingInput(recipe, net.frontend, len(corpus.labels), compute.device)
+        batches = TrainingSet(
             corpus,
             split.of(corpus.entries, "train"),
             recipe.training.batch_size,
-            self.training_input.window.samples,
+            training_input.window.samples,
             recipe.training.crop == "random",
             recipe.training.seed,
             recipe.training.min_steps,
             compute.workers,
+            self.group.rank,
+            self.group.size,
         )
-        if recipe.model.knows_voices and not resume:
-            self._begin(net)
-        speed_classes = self.training_input.speed_classes
-        self.state = TrainingState(job, compute, net, speed_classes, self.batches.steps)
-        self.objective = Objective(recipe.loss, self.state.heads, net.parts, self.state.centers)
-        self.judge = self._judge(self.state.result, self._leave_if_stopped)
-        self.finishing = False
-        if resume:
-            self.state.restore()
-            write_text(run.folder / "recipe.toml", recipe.to_toml())  # it may have more epochs
-        else:
-            self.state.save()
+        return net, training_input, batches
+
+    def _write_recipe(self) -> None:
+        """The run's recipe, which may have more epochs than before."""
+        write_text(self.job.run.folder / "recipe.toml", self.job.recipe.to_toml())
 
     def _judge(self, net: SpeakerNet, between: Callable[[], None]) -> Judge:
         job, compute = self.job, self.compute
@@ -144,27 +171,32 @@ class _Trainer:
 
     def run_epochs(self) -> None:
         """Train the epochs that are left."""
-        epochs, state = self.job.recipe.training.epochs, self.state
-        if state.position.epoch < epochs:  # the metrics of a shorter training
+        epochs, state, first = self.job.recipe.training.epochs, self.state, self.group.first
+        if first and state.position.epoch < epochs:  # the metrics of a shorter training
             self.job.run.metrics_path.unlink(missing_ok=True)
-        with event_writer(self.job.run.folder, state.position.epoch) as events:
+        writer = event_writer(self.job.run.folder, state.position.epoch) if first else nullcontext()
+        with writer as events:
             while state.position.epoch < epochs:
                 began, first_step = time.monotonic(), state.position.step
                 for batch in self.batches.epoch(state.position.epoch, first_step):
                     self._step(batch)
                     elapsed = time.monotonic() - began
-                    self.reporter.step(self._step_progress(elapsed, first_step))
-                    if self.stop.signum:
+                    if first:
+                        self.reporter.step(self._step_progress(elapsed, first_step))
+                    if self._asked_to_stop():
                         state.position.seconds += elapsed
-                        self._leave_if_stopped()
+                        self.group.on_first(self._leave_if_stopped)
                 elapsed = time.monotonic() - began
-                row = self._validate()
+                row = self.group.on_first(self._validate)
                 state.position.seconds += elapsed
-                self._end_epoch(row)
-                for name, value in row.items():
-                    events.add_scalar(name, value, state.position.epoch)
-                self.reporter.epoch(row, epochs)
-                self._leave_if_stopped()
+                state.position.end_epoch(row)
+                self.group.on_first(self._save_epoch)
+                if events is not None:
+                    for name, value in row.items():
+                        events.add_scalar(name, value, state.position.epoch)
+                    self.reporter.epoch(row, epochs)
+                if self._asked_to_stop():
+                    self.group.on_first(self._leave_if_stopped)
 
     def _step(self, batch: Batch[int]) -> None:
         """Train on one batch."""
@@ -182,27 +214,40 @@ class _Trainer:
             for array in (batch.pcm, batch.lengths, np.array(batch.keys))
         )
         image, labels = self.training_input(pcm, lengths, labels, state.generator())
-        with self.compute.autocast():
-            embedding = state.net.embed(image.to(memory_format=torch.channels_last))
-        losses = self.objective(embedding.float(), labels, progress)
+        losses = self._trained_module(frozen)(image, labels, progress)
         self._require_finite(losses.total.item())
         # Backward, and the updates.
         for optimizer in state.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        self.group.backward(losses.total)
         for optimizer in state.optimizers.values():
             optimizer.step()
+        self.learner.average_statistics()
         state.update_average()
-        position.add(losses.logged, len(labels))
+        position.add(losses.logged, len(labels) * self.group.size)
         position.step += 1
 
+    def _trained_module(self, frozen: bool) -> nn.Module:
+        """The learner, wrapped anew when the trunk begins to learn."""
+        if self.wrapped is None or self.wrapped[0] != frozen:
+            self.wrapped = frozen, self.group.wrap(self.learner)
+        return self.wrapped[1]
+
+    def _asked_to_stop(self) -> bool:
+        """Whether a signal has come to any of the processes."""
+        self.stop.signum = self.group.largest(self.stop.signum)
+        return self.stop.signum != 0
+
     def _require_finite(self, loss: float) -> None:
-        if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss is {loss} in epoch {self.state.position.epoch + 1}; the last good state"
-                f" is {self.job.run.last}",
-                "a lower --learning-rate?",
-            )
+        if not math.isfinite(loss):  # in all processes: it is the loss of the whole batch
+            self.group.on_first(lambda: self._give_up(loss))
+
+    def _give_up(self, loss: float) -> None:
+        raise TrainingError(
+            f"the loss is {loss} in epoch {self.state.position.epoch + 1}; the last good state"
+            f" is {self.job.run.last}",
+            "a lower --learning-rate?",
+        )
 
     def _validate(self) -> dict[str, float]:
         """Validate after the last step of an epoch; return the epoch's row of the history."""
@@ -217,10 +262,9 @@ class _Trainer:
             "learning_rate": learning_rate(self.job.recipe.optimizer, progress, position.epoch),
         }
 
-    def _end_epoch(self, row: dict[str, float]) -> None:
+    def _save_epoch(self) -> None:
         """Save the state, and the network if this is the best epoch so far."""
         state, run = self.state, self.job.run
-        state.position.end_epoch(row)
         clips = len(self.job.split.of(self.job.corpus.entries, "validation"))
         if best_epoch(state.position.history, clips) == state.position.epoch:
             state.save_result(run.best)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import FrameType
 
 from voxedge.errors import Interrupted
+from voxedge.train.process_group import FirstProcessEnded
 
 _ONE_STOP = 1.0  # seconds in which signals count as one: timeout(1) sends two
 
@@ -47,7 +48,7 @@ def stop_signals() -> Iterator[Stop]:
     obeyed = False
     try:
         yield stop
-    except Interrupted:
+    except (Interrupted, FirstProcessEnded):
         obeyed = True
         raise
     finally:

@@ -124,8 +124,10 @@ class TrainingState:
         return (self.position.epoch + step / self.steps) / self.job.recipe.training.epochs
 
     def generator(self) -> torch.Generator:
-        """Return a random generator that depends on the seed and the position only."""
+        """Return a random generator that depends on the seed, the position and the rank only."""
         seeds = [self.job.recipe.training.seed, self.position.epoch, self.position.step]
+        if rank := self.compute.group.rank:  # its clips are not degraded as those of the first
+            seeds.append(rank)
         (seed,) = np.random.SeedSequence(seeds).generate_state(1)
         return torch.Generator().manual_seed(int(seed))
 
@@ -163,6 +165,9 @@ class TrainingState:
         for prefix, optimizer in self.optimizers.items():
             restore_optimizer(prefix, optimizer, checkpoint)
         self.position = Position(**checkpoint.state["position"])
+        # With another number of processes an epoch may have other steps.
+        steps = checkpoint.state.get("steps", self.steps)
+        self.position.step = self.position.step * self.steps // steps
         if self.average is not None:
             self.average.n_averaged += self.position.epoch * self.steps + self.position.step
 
@@ -172,6 +177,7 @@ class TrainingState:
             "labels": list(self.job.corpus.labels),
             "corpus": self.job.corpus.digest,
             "position": vars(self.position),
+            "steps": self.steps,
             "bf16": self.compute.bf16,
             "threads": torch.get_num_threads(),  # sums of another number differ in the last bits
             "signal_path": SIGNAL_PATH,
