@@ -27,7 +27,7 @@ from voxedge.errors import TrainingError
 from voxedge.train.process_group import FirstProcessEnded, ProcessGroup, Result
 
 _LONGEST_WAIT = timedelta(hours=12)  # for the first process, while it validates or calibrates
-_LONGEST_END = 5.0  # seconds that another process may take to end
+_LONGEST_END = 30.0  # seconds that another process may take to end
 
 _HARMLESS = (
     "`broadcast_buffers` is deprecated",  # PyTorch 2.11 does not know its new name

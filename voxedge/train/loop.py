@@ -235,8 +235,10 @@ class _Trainer:
 
     def _asked_to_stop(self) -> bool:
         """Whether a signal has come to any of the processes."""
-        self.stop.signum = self.group.largest(self.stop.signum)
-        return self.stop.signum != 0
+        asked = self.group.largest(self.stop.signum)
+        if asked:  # else one that came meanwhile stays for the next time
+            self.stop.signum = asked
+        return asked != 0
 
     def _require_finite(self, loss: float) -> None:
         if not math.isfinite(loss):  # in all processes: it is the loss of the whole batch
