@@ -92,6 +92,8 @@ def parse(line: str) -> None:
                     ["make", "-n", *targets], cwd=ROOT, capture_output=True, text=True
                 )
                 _require(done.returncode == 0, done.stderr)
+            case ["torchrun", "--standalone", "--nproc-per-node", _, "-m", "voxedge", *arguments]:
+                _parse_voxedge(arguments)
             case ["python", "-m", module, *arguments]:
                 _parse_module(module, arguments)
             case ["pip", "install", requirement]:

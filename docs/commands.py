@@ -123,6 +123,9 @@ CHECKS: dict[str, Check] = {
     "voxedge identify clips.parquet --engine ray --out answers/": PARSE,
     "voxedge identify s3://bucket/clips/ --engine ray --out answers/": PARSE,
     "voxedge data pack data --out shards": RUN,
+    "pip install '.[cpu,distributed]'": PARSE,
+    "voxedge train --devices 2": PARSE,  # tests/train/test_distributed.py runs both
+    "torchrun --standalone --nproc-per-node 2 -m voxedge train": PARSE,
     "voxedge train shards": Check("slow", "--epochs 2 --image-size 48"),
     "voxedge train 'shards/{0000..0099}.tar'": PARSE,
     "voxedge data pack s3://bucket/recordings/ --out shards": PARSE,

@@ -225,3 +225,30 @@ def test_a_small_corpus_has_the_minimum_of_steps(corpus_folder, min_steps, batch
     seen = [key for batch in training.epoch(0) for key in batch.keys]
     assert len(seen) == training.clips
     assert {seen.count(key) for key in range(4)} == {training.clips // 4}  # every clip as often
+
+
+@pytest.mark.parametrize(
+    ("largest_batch", "ranks", "sizes"),
+    [(16, 2, [8, 8]), (12, 4, [3, 3, 2]), (9, 3, [3, 3, 3]), (30, 2, [15])],
+)
+def test_processes_have_equal_shares_of_every_batch(corpus_folder, largest_batch, ranks, sizes):
+    whole = training_set(corpus_folder, largest_batch=largest_batch)
+    shares = [
+        training_set(corpus_folder, largest_batch=largest_batch, rank=rank, ranks=ranks)
+        for rank in range(ranks)
+    ]
+    epochs = [list(share.epoch(1)) for share in shares]
+    for epoch in epochs:
+        assert [len(batch.keys) for batch in epoch] == sizes
+    assert {share.steps for share in shares} == {len(sizes)}
+    for expected, *parts in zip(list(whole.epoch(1))[: len(sizes)], *epochs, strict=True):
+        rows = np.concatenate([part.pcm for part in parts])
+        np.testing.assert_array_equal(rows, expected.pcm[: len(rows)])
+        assert sum((part.keys for part in parts), ()) == expected.keys[: len(rows)]
+
+
+def test_a_small_corpus_leaves_each_process_eight_windows(corpus_folder):
+    options = {"largest_batch": 30, "min_steps": 10}
+    assert training_set(corpus_folder, **options).batch_size == 8
+    assert training_set(corpus_folder, **options, ranks=2).batch_size == 16
+    assert training_set(corpus_folder, largest_batch=30, min_steps=1, ranks=3).batch_size == 30

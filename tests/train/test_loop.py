@@ -225,6 +225,20 @@ def test_a_stop_before_the_first_epoch_ends_can_be_resumed_from(corpus, tmp_path
     assert load_checkpoint(tmp_path / "run" / "last.safetensors").state["position"]["epoch"] == 0
 
 
+def test_a_run_that_had_other_steps_goes_on_after_the_same_part_of_an_epoch(corpus, tmp_path):
+    """As one of another number of processes has."""
+    with pytest.raises(Interrupted):
+        run_training(tmp_path / "run", corpus, watcher=Watcher((2, 2)))
+    path = tmp_path / "run" / "last.safetensors"
+    saved = load_checkpoint(path)
+    assert saved.state["steps"] == 3
+    saved.state["steps"] = 6
+    save_checkpoint(path, saved.tensors, saved.state)
+    _, metrics, watcher = run_training(tmp_path / "run", corpus, resume=True)
+    assert (watcher.steps[0].epoch, watcher.steps[0].step) == (2, 2)  # one of three steps was done
+    assert metrics["epochs"] == 3
+
+
 def test_a_resumed_run_may_have_more_epochs(corpus, tmp_path):
     changes = {"optimizer.schedule": "constant", "training.epochs": 2, "loss.margin": 0.0}
     constant = TINY.with_values(changes)

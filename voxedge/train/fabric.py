@@ -27,6 +27,7 @@ from voxedge.errors import TrainingError
 from voxedge.train.process_group import FirstProcessEnded, ProcessGroup, Result
 
 _LONGEST_WAIT = timedelta(hours=12)  # for the first process, while it validates or calibrates
+_SOON = 2.0  # seconds after which a process that was lost has its exit code
 _LONGEST_END = 30.0  # seconds that another process may take to end
 
 _HARMLESS = (
@@ -81,6 +82,7 @@ class FabricGroup(ProcessGroup):
             plugins=[TorchElasticEnvironment() if torchrun else LightningEnvironment()],
         )
         self._fabric.launch()
+        self._children: list[subprocess.Popen[bytes]] = []
         self.rank, self.size, self.local_size = self._fabric.global_rank, processes, here
         self.device: torch.device = self._fabric.device
 
@@ -153,15 +155,33 @@ class FabricGroup(ProcessGroup):
             raise FirstProcessEnded
         raise failure or TrainingError(f"process {failed[0]}: {found[failed[0]]}")
 
+    def cause_of(self, error: RuntimeError) -> Exception:
+        """What made a collective operation fail: if another process was lost, that."""
+        for rank, child in enumerate(self._released(), 1):
+            with suppress(subprocess.TimeoutExpired):
+                if child.wait(_SOON):
+                    return TrainingError(
+                        f"process {rank} has ended with exit code {child.returncode}",
+                        "the state of the last epoch is saved: voxedge train --resume",
+                    )
+        return error
+
     def end(self, failed: bool) -> None:
         """Wait for the processes that this one has started; end them, if it has failed."""
-        launcher = self._fabric.strategy.launcher
-        started: list[subprocess.Popen[bytes]] = getattr(launcher, "procs", [])
-        children = list(started)
-        started.clear()  # Fabric watches them, and would kill this process if one ends by a signal
+        children = self._released()
         for child in children:
             if failed and child.poll() is None:
                 child.terminate()
         for child in children:
             with suppress(subprocess.TimeoutExpired):
                 child.wait(_LONGEST_END)
+
+    def _released(self) -> list[subprocess.Popen[bytes]]:
+        """The processes that this one has started.
+
+        Fabric no longer watches them: it kills this process soon after one ends by an error.
+        """
+        watched = getattr(self._fabric.strategy.launcher, "procs", [])
+        self._children += watched
+        watched.clear()
+        return self._children

@@ -75,5 +75,7 @@ def joined(processes: int, kind: torch.device) -> Iterator[tuple[ProcessGroup, t
         failed = False
     except FirstProcessEnded:
         pass
+    except RuntimeError as error:
+        raise group.cause_of(error) from error
     finally:
         group.end(failed)
