@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -64,7 +65,7 @@ def test_torchrun_trains_as_well_as_one_process(folder, here):
     process = python(*TORCHRUN, "-m", "voxedge", *words, "--runs", "two", cwd=folder)
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
-    assert "on 2 processes, cpu with 1 thread" in err
+    assert "on 2 x cpu with 1 thread" in err
     assert "warning" not in err
     assert err.count("epoch   1/14") == out.count("test: top-1") == 1  # one process tells
     one = here(*words, "--runs", "one")
@@ -73,6 +74,7 @@ def test_torchrun_trains_as_well_as_one_process(folder, here):
     histories = [(run.folder / "history.csv").read_text().splitlines() for run in (pair, single)]
     assert histories[0][0] == histories[1][0]
     assert len(histories[0]) == len(histories[1]) == 15
+    assert [run.metrics()["device"] for run in (pair, single)] == ["2 x cpu", "cpu"]
     top1 = [run.metrics()["test"]["top1"] for run in (pair, single)]
     assert top1[0]["value"] > 0.6  # chance is a quarter
     assert top1[1]["low"] <= top1[0]["value"] <= top1[1]["high"]
@@ -100,6 +102,24 @@ def test_a_signal_stops_all_with_equal_states_and_one_process_goes_on(folder, he
     resumed = here("train", "--resume", "--epochs", str(saved["epoch"] + 1), "--threads", "1")
     assert resumed.returncode == 0, resumed.stderr
     assert find_run(folder / "runs").metrics()["epochs"] == saved["epoch"] + 1
+
+
+@needs_fabric
+def test_a_process_that_was_lost_is_named():
+    from voxedge.train.fabric import FabricGroup
+
+    children = [subprocess.Popen([sys.executable, "-c", code]) for code in ("", "exit(7)")]
+    launcher = SimpleNamespace(procs=list(children))
+    group = object.__new__(FabricGroup)  # which has started these two
+    group._fabric = SimpleNamespace(strategy=SimpleNamespace(launcher=launcher))
+    group._children = []
+    for child in children:
+        child.wait()
+    closed = RuntimeError("Connection closed by peer")
+    assert str(group.cause_of(closed)).startswith("process 2 has ended with exit code 7")
+    assert launcher.procs == []  # Fabric would kill this process
+    group._children = children[:1]
+    assert group.cause_of(closed) is closed
 
 
 def test_devices_and_torchrun_are_not_asked_for_together(monkeypatch):

@@ -255,10 +255,9 @@ def _center_form(loss: str | None, form: str | None, recipe: Recipe | None) -> s
 
 def _where(compute: Compute, threads: int) -> str:
     """Where and how a training computes, for people."""
-    place, processes = compute.device, compute.group.size
-    where = str(place) if processes == 1 else f"{processes} processes, {place.type}"
-    count = f" with {threads} thread{'s' * (threads != 1)}" if place.type == "cpu" else ""
-    return f"{where}{count}, {compute.precision}"
+    on_cpu = compute.device.type == "cpu"
+    count = f" with {threads} thread{'s' * (threads != 1)}" if on_cpu else ""
+    return f"{compute.where}{count}, {compute.precision}"
 
 
 def _announce(job: Job, place: str) -> None:

@@ -24,6 +24,12 @@ class Compute:
         """bf16 or fp32."""
         return "bf16" if self.bf16 else "fp32"
 
+    @property
+    def where(self) -> str:
+        """The device, or how many of which kind."""
+        size = self.group.size
+        return str(self.device) if size == 1 else f"{size} x {self.device.type}"
+
     def autocast(self) -> torch.autocast:
         """Make a context in which the embedding is computed."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)

@@ -83,6 +83,7 @@ class FabricGroup(ProcessGroup):
         )
         self._fabric.launch()
         self._children: list[subprocess.Popen[bytes]] = []
+        self._told = False  # the others, that this process fails
         self.rank, self.size, self.local_size = self._fabric.global_rank, processes, here
         self.device: torch.device = self._fabric.device
 
@@ -133,6 +134,7 @@ class FabricGroup(ProcessGroup):
                 failure = error
         results = self._fabric.broadcast(results)
         if failure is not None:
+            self._told = True
             raise failure
         if not results:
             raise FirstProcessEnded
@@ -153,6 +155,7 @@ class FabricGroup(ProcessGroup):
             return
         if not self.first:
             raise FirstProcessEnded
+        self._told = True
         raise failure or TrainingError(f"process {failed[0]}: {found[failed[0]]}")
 
     def cause_of(self, error: RuntimeError) -> Exception:
@@ -167,14 +170,20 @@ class FabricGroup(ProcessGroup):
         return error
 
     def end(self, failed: bool) -> None:
-        """Wait for the processes that this one has started; end them, if it has failed."""
+        """Wait for the processes that this one has started.
+
+        Args:
+            failed: whether this one has; then the others are ended, if they were not told.
+        """
         children = self._released()
         for child in children:
-            if failed and child.poll() is None:
+            if failed and not self._told:
                 child.terminate()
         for child in children:
-            with suppress(subprocess.TimeoutExpired):
+            try:
                 child.wait(_LONGEST_END)
+            except subprocess.TimeoutExpired:
+                child.kill()
 
     def _released(self) -> list[subprocess.Popen[bytes]]:
         """The processes that this one has started.

@@ -309,7 +309,7 @@ class _Trainer:
             "temperature": temperature,
             "seconds": round(position.seconds, 1),
             "clips_per_second": round(clips / max(position.seconds, 1e-9), 1),
-            "device": str(self.compute.device),
+            "device": self.compute.where,
             "precision": self.compute.precision,
             "versions": software_versions(),
         }

@@ -67,7 +67,7 @@ class Metrics(TypedDict):
     temperature: float  # logits are divided by it before the softmax
     seconds: float  # of training, over all resumes
     clips_per_second: float
-    device: str
+    device: str  # cpu, cuda or, of several processes, 2 x cuda
     precision: str  # fp32 or bf16
     versions: dict[str, str]
 
