@@ -63,7 +63,7 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="Train by so many processes, each on a device of that kind.",
+            help="Processes that train together, each on a device of its own.",
             show_default="1; as many as torchrun starts",
             rich_help_panel="Run",
         ),
