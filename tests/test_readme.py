@@ -59,7 +59,7 @@ def test_the_bare_snippet_leaves_strangers_unnamed(folder, bias, least, named):
 
 
 def test_the_python_snippets_of_the_page_on_deploying(folder):
-    identifier, bare, _ = code_blocks(ROOT / "docs" / "deploy.md", "python")
+    identifier, bare = code_blocks(ROOT / "docs" / "deploy.md", "python")
     first, known, unknown = python(identifier, folder).splitlines()
     assert first.split()[0] in SPEAKERS
     assert known.split() == ["clip.wav", first.split()[0]]

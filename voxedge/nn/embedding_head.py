@@ -13,6 +13,29 @@ from torch import Tensor, nn
 from voxedge.nn.speaker_net import CosineHead
 
 _SMALLEST = 1e-9  # variance of embeddings that do not vary
+_TINY = 1e-12  # length that is not divided by
+
+
+class EmbeddingNeck(nn.Module):
+    """Features of any length -> unit length -> a linear map, which changes nothing yet.
+
+    With features of unit length the map's weights are about 1, and so learn at the rate of others.
+
+    Args:
+        size: E, of the features and of what they are mapped to.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(size, size)
+        nn.init.eye_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [B, E] -> embeddings [B, E]."""
+        unit = features / features.norm(dim=1, keepdim=True).clamp(min=_TINY)
+        embedding: Tensor = self.linear(unit)
+        return embedding
 
 
 class EmbeddingHead(nn.Module):

@@ -10,10 +10,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from voxedge.nn.augment import WaveAugment
-from voxedge.nn.embedding_head import EmbeddingHead
+from voxedge.nn.embedding_head import EmbeddingHead, EmbeddingNeck
 from voxedge.train.calibrate import Judge, degraded, known, segment
 from voxedge.train.scorer import Transform
 
@@ -36,18 +35,18 @@ def begin_with_analysis(
     that training degrades clips in.
 
     Args:
-        judge: of a network whose neck is linear and changes nothing yet.
+        judge: of a network whose neck changes nothing yet.
         augment: of training, if there is any.
         random: a new generator for every way.
     """
     net = judge.net
-    assert isinstance(net.neck, nn.Linear)  # the recipe sees to it
+    assert isinstance(net.neck, EmbeddingNeck)  # the recipe sees to it
     window = net.frontend.window.samples
     transforms: list[Transform | None] = [None, segment(window, _SHORTENED)]
     transforms += [degraded(augment, way, window, random()) for way in known(augment, _WAYS)]
     found = [_embeddings(judge, transform) for transform in transforms]
     vectors, truth = (np.concatenate(each) for each in zip(*found, strict=True))
-    head = EmbeddingHead(net.head, net.neck)
+    head = EmbeddingHead(net.head, net.neck.linear)
     head.fit(vectors, truth, shrinkage_of(*vectors.shape))
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from voxedge.data.sounds import load_noises, load_rooms
 from voxedge.errors import RunError
 from voxedge.nn.augment import Degradations, WaveAugment
+from voxedge.nn.embedding_head import EmbeddingNeck
 from voxedge.nn.features import LogPower, SeedFeatures
 from voxedge.nn.frontend import Frontend
 from voxedge.nn.losses import ContrastiveCenterLoss
@@ -58,19 +59,11 @@ def build_net(recipe: Recipe, classes: int, init: str | None = None) -> SpeakerN
     trunk, embedding_dim = build_trunk(recipe.model, init, image_rows=rows)
     statistics = STATISTICS if recipe.model.statistics else 0
     head = build_head(recipe.loss, classes, embedding_dim + statistics)
-    neck = _identity(embedding_dim) if recipe.model.pooling == "statistics" else None
+    neck = EmbeddingNeck(embedding_dim) if recipe.model.pooling == "statistics" else None
     net = SpeakerNet(build_frontend(recipe.frontend), trunk, head, statistics, neck)
     if net.bypass is not None:
         restore_statistics(net.bypass, recipe.model.init if init is None else init)
     return net
-
-
-def _identity(size: int) -> nn.Linear:
-    """A linear map that changes nothing yet."""
-    linear = nn.Linear(size, size)
-    nn.init.eye_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    return linear
 
 
 def build_head(recipe: LossRecipe, classes: int, embedding_dim: int) -> nn.Linear | CosineHead:
