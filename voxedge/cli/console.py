@@ -31,13 +31,13 @@ _EVERY = 15.0  # seconds between two lines of progress where there is no termina
 
 
 class _State:
-    """What is told of this process."""
+    """What this process prints."""
 
     only_errors = False
 
 
 def tell_only_errors() -> None:
-    """Tell nothing but errors from now on: another process tells the rest."""
+    """Print nothing but errors from now on: the first process prints the rest."""
     _State.only_errors = True
 
 

@@ -185,12 +185,12 @@ def _of_condition(trials: Trials, evaluation: Evaluation) -> ConditionOpenSet:
 
 def _rates(trials: Trials, threshold: float) -> Rates:
     """The rates at a threshold that does not depend on the trials."""
-    heard = trials.known >= threshold
+    accepted = trials.known >= threshold
     return {
         "threshold": threshold,
-        "dir": over_speakers(heard & trials.right, trials.speakers).as_dict(),
+        "dir": over_speakers(accepted & trials.right, trials.speakers).as_dict(),
         "far": over_speakers(trials.strangers >= threshold, trials.unseen).as_dict(),
-        "frr": over_speakers(~heard, trials.speakers).as_dict(),
+        "frr": over_speakers(~accepted, trials.speakers).as_dict(),
     }
 
 

@@ -36,7 +36,7 @@ DEFAULT_GALLERY = "people.vxg"
 
 
 class Gallery(Naming):
-    """People who were enrolled without training, and the model file that hears them.
+    """People who were enrolled without training, and the model file of their embeddings.
 
     The file is read when it is first needed, and again with every change, under a lock: several
     processes may change it at once. ``reload`` reads what others have changed.
